@@ -1,0 +1,18 @@
+# make app: install and open the explorer.   make test: install and run the tests.
+# Needs Python 3.11 or newer (with venv) and nothing else. PYTHON=... chooses another interpreter.
+PYTHON ?= python3
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+
+.PHONY: app test
+
+app: $(INSTALLED)
+	$(VENV)/bin/python -m streamlit run app.py
+
+test: $(INSTALLED)
+	$(VENV)/bin/python -m pytest -m "not browser"
+
+$(INSTALLED): requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@

@@ -1,0 +1,39 @@
+"""The explorer: navigation, theme, and the choices that all pages share.
+
+Start it with `make app`, or `streamlit run app.py`.
+"""
+
+import streamlit as st
+
+from jepa_core.config import ASSETS
+from jepa_core.errors import JepaError
+from pages._shared import state
+
+PAGES = (
+    ("gallery", "Gallery", "grid_view", "The least and most likely images of a class, with their scores."),
+    ("domains", "Domains", "stacked_line_chart", "How whole sets of images lie beside each other on the score."),
+    ("directions", "Directions", "explore", "The changes of an image that move its embedding most and least."),
+    ("check", "Check", "fact_check", "Upload images and see whether they belong."),
+)
+
+st.set_page_config(page_title="JEPA-SCORE Explorer", page_icon=str(ASSETS / "icon.svg"), layout="wide")
+st.html(ASSETS / "theme.css")
+page = st.navigation(
+    [
+        st.Page(
+            f"pages/{name}.py",
+            title=title,
+            icon=f":material/{icon}:",
+            help=text,
+            url_path=name if position else None,
+            default=not position,
+        )
+        for position, (name, title, icon, text) in enumerate(PAGES)
+    ]
+)
+try:
+    state.open_everything()
+    state.choose_encoder()
+    page.run()
+except JepaError as error:
+    st.error(str(error), icon=":material/error:")

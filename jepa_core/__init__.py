@@ -1,0 +1,23 @@
+"""JEPA-SCORE: read the density of its data out of a self-supervised encoder.
+
+    from jepa_core import score_images
+    score_images(["a.png", "b.jpg"], encoder="digits")
+
+The public names below are imported when first used, since torch takes seconds to import.
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "list_datasets": "jepa_core.datasets",
+    "list_encoders": "jepa_core.encoders",
+    "load_encoder": "jepa_core.encoders",
+    "score_images": "jepa_core.scoring",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

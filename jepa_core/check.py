@@ -1,0 +1,172 @@
+"""Does this picture belong? The evidence for pictures that are in no dataset, held against a reference.
+
+The reference is a set of held-out images that are scored already. Two views are given side by side, because they fail on
+different pictures: where the score falls among the reference's scores, and how far the embedding lies from the
+reference's embeddings.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy import ndarray
+from PIL import Image
+
+from jepa_core import images
+from jepa_core.encoders import Encoder, EncoderSpec
+from jepa_core.errors import JepaError, NotEnoughData
+from jepa_core.projection import nearest
+from jepa_core.reference import percentile
+from jepa_core.scoring import config_of, score_pictures, stored_scores, table_of
+from jepa_core.store import Result, Store
+
+NEIGHBOURS = 10
+_SHOWN = 3  # neighbours named of each end
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A scored dataset to compare with: its score table, embeddings (n, K) and typical neighbour distances (n)."""
+
+    dataset: str
+    table: pd.DataFrame
+    embeddings: ndarray
+    distances: ndarray
+
+    @property
+    def scores(self) -> ndarray:
+        """JEPA-SCOREs of the reference."""
+        return self.table["jepa_score"].to_numpy()
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The evidence for one picture.
+
+    `percentile` is that of the JEPA-SCORE (low: unlikely), `distance_percentile` that of the distance to the 10th nearest
+    reference (high: far away). `likely` and `unlikely` are rows of the reference's table: the nearest in the embedding
+    among its most and its least likely quarter.
+    """
+
+    name: str
+    crop: Image.Image
+    notes: tuple[str, ...]
+    scores: pd.Series
+    percentile: float
+    distance: float
+    distance_percentile: float
+    likely: pd.DataFrame
+    unlikely: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a batch: the evidence for the pictures that could be scored, and (name, sentence) for the others."""
+
+    checked: list[Checked]
+    failed: list[tuple[str, str]]
+
+
+def load_reference(store: Store, spec: EncoderSpec, output: str, dataset: str) -> Reference:
+    """The reference out of the store. Raises `NotEnoughData` with too few scored images to have neighbours."""
+    table = stored_scores(store, spec, output, dataset)
+    if len(table) <= NEIGHBOURS:
+        raise NotEnoughData(
+            f"The reference {dataset!r} has {len(table)} scored images; more than {NEIGHBOURS} are needed; "
+            f"run 'python -m jepa_core score --encoder {spec.name} --output {output} --data {dataset}' first."
+        )
+    embeddings = store.embeddings(config_of(spec, output).space, table["digest"].tolist())
+    # One neighbour more, since each reference image is its own nearest.
+    distances, _indices = nearest(embeddings, embeddings, NEIGHBOURS + 1)
+    return Reference(dataset, table, embeddings, distances[:, -1])
+
+
+def check_pictures(encoder: Encoder, output: str, named: Sequence[tuple[str, bytes]], reference: Reference) -> Outcome:
+    """Score pictures given as (name, bytes) and hold them against a reference. A bad picture does not stop the others."""
+    output = encoder.spec.check_output(output)
+    results: dict[str, Result] = {}
+    triples = [(name, images.digest(data), data) for name, data in named]
+    failed = score_pictures(encoder, output, triples, lambda batch: results.update({r.digest: r for r in batch}))
+    good = [(name, results[digest], data) for name, digest, data in triples if digest in results]
+    if not good:
+        return Outcome([], failed)
+    table = table_of(encoder, output, [(name, result) for name, result, _data in good])
+    embeddings = np.stack([result.embedding for _name, result, _data in good])
+    percentiles = percentile(table["jepa_score"].to_numpy(), reference.scores)
+    distances = nearest(embeddings, reference.embeddings, NEIGHBOURS)[0][:, -1]
+    distance_percentiles = percentile(distances, reference.distances)
+    checked = []
+    for position, (name, _result, data) in enumerate(good):
+        decoded = images.decode(data, name=name)
+        likely, unlikely = _contrary_neighbours(embeddings[position], reference)
+        checked.append(
+            Checked(
+                name=name,
+                crop=images.crop(decoded.image, encoder.data_config),
+                notes=decoded.notes,
+                scores=table.iloc[position],
+                percentile=float(percentiles[position]),
+                distance=float(distances[position]),
+                distance_percentile=float(distance_percentiles[position]),
+                likely=likely,
+                unlikely=unlikely,
+            )
+        )
+    return Outcome(checked, failed)
+
+
+def _contrary_neighbours(embedding: ndarray, reference: Reference) -> tuple[pd.DataFrame, pd.DataFrame]:
+    low, high = np.quantile(reference.scores, [0.25, 0.75])
+    ends = []
+    for mask in (reference.scores >= high, reference.scores <= low):
+        rows = reference.table[mask]
+        distances, indices = nearest(embedding[None], reference.embeddings[mask], _SHOWN)
+        ends.append(rows.iloc[indices[0]].assign(distance=distances[0]))
+    return ends[0], ends[1]
+
+
+def in_words(item: Checked, reference: Reference) -> str:
+    """Both views as plain sentences. They do not decide; a person does."""
+    size = len(reference.scores)
+    if item.percentile <= 50:
+        score = f"Less likely than {100 - item.percentile:.0f} % of the {size} reference images"
+    else:
+        score = f"More likely than {item.percentile:.0f} % of the {size} reference images"
+    far = f"farther from them in the embedding than {item.distance_percentile:.0f} % of them are from each other"
+    reasons = []
+    if item.percentile <= 5:
+        reasons.append("an unusually low score")
+    if item.percentile >= 95:
+        reasons.append("an unusually high score, which foreign images can have too")
+    if item.distance_percentile >= 95:
+        reasons.append("an unusually large distance")
+    look = f"Reasons to look twice: {'; '.join(reasons)}." if reasons else "Neither is unusual."
+    return f"{score}; {far}. {look}"
+
+
+def outcome_table(outcome: Outcome) -> pd.DataFrame:
+    """The evidence as one line a picture, for the terminal and for download."""
+    return pd.DataFrame(
+        [
+            {
+                "name": item.name,
+                "jepa_score": item.scores["jepa_score"],
+                "percentile": item.percentile,
+                "listing_score": item.scores["listing_score"],
+                "gaussian_score": item.scores["gaussian_score"],
+                "distance": item.distance,
+                "distance_percentile": item.distance_percentile,
+                "nearest_likely": item.likely.iloc[0]["name"],
+                "nearest_unlikely": item.unlikely.iloc[0]["name"],
+                "notes": " ".join(item.notes),
+            }
+            for item in outcome.checked
+        ]
+    )
+
+
+def fail_if_nothing(outcome: Outcome) -> None:
+    """Raise the first failure's sentence where no picture could be scored."""
+    if outcome.failed and not outcome.checked:
+        raise JepaError(outcome.failed[0][1])

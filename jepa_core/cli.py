@@ -1,0 +1,269 @@
+"""The explorer's jobs from a terminal: `python -m jepa_core COMMAND`.
+
+Results go to standard output (a table, or `--json`), progress to standard error. Exit status: 0 done, 1 failed, 2 wrong
+arguments; every error is one line.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pandas as pd
+from tqdm import tqdm
+
+from jepa_core import datasets, tables
+from jepa_core.encoders import get_spec, list_encoders
+from jepa_core.errors import JepaError, UnknownName
+from jepa_core.store import Store
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with its errors on one line, as everywhere else."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {message}; see '{self.prog} --help'.", file=sys.stderr)
+        sys.exit(2)
+
+
+def _show(frame: pd.DataFrame, as_json: bool) -> None:
+    if as_json:
+        print(frame.to_json(orient="records", indent=2))
+    elif not frame.empty:
+        print(frame.to_string(index=False, float_format="{:.4f}".format))
+
+
+def _note(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+
+
+class _Bar:
+    """A progress bar on standard error, made when the first total is known."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._bar: tqdm | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._bar is None:
+            self._bar = tqdm(total=total, desc=self._title, unit="image", leave=False)
+        self._bar.update(done - self._bar.n)
+        if done >= total:
+            self._bar.close()
+
+
+def _open_store() -> Store:
+    store = Store()
+    if store.notice:
+        _note(store.notice)
+    tables.load_all_shipped(store)
+    return store
+
+
+def _encoders(args: argparse.Namespace) -> None:
+    rows = [
+        {
+            "name": spec.name,
+            "family": spec.family,
+            "source": spec.source,
+            "outputs": ", ".join(f"{output} (K={k})" for output, k in spec.outputs.items()),
+            "reference": spec.reference,
+            "licence": spec.licence,
+        }
+        for spec in list_encoders().values()
+    ]
+    _show(pd.DataFrame(rows), args.json)
+
+
+def _datasets(args: argparse.Namespace) -> None:
+    rows = [
+        {
+            "name": spec.name,
+            "images": len(spec),
+            "classes": len(spec.labels()),
+            "source": spec.source,
+            "title": spec.title,
+        }
+        for spec in datasets.list_datasets().values()
+    ]
+    _show(pd.DataFrame(rows), args.json)
+
+
+def _score(args: argparse.Namespace) -> None:
+    from jepa_core.encoders import load_encoder
+    from jepa_core.scoring import score_items, stored_scores
+
+    spec = get_spec(args.encoder)
+    output = spec.check_output(args.output)
+    dataset = datasets.get_dataset(args.data)
+    items = list(dataset.items(args.label))
+    if args.limit is not None:
+        items = datasets.sample(dataset, args.limit, args.seed, args.label)
+    if args.out:
+        tables.check_table_path(args.out)
+    store = _open_store()
+    encoder = load_encoder(args.encoder, args.device)
+    summary = score_items(store, encoder, dataset.name, items, output, progress=_Bar(dataset.title))
+    frame = stored_scores(store, spec, output, dataset.name)
+    frame = frame[frame["name"].isin({item.name for item in items})]
+    for _name, sentence in summary.failed:
+        _note(sentence)
+    _note(
+        f"{summary.scored} images scored in {summary.seconds:.1f} s, {summary.reused} found in the store, "
+        f"{len(summary.failed)} failed."
+    )
+    if frame.empty:
+        raise JepaError(f"None of the {len(items)} images of {dataset.title} could be scored; the lines above say why.")
+    if args.out:
+        tables.write_table(frame, args.out)
+        _note(f"Wrote {args.out}.")
+    else:
+        _show(frame, args.json)
+
+
+def _check(args: argparse.Namespace) -> None:
+    from jepa_core import check
+    from jepa_core.encoders import load_encoder
+
+    spec = get_spec(args.encoder)
+    output = spec.check_output(args.output)
+    named = []
+    for path in args.images:
+        try:
+            named.append((str(path), path.read_bytes()))
+        except OSError as error:
+            raise JepaError(f"{path} cannot be read ({error.strerror}); give the paths of image files.") from error
+    reference = check.load_reference(_open_store(), spec, output, args.reference or spec.reference)
+    outcome = check.check_pictures(load_encoder(args.encoder, args.device), output, named, reference)
+    for _name, sentence in outcome.failed:
+        _note(sentence)
+    check.fail_if_nothing(outcome)
+    _show(check.outcome_table(outcome), args.json)
+
+
+def _export(args: argparse.Namespace) -> None:
+    from jepa_core.scoring import stored_scores
+
+    spec = get_spec(args.encoder)
+    output = spec.check_output(args.output)
+    dataset = datasets.get_dataset(args.data)
+    tables.check_table_path(args.out)
+    frame = stored_scores(_open_store(), spec, output, dataset.name)
+    if frame.empty:
+        raise JepaError(
+            f"The store has no scores of {dataset.title} for encoder {spec.name!r}, output {output!r}; "
+            f"run 'python -m jepa_core score --encoder {spec.name} --output {output} --data {args.data}' first."
+        )
+    tables.write_table(frame, args.out)
+    _note(f"Wrote {len(frame)} rows to {args.out}.")
+
+
+def _pretrain(args: argparse.Namespace) -> None:
+    from jepa_core.pretrain import pretrain
+
+    card = pretrain(args.recipe, args.out, log=_note)
+    print(card)
+
+
+def _verify(args: argparse.Namespace) -> None:
+    from jepa_core import verify
+    from jepa_core.encoders import load_encoder
+
+    names = [args.encoder] if args.encoder else list(list_encoders())
+    for name in names:
+        get_spec(name)
+    if args.write:
+        store = _open_store()
+        for name in names:
+            bars: dict[str, _Bar] = {}
+            written = verify.write_tables(
+                store,
+                load_encoder(name, args.device),
+                list(datasets.list_datasets()),
+                lambda title, done, total, bars=bars: bars.setdefault(title, _Bar(title))(done, total),  # type: ignore[misc]
+            )
+            _note(f"Wrote {sum(written.values())} rows for encoder {name!r}.")
+    checks = verify.verify_all(names, args.count, args.seed, args.device)
+    _show(pd.DataFrame([vars(check) | {"passed": check.passed} for check in checks]), args.json)
+    if not checks or not all(check.passed for check in checks):
+        raise JepaError(
+            f"The shipped scores do not agree with this machine's (tolerance {verify.TOLERANCE} for each log singular "
+            "value, all pictures the same); the table above says where; make them again with --write."
+        )
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--encoder", default="digits", help="name of an encoder (see 'encoders')")
+    parser.add_argument("--output", help="which tensor of the encoder; its default if left out")
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda", "mps"], help="where to compute; the best there is if left out"
+    )
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with all commands."""
+    parser = _Parser(prog="python -m jepa_core", description="JEPA-SCORE: how likely an encoder finds an image.")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], None], text: str, **options: Any
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text, **options)
+        added.set_defaults(run=run)
+        added.add_argument("--json", action="store_true", help="print JSON instead of a table")
+        return added
+
+    command("encoders", _encoders, "List the encoders.")
+    command("datasets", _datasets, "List the bundled datasets.")
+
+    score = command("score", _score, "Score a dataset; what the store has is not computed again.")
+    _common(score)
+    score.add_argument("--data", required=True, help="name of a bundled dataset, or a folder of images")
+    score.add_argument("--class", dest="label", help="only this class")
+    score.add_argument("--limit", type=int, metavar="N", help="only a random sample of N images")
+    score.add_argument("--seed", type=int, default=0, help="seed of the sample")
+    score.add_argument("--out", type=Path, metavar="FILE", help="write a .parquet or .csv instead of printing")
+
+    check = command("check", _check, "Hold pictures against a reference: do they belong?")
+    _common(check)
+    check.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    check.add_argument("--reference", help="a scored dataset; the encoder's own held-out one if left out")
+
+    export = command("export", _export, "Write stored scores of a dataset to a file.")
+    _common(export)
+    export.add_argument("--data", required=True, help="name of a bundled dataset, or a folder of images")
+    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .parquet or .csv file")
+
+    pretrain = command("pretrain", _pretrain, "Train a bundled encoder again.")
+    pretrain.add_argument("recipe", help="name of a recipe, such as digits")
+    pretrain.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder for the weights and card; the cache's if left out"
+    )
+
+    verify = command("verify", _verify, "Recompute a random part of the shipped scores and compare.")
+    verify.add_argument("--encoder", help="only this encoder")
+    verify.add_argument("--device", choices=["cpu", "cuda", "mps"], help="where to compute")
+    verify.add_argument("--count", type=int, default=50, help="how many rows of each table")
+    verify.add_argument("--seed", type=int, default=0, help="seed of the choice")
+    verify.add_argument("--write", action="store_true", help="make the shipped tables again first")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit status."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    args = build_parser().parse_args(argv)
+    try:
+        args.run(args)
+    except UnknownName as error:
+        _note(f"error: {error}")
+        return 2
+    except JepaError as error:
+        _note(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        _note("Stopped; what is finished is kept, and the same command goes on from there.")
+        return 1
+    return 0

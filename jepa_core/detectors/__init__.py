@@ -1,0 +1,1 @@
+"""Distance baselines on embeddings: `fit` on training embeddings, `score` others; larger is more outlying."""

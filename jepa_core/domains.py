@@ -1,0 +1,98 @@
+"""How the scores of several domains lie beside a reference domain: medians, quartiles, and how well they separate.
+
+A domain is a named set of images. Its images are the outliers (the positives of AUROC), the reference's are the inliers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy import ndarray
+
+from jepa_core.detectors.knn import KNN
+from jepa_core.encoders import EncoderSpec
+from jepa_core.metrics import auroc, fpr95
+from jepa_core.reference import percentile
+from jepa_core.scoring import config_of, stored_scores
+from jepa_core.store import Store
+
+# Above this an AUROC is called a clear separation, below its mirror an inverted one.
+_CLEAR = 0.8
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The stored scores of a domain: `name`, its score table, and its embeddings (n, K)."""
+
+    name: str
+    table: pd.DataFrame
+    embeddings: ndarray
+
+
+def load_domain(store: Store, spec: EncoderSpec, output: str, name: str) -> Domain:
+    """What the store holds of a domain; empty if nothing."""
+    table = stored_scores(store, spec, output, name)
+    return Domain(name, table, store.embeddings(config_of(spec, output).space, table["digest"].tolist()))
+
+
+def domain_table(domains: Sequence[Domain], reference: Domain, training: Domain | None) -> pd.DataFrame:
+    """One line a domain: counts, quartiles and separation from the reference.
+
+    Columns: domain, images, median, q25, q75, median_percentile (where the domain's median falls in the reference), and
+    AUROC and FPR95 of: the JEPA-SCORE, the score with the Gaussian term, and the distance to the 10th nearest training
+    embedding (missing without `training`). The reference's own line has no AUROC.
+    """
+    knn = KNN().fit(training.embeddings) if training and len(training.table) >= KNN().k else None
+    methods = {
+        "jepa": lambda domain: -domain.table["jepa_score"].to_numpy(),
+        "gaussian": lambda domain: -domain.table["gaussian_score"].to_numpy(),
+    }
+    if knn:
+        methods["knn"] = lambda domain: knn.score(domain.embeddings)
+    inliers = {name: method(reference) for name, method in methods.items()}
+    lines = []
+    for domain in domains:
+        scores = domain.table["jepa_score"].to_numpy()
+        line: dict[str, object] = {
+            "domain": domain.name,
+            "images": len(scores),
+            "median": np.median(scores),
+            "q25": np.quantile(scores, 0.25),
+            "q75": np.quantile(scores, 0.75),
+            "median_percentile": percentile(np.array([np.median(scores)]), -inliers["jepa"])[0],
+        }
+        if domain.name != reference.name:
+            for name, method in methods.items():
+                outliers = method(domain)
+                line[f"auroc_{name}"] = auroc(inliers[name], outliers)
+                line[f"fpr95_{name}"] = fpr95(inliers[name], outliers)
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def in_words(table: pd.DataFrame, reference: str) -> str:
+    """What the table shows, as plain sentences: which domains the score tells from the reference, and which it does not."""
+    others = table[table["domain"] != reference]
+    if others.empty:
+        return f"Choose another domain to compare with {reference}."
+    found = others["auroc_jepa"]
+    clear = others.loc[found >= _CLEAR, "domain"].tolist()
+    inverted = others.loc[found <= 1 - _CLEAR, "domain"].tolist()
+    unclear = others.loc[(found < _CLEAR) & (found > 1 - _CLEAR), "domain"].tolist()
+    sentences = []
+    if clear:
+        sentences.append(f"The score tells {_listed(clear)} from {reference}: most of them are less likely.")
+    if unclear:
+        sentences.append(f"It hardly tells {_listed(unclear)} apart.")
+    if inverted:
+        sentences.append(f"It finds {_listed(inverted)} more likely than {reference}: here it fails as a detector.")
+    if "auroc_knn" in others:
+        better = others.loc[others["auroc_knn"] > found + 0.05, "domain"].tolist()
+        if better:
+            sentences.append(f"The plain distance to training embeddings does better on {_listed(better)}.")
+    return " ".join(sentences)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

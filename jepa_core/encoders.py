@@ -1,0 +1,239 @@
+"""Encoders: what they are (`EncoderSpec`), which there are (`list_encoders`), and a loaded one (`Encoder`).
+
+An encoder maps a normalised image (C, H, W) to an embedding of K numbers. A bundled encoder is a pair of files,
+`NAME.safetensors` and `NAME.json` (its model card, from which the spec is read), in `assets/encoders/` or, for encoders
+that a person trained, in `encoders/` of the cache folder.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jepa_core.config import ASSETS, cache_dir
+from jepa_core.errors import EncoderError, UnknownName
+from jepa_core.spectrum import Rank
+
+if TYPE_CHECKING:  # torch and timm take seconds to import; listing encoders must not pay for them
+    import torch
+    from PIL import Image
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """What is needed to build, feed and cite an encoder. All of it is data; nothing is loaded."""
+
+    name: str
+    family: str  # the training method: "LeJEPA", "DINOv2", ...
+    source: str  # "bundled" (files beside a card) or "timm" (weights by timm's own name)
+    architecture: str  # a timm model name, with its tag for source "timm"
+    outputs: dict[str, int]  # output name -> K; the first is the default
+    architecture_kwargs: dict[str, Any] = field(default_factory=dict)
+    projector: tuple[int, ...] = ()  # widths of the projector's layers, the last is its K; empty: no projector
+    data_config: dict[str, Any] = field(default_factory=dict)  # timm's resolved data config, or overrides of it
+    weights: Path | None = None  # the safetensors file of a bundled encoder
+    weights_digest: str = ""  # of the weights that the card describes; "" where it is not known before loading
+    ranks: dict[str, Rank] = field(default_factory=dict)  # output -> rank, where the card records it
+    training: str = ""  # the dataset it was trained on, to which distances are measured
+    reference: str = ""  # the held-out dataset on which "normal" is measured for this encoder
+    licence: str = ""
+    paper: str = ""
+    description: str = ""
+
+    @property
+    def transform(self) -> str:
+        """The canonical JSON of the data config: a part of every result's key."""
+        return json.dumps(self.data_config, sort_keys=True)
+
+    @property
+    def default_output(self) -> str:
+        """The output that is scored unless another is asked for."""
+        return next(iter(self.outputs))
+
+    def check_output(self, output: str | None) -> str:
+        """`output`, or the default for None; `UnknownName` for one this encoder lacks."""
+        chosen = output or self.default_output
+        if chosen not in self.outputs:
+            raise UnknownName(f"output of encoder {self.name!r}", chosen, self.outputs)
+        return chosen
+
+
+def spec_from_card(path: Path) -> EncoderSpec:
+    """Read the spec out of a model card (`NAME.json`); the weights lie beside it as `NAME.safetensors`."""
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        return EncoderSpec(
+            name=card["name"],
+            family=card["family"],
+            source="bundled",
+            architecture=card["architecture"],
+            architecture_kwargs=card["architecture_kwargs"],
+            outputs=card["outputs"],
+            projector=tuple(card["projector"]),
+            data_config=card["data_config"],
+            weights=path.with_suffix(".safetensors"),
+            weights_digest=card["weights_digest"],
+            ranks={output: Rank(**rank) for output, rank in card.get("ranks", {}).items()},
+            training=card.get("training", ""),
+            reference=card.get("reference", ""),
+            licence=card["licence"],
+            paper=card["paper"],
+            description=card["description"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EncoderError(
+            f"The model card {path} cannot be read ({type(error).__name__}: {error}); "
+            "a card written by 'python -m jepa_core pretrain' is accepted; make it again or remove the file."
+        ) from error
+
+
+def _card_paths() -> Iterator[Path]:
+    for folder in (ASSETS / "encoders", cache_dir() / "encoders"):
+        yield from sorted(folder.glob("*.json"))
+
+
+def list_encoders() -> dict[str, EncoderSpec]:
+    """Every encoder at hand, by name: the bundled ones, then those trained here. A bundled name is never replaced."""
+    specs: dict[str, EncoderSpec] = {}
+    for path in _card_paths():
+        spec = spec_from_card(path)
+        specs.setdefault(spec.name, spec)
+    return specs
+
+
+def get_spec(name: str) -> EncoderSpec:
+    """The spec of that name, else `UnknownName` with the names there are."""
+    specs = list_encoders()
+    if name not in specs:
+        raise UnknownName("encoder", name, specs)
+    return specs[name]
+
+
+def build_net(spec: EncoderSpec) -> "nn.Module":
+    """The network of `spec` with fresh random weights: `.backbone` (timm, pooled, no classifier) and `.projector`.
+
+    Called on (B, C, H, W) it returns the projector's output; without a projector that is the backbone's embedding.
+    """
+    import timm
+    from torch import nn
+
+    kwargs = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in spec.architecture_kwargs.items()
+    }
+    backbone = timm.create_model(spec.architecture, pretrained=False, num_classes=0, **kwargs)
+    layers: list[nn.Module] = []
+    width = backbone.num_features
+    for position, out in enumerate(spec.projector):
+        layers.append(nn.Linear(width, out))
+        if position + 1 < len(spec.projector):
+            # BatchNorm is an affine map in eval mode, so it keeps the Jacobian of each image its own; GELU keeps it smooth.
+            layers += [nn.BatchNorm1d(out), nn.GELU()]
+        width = out
+    net = nn.Sequential()
+    net.add_module("backbone", backbone)
+    net.add_module("projector", nn.Sequential(*layers))
+    return net
+
+
+def resolve_data_config(spec: EncoderSpec, backbone: "nn.Module") -> dict[str, Any]:
+    """timm's resolved data config of the backbone, with the spec's overrides on top. Plain JSON types."""
+    import timm.data
+
+    resolved = timm.data.resolve_data_config({}, model=backbone) | spec.data_config
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in sorted(resolved.items())}
+
+
+def weights_digest(net: "nn.Module") -> str:
+    """SHA-256 over the names, types, shapes and bytes of all parameters and buffers: the identity of the weights."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(net.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+class Encoder:
+    """A loaded encoder: frozen weights in eval mode, its own transform, and its outputs as modules.
+
+    Attributes: `spec`, `device`, `weights` (digest), `data_config` (resolved) and `transform` (its canonical JSON,
+    a part of every result's key).
+    """
+
+    def __init__(self, spec: EncoderSpec, net: "nn.Module", device: str = "cpu") -> None:
+        import timm.data
+
+        self.spec = spec
+        self.device = device
+        self.weights = weights_digest(net)
+        self.data_config = resolve_data_config(spec, net.backbone)
+        self.transform = replace(spec, data_config=self.data_config).transform
+        config = {key: tuple(value) if isinstance(value, list) else value for key, value in self.data_config.items()}
+        self._to_tensor = timm.data.create_transform(**config, is_training=False)
+        # In train mode batch-norm would let the images of a batch change each other's Jacobians, and dropout is noise.
+        self._net = net.eval().requires_grad_(False).to(device)
+        for module in self._net.modules():
+            if hasattr(module, "fused_attn"):
+                # Fused attention's backward recomputes the attention map for every cotangent; explicit shares it.
+                module.fused_attn = False
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the normalised input."""
+        channels, height, width = self.data_config["input_size"]
+        return channels, height, width
+
+    def preprocess(self, image: "Image.Image") -> "torch.Tensor":
+        """The normalised input (C, H, W) of an RGB picture: timm's resize, crop and normalisation for this encoder."""
+        return self._to_tensor(image.convert("L" if self.input_shape[0] == 1 else "RGB"))
+
+    def module(self, output: str | None = None) -> "nn.Module":
+        """The map (B, C, H, W) -> (B, K) of an output; its default for None."""
+        return self._net.backbone if self.spec.check_output(output) == "backbone" else self._net
+
+    @cached_property
+    def parameters(self) -> int:
+        """How many weights the network has, projector and all."""
+        return sum(parameter.numel() for parameter in self._net.parameters())
+
+
+def default_device() -> str:
+    """`cuda` where torch finds one, else `mps`, else `cpu`."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def load_encoder(name: str = "digits", device: str | None = None) -> Encoder:
+    """Load an encoder by name onto a device (`default_device()` for None), ready to score.
+
+    Raises `UnknownName` for a name that no card has, `EncoderError` for weights that are missing, damaged or of
+    another architecture.
+    """
+    import safetensors.torch
+    from safetensors import SafetensorError
+
+    spec = get_spec(name)
+    net = build_net(spec)
+    try:
+        net.load_state_dict(safetensors.torch.load_file(spec.weights))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        first_line = str(error).splitlines()[0]
+        raise EncoderError(
+            f"The weights {spec.weights} do not load into encoder {name!r} ({first_line}); "
+            f"a safetensors file that fits its card is accepted; make it again with 'python -m jepa_core pretrain {name}'."
+        ) from error
+    encoder = Encoder(spec, net, device or default_device())
+    if encoder.weights != spec.weights_digest:
+        raise EncoderError(
+            f"The weights {spec.weights} are not those that the card of encoder {name!r} describes; a pair written "
+            f"together is accepted; make both again with 'python -m jepa_core pretrain {name}'."
+        )
+    return encoder

@@ -1,0 +1,1 @@
+"""Rows -> Plotly figures. Pure functions: no store, no encoder, no page."""

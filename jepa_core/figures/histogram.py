@@ -1,0 +1,104 @@
+"""Histograms of scores, binned here so that the browser gets a few dozen numbers and not every image."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import plotly.graph_objects as go
+from jaxtyping import Float
+from numpy import ndarray
+
+from jepa_core.figures.style import DOMAINS, LIKELY, NEUTRAL, UNLIKELY, finish
+
+_AXIS = "JEPA-SCORE   (left: unlikely, right: likely)"
+
+
+def _edges(values: ndarray, bins: int) -> ndarray:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return np.array([0.0, 1.0])
+    low, high = finite.min(), finite.max()
+    if low == high:  # one value still gets a bar of visible width
+        low, high = low - 0.5, high + 0.5
+    return np.linspace(low, high, bins + 1)
+
+
+def class_histogram(
+    chosen: Float[ndarray, "n"], everything: Float[ndarray, "m"], title: str, low: float, high: float
+) -> go.Figure:
+    """The scores of a class in front of the whole dataset's, both as shares.
+
+    Bars up to `low` have the colour of the unlikely end, bars from `high` on that of the likely end.
+    """
+    edges = _edges(np.concatenate([chosen, everything]), 40)
+    centres = (edges[:-1] + edges[1:]) / 2
+    figure = go.Figure()
+    if len(everything) > len(chosen):
+        share = np.histogram(everything, edges)[0] / len(everything)
+        figure.add_bar(
+            x=centres, y=share, name="all classes", marker={"color": NEUTRAL, "opacity": 0.35}, hoverinfo="skip"
+        )
+    share = np.histogram(chosen, edges)[0] / max(len(chosen), 1)
+    colours = np.where(edges[1:] <= low, UNLIKELY, np.where(edges[:-1] >= high, LIKELY, "#7c93ad"))
+    figure.add_bar(
+        x=centres,
+        y=share,
+        name=title,
+        marker={"color": colours.tolist()},
+        hovertemplate="score about %{x:.1f}: %{y:.1%} of the images<extra></extra>",
+    )
+    figure.update_yaxes(tickformat=".0%")
+    return finish(figure, x=_AXIS, y="share of images", height=260)
+
+
+def domain_histogram(scores: Mapping[str, Float[ndarray, "_n"]], reference: str) -> go.Figure:
+    """The scores of several domains as overlaid outlines on one axis, the reference filled."""
+    edges = _edges(np.concatenate([*scores.values(), np.empty(0)]), 60)
+    figure = go.Figure()
+    for colour, (name, values) in zip(domain_colours(scores).values(), scores.items(), strict=True):
+        share = np.histogram(values, edges)[0] / max(len(values), 1)
+        figure.add_scatter(
+            x=np.repeat(edges, 2)[1:-1],
+            y=np.repeat(share, 2),
+            name=name,
+            mode="lines",
+            line={"color": colour, "width": 2.5 if name == reference else 1.8},
+            fill="tozeroy" if name == reference else None,
+            fillcolor=_faint(colour),
+            hovertemplate="%{x:.1f}: %{y:.1%}<extra>" + name + "</extra>",
+        )
+    figure.update_yaxes(tickformat=".0%")
+    return finish(figure, x=_AXIS, y="share of images", height=420)
+
+
+def domain_colours(names: Mapping[str, object]) -> dict[str, str]:
+    """A colour for each domain, by its place in the list."""
+    return {name: DOMAINS[position % len(DOMAINS)] for position, name in enumerate(names)}
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.25)"
+
+
+def mark_on_reference(reference: Float[ndarray, "m"], marks: Mapping[str, float]) -> go.Figure:
+    """The reference's scores with a vertical line for each named score."""
+    edges = _edges(np.concatenate([reference, np.array(list(marks.values()), dtype=float)]), 50)
+    figure = go.Figure()
+    figure.add_bar(
+        x=(edges[:-1] + edges[1:]) / 2,
+        y=np.histogram(reference, edges)[0],
+        name="reference",
+        marker={"color": NEUTRAL, "opacity": 0.6},
+        hovertemplate="score about %{x:.1f}: %{y} images<extra>reference</extra>",
+    )
+    top = np.histogram(reference, edges)[0].max(initial=1)
+    for colour, (name, score) in zip(domain_colours(marks).values(), marks.items(), strict=True):
+        figure.add_scatter(
+            x=[score, score],
+            y=[0, top],
+            mode="lines",
+            name=name,
+            line={"color": colour, "width": 3},
+            hovertemplate=f"{name}: %{{x:.1f}}<extra></extra>",
+        )
+    return finish(figure, x=_AXIS, y="images", height=280)

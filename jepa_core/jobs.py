@@ -1,0 +1,121 @@
+"""One queue of work with one worker thread, progress and cancel.
+
+Pages rerun on every click and must not compute; they submit a callable here and look at the job. The callable gets
+the `Job`, reports through `job.report(done, total)` and stops when `job.cancelled` is set. One worker a device: two
+computations at once on the same cores or card only slow each other down.
+"""
+
+import itertools
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from enum import StrEnum
+
+from jepa_core.errors import JepaError
+
+_log = logging.getLogger(__name__)
+# Finished jobs that are remembered for the person who started them.
+_KEPT = 16
+
+
+class State(StrEnum):
+    """Where a job is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Job:
+    """One piece of work. `done` of `total` are steps, `message` is a sentence, `result` what the callable returned."""
+
+    def __init__(self, key: str, title: str, work: Callable[["Job"], object]) -> None:
+        self.key = key
+        self.title = title
+        self.state = State.QUEUED
+        self.done = 0
+        self.total = 0
+        self.message = ""
+        self.result: object = None
+        self.started: float | None = None
+        self._work = work
+        self._cancel = threading.Event()
+
+    @property
+    def active(self) -> bool:
+        """Queued or running."""
+        return self.state in (State.QUEUED, State.RUNNING)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimated from the steps done so far; None before the first."""
+        if not self.done or self.started is None:
+            return None
+        return (time.monotonic() - self.started) * (self.total - self.done) / self.done
+
+    def report(self, done: int, total: int) -> None:
+        """Say how far the work is."""
+        self.done, self.total = done, total
+
+    def cancelled(self) -> bool:
+        """Whether the person asked to stop; the work looks at it between steps."""
+        return self._cancel.is_set()
+
+    def cancel(self) -> None:
+        """Ask to stop. What is finished stays."""
+        self._cancel.set()
+
+    def run(self) -> None:
+        """Do the work; never raises."""
+        if self.cancelled():
+            self.state = State.CANCELLED
+            return
+        self.state = State.RUNNING
+        self.started = time.monotonic()
+        try:
+            self.result = self._work(self)
+        except JepaError as error:
+            self.message, self.state = str(error), State.FAILED
+        except Exception as error:
+            _log.exception("Job %r failed", self.title)
+            self.message = (
+                f"{self.title} failed unexpectedly ({type(error).__name__}: {error}); the log has the details."
+            )
+            self.state = State.FAILED
+        else:
+            self.state = State.CANCELLED if self.cancelled() else State.DONE
+
+
+class JobQueue:
+    """Runs jobs one after another on a thread of its own."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._jobs: dict[str, Job] = {}
+        self._lock = threading.Lock()
+        threading.Thread(target=self._work, name="jepa-worker", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            self._queue.get().run()
+
+    def submit(self, key: str, title: str, work: Callable[[Job], object]) -> Job:
+        """Queue `work` unless a job of the same key is queued or running; return the job of that key."""
+        with self._lock:
+            job = self._jobs.get(key)
+            if job is None or not job.active:
+                job = self._jobs[key] = Job(key, title, work)
+                self._queue.put(job)
+                finished = [other for other, old in self._jobs.items() if not old.active]
+                for other in itertools.islice(finished, max(0, len(finished) - _KEPT)):
+                    del self._jobs[other]
+            return job
+
+    def get(self, key: str) -> Job | None:
+        """The latest job of a key, or None."""
+        with self._lock:
+            return self._jobs.get(key)

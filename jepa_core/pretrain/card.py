@@ -1,0 +1,140 @@
+"""Writing an encoder down: weights as safetensors, and beside them a model card that can be read and checked.
+
+The card says what was trained on what, how, in how long, how good it is by what measure, and how to make it again.
+"""
+
+import json
+import os
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from jepa_core import jacobian, rank, spectrum
+from jepa_core.encoders import EncoderSpec, resolve_data_config, weights_digest
+from jepa_core.pretrain import data, evaluate
+from jepa_core.pretrain.recipes import RECIPES, Recipe
+from jepa_core.pretrain.sigreg import GAUSSIAN_EXPECTATION
+
+PAPER = "Balestriero and LeCun, LeJEPA, arXiv 2511.08544"
+LICENCE = "MIT"
+
+
+def training_spec(recipe: Recipe, data_config: dict[str, Any]) -> EncoderSpec:
+    """The spec of the encoder that a recipe makes; the projector's output is the default, being the Gaussian one."""
+    return EncoderSpec(
+        name=recipe.name,
+        family="LeJEPA",
+        source="bundled",
+        architecture=recipe.architecture,
+        architecture_kwargs=recipe.architecture_kwargs,
+        outputs={"projector": recipe.projector[-1]},
+        projector=recipe.projector,
+        data_config=data_config,
+        reference=data.SOURCES[recipe.data].dataset,
+        licence=LICENCE,
+        paper=PAPER,
+        description=recipe.description,
+    )
+
+
+def write(
+    net: nn.Module, recipe: Recipe, data_config: dict[str, Any], out_dir: Path, *, seconds: float, device: str
+) -> Path:
+    """Measure a trained network (in eval mode, on the CPU) and write its pair of files; returns the card's path."""
+    import safetensors.torch
+
+    spec = training_spec(recipe, data_config)
+    source = data.SOURCES[recipe.data]
+    parts = {part: data.load_part(recipe, part) for part in ("train", "validation", "test")}
+    inputs = {name: data.normalise(part.pictures, data_config) for name, part in parts.items()}
+    content = {
+        "name": spec.name,
+        "family": spec.family,
+        "description": spec.description,
+        "architecture": spec.architecture,
+        "architecture_kwargs": spec.architecture_kwargs,
+        "projector": list(spec.projector),
+        "outputs": {"projector": spec.projector[-1], "backbone": net.backbone.num_features},
+        "data_config": resolve_data_config(spec, net.backbone),
+        "weights_digest": weights_digest(net),
+        "parameters": sum(parameter.numel() for parameter in net.parameters()),
+        "ranks": _ranks(net, inputs["train"][: spectrum.CALIBRATION_IMAGES]),
+        "reference": spec.reference,
+        "licence": spec.licence,
+        "paper": spec.paper,
+        "data": source.description,
+        "terms": source.terms,
+        "recipe": asdict(recipe),
+        "remake": _remake(recipe),
+        "seconds": round(seconds),
+        "hardware": _hardware(device),
+        "metrics": _metrics(net, parts, inputs),
+        "known_failures": list(recipe.limits),
+    }
+    weights = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
+    path = out_dir / f"{recipe.name}.json"
+    # Weights before the card: a card is what makes an encoder known, so it must not appear without its weights.
+    _replace(path.with_suffix(".safetensors"), safetensors.torch.save(weights))
+    _replace(path, (json.dumps(content, indent=1) + "\n").encode())
+    return path
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write beside and rename, so that a reader sees the old file or the new one, never half of one."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+def _ranks(net: nn.Module, images: torch.Tensor) -> dict[str, dict[str, Any]]:
+    """For each output what its layers allow, confirmed on calibration images."""
+    ranks = {}
+    for output, module in (("projector", net), ("backbone", net.backbone)):
+        spectra = spectrum.singular_values(jacobian.gram(module, images).gram.numpy())
+        ranks[output] = asdict(spectrum.decide_rank(rank.architectural_rank(module, images), spectra))
+    return ranks
+
+
+def _metrics(net: nn.Module, parts: dict[str, data.Part], inputs: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """Probes and neighbours of both outputs and of raw pixels, by part; how the held-out projector embeddings lie."""
+    embeddings = {
+        "backbone": {name: evaluate.embed(net.backbone, inputs[name]) for name in parts},
+        "projector": {name: evaluate.embed(net, inputs[name]) for name in parts},
+        "raw_pixels": {name: part.pictures.flatten(1).numpy() for name, part in parts.items()},
+    }
+    metrics: dict[str, Any] = {"linear_probe": {}, "nearest_neighbours": {}, "probe_c": {}}
+    for output, by_part in embeddings.items():
+        features = {name: (by_part[name], parts[name].labels) for name in parts}
+        probe = evaluate.linear_probe(features)
+        metrics["linear_probe"][output] = _rounded(probe.accuracy)
+        metrics["probe_c"][output] = probe.c
+        metrics["nearest_neighbours"][output] = _rounded(evaluate.nearest_neighbours(features))
+    held_out = ("validation", "test")
+    metrics["effective_rank"] = {
+        output: _rounded({part: evaluate.effective_rank(embeddings[output][part]) for part in held_out})
+        for output in ("projector", "backbone")
+    }
+    metrics["sigreg"] = _rounded({part: evaluate.gaussianity(embeddings["projector"][part]) for part in held_out}) | {
+        "exact_gaussian": round(GAUSSIAN_EXPECTATION, 4)
+    }
+    return metrics
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in values.items()}
+
+
+def _remake(recipe: Recipe) -> str:
+    if RECIPES.get(recipe.name) == recipe:
+        return f"python -m jepa_core pretrain {recipe.name}"
+    return "jepa_core.pretrain.pretrain(Recipe(...)) with the recipe of this card"
+
+
+def _hardware(device: str) -> str:
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} threads of {os.cpu_count()} {platform.machine()} cores"

@@ -1,0 +1,67 @@
+"""How many singular values the layers at the end of an encoder allow.
+
+This is the architecture's side; `jepa_core.spectrum.decide_rank` confirms it on calibration images.
+
+Why a LayerNorm costs directions: its output u (before the affine part) always has sum(u) = 0 and sum(u^2) = K, up to
+eps. So it cannot move along the constant vector (one direction, exactly) nor along u itself (one more, up to eps).
+As the last step it leaves K - 2. Averaging several normalised tokens keeps the first constraint alone: K - 1. An RMSNorm
+has only the second constraint. A projection afterwards mixes the directions and is limited by its own width.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from jepa_core.spectrum import Rank
+
+
+def _trailing_norm(module: nn.Module, embedding: Tensor, normed: Tensor) -> str | None:
+    """Whether `normed`, the output of a norm layer, is the embedding ("last") or averages to it ("averaged")."""
+    batch, k = embedding.shape
+    if normed.ndim == 4 and normed.shape[1] == k:  # channels first, as in ConvNeXt
+        normed = normed.flatten(2).mT
+    if normed.ndim < 2 or normed.shape[0] != batch or normed.shape[-1] != k:
+        return None
+    tokens = normed.reshape(batch, -1, k)
+
+    def same(candidate: Tensor) -> bool:
+        return torch.allclose(candidate, embedding, rtol=1e-4, atol=1e-5)
+
+    if any(same(tokens[:, position]) for position in {0, tokens.shape[1] - 1}):
+        return "last"
+    prefixes = range(min(6, tokens.shape[1]))  # class and register tokens are left out of the average
+    return "averaged" if any(same(tokens[:, first:].mean(dim=1)) for first in prefixes) else None
+
+
+def architectural_rank(f: nn.Module, images: Float[Tensor, "batch channel height width"]) -> Rank:
+    """What the layers of `f` allow, found by comparing each norm layer's output with the embedding.
+
+    Needs at least two different images, so that agreement is not a coincidence.
+    """
+    outputs: list[tuple[nn.Module, Tensor]] = []
+    hooks = [
+        module.register_forward_hook(lambda module, _inputs, output: outputs.append((module, output.detach())))
+        for module in f.modules()
+        if isinstance(module, nn.LayerNorm | nn.RMSNorm)
+    ]
+    try:
+        with torch.no_grad():
+            embedding = f(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    k, pixels = embedding.shape[1], images[0].numel()
+    if pixels < k:
+        return Rank(pixels, f"the input has only {pixels} numbers, fewer than the {k} of the embedding")
+    for module, output in reversed(outputs):
+        kind = _trailing_norm(module, embedding, output)
+        if kind is None:
+            continue
+        is_layer_norm = isinstance(module, nn.LayerNorm)
+        name = "LayerNorm" if is_layer_norm else "RMSNorm"
+        if kind == "last":
+            lost = 2 if is_layer_norm else 1
+            return Rank(k - lost, f"a {name} is the last step, which leaves K - {lost}")
+        if is_layer_norm:
+            return Rank(k - 1, "a LayerNorm followed by average pooling leaves K - 1")
+    return Rank(k, "no layer at the end removes a direction")

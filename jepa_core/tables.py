@@ -1,0 +1,155 @@
+"""Tables in and out of the store: exports for people (Parquet, CSV) and the score tables shipped in `assets/scores/`.
+
+A shipped table is one Parquet file per encoder and output. Its metadata holds the config that its rows were made with;
+each row an image's place in its dataset, its digest, spectrum and embedding. It holds no pictures.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy import ndarray
+
+from jepa_core.config import ASSETS
+from jepa_core.encoders import EncoderSpec
+from jepa_core.errors import JepaError, StoreError
+from jepa_core.images import digest
+from jepa_core.store import Member, Result, ResultConfig, Store
+
+SUFFIXES = (".parquet", ".csv")
+
+
+def check_table_path(path: Path) -> Path:
+    """`path` if a table can be written there; asked before long work, so that its results are not lost after it."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise JepaError(f"A table cannot be written to {path}; names ending in {' or '.join(SUFFIXES)} are accepted.")
+    if not path.absolute().parent.is_dir():
+        raise JepaError(f"A table cannot be written to {path}; its folder does not exist; make the folder first.")
+    return path
+
+
+def _write_beside(path: Path, write: Callable[[Path], None]) -> None:
+    """Write to a temporary file in the same folder and rename it, so that a reader never sees half a table."""
+    handle, name = tempfile.mkstemp(dir=path.absolute().parent, suffix=path.suffix)
+    os.close(handle)
+    try:
+        write(Path(name))
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as Parquet or CSV, by the suffix."""
+    check_table_path(path)
+    as_csv = path.suffix.lower() == ".csv"
+    try:
+        _write_beside(path, lambda to: frame.to_csv(to, index=False) if as_csv else frame.to_parquet(to, index=False))
+    except OSError as error:
+        raise JepaError(f"The table {path} cannot be written ({error.strerror}); choose a folder with room.") from error
+
+
+@dataclass(frozen=True)
+class ShippedTable:
+    """A shipped table in memory: `members` as (dataset, member), and one result for each of them."""
+
+    config: ResultConfig
+    members: list[tuple[str, Member]]
+    results: list[Result]
+
+
+def shipped_path(spec: EncoderSpec, output: str) -> Path:
+    """Where the shipped table of an encoder's output lies, whether it exists or not."""
+    return ASSETS / "scores" / f"{spec.name}-{output}.parquet"
+
+
+def _matrix(column: ndarray) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(column.astype(np.float32).ravel()), column.shape[1])
+
+
+def ship(store: Store, config: ResultConfig, datasets: Sequence[str], path: Path) -> int:
+    """Write all results of a config on the given datasets to a shipped table; return how many."""
+    columns: dict[str, list] = {
+        name: [] for name in ("dataset", "name", "position", "label", "digest", "seconds", "device")
+    }
+    spectra, norms, embeddings = [], [], []
+    for dataset in datasets:
+        rows = store.rows(config, dataset)
+        digests = [member.digest for member in rows.members]
+        columns["dataset"] += [dataset] * len(digests)
+        columns["name"] += [member.name for member in rows.members]
+        columns["position"] += [member.position for member in rows.members]
+        columns["label"] += [member.label for member in rows.members]
+        columns["digest"] += digests
+        columns["seconds"] += rows.seconds.tolist()
+        columns["device"] += rows.device
+        spectra.append(rows.spectra)
+        norms.append(rows.squared_norm)
+        embeddings.append(store.embeddings(config.space, digests))
+    table = pa.table(
+        columns
+        | {
+            "squared_norm": np.concatenate(norms),
+            "spectrum": _matrix(np.concatenate(spectra)),
+            "embedding": _matrix(np.concatenate(embeddings)),
+        }
+    ).replace_schema_metadata({"config": json.dumps(asdict(config))})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_beside(path, lambda to: pq.write_table(table, to, compression="zstd"))
+    return table.num_rows
+
+
+def read_shipped(path: Path) -> ShippedTable:
+    """Read a shipped table. Raises `StoreError` for a file that is none."""
+    try:
+        table = pq.read_table(path)
+        config = ResultConfig(**json.loads(table.schema.metadata[b"config"]))
+        spectra, embeddings = (
+            table[name].combine_chunks().flatten().to_numpy().reshape(table.num_rows, -1)
+            for name in ("spectrum", "embedding")
+        )
+        plain = table.drop_columns(["spectrum", "embedding"]).to_pylist()
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"The score table {path} cannot be read ({type(error).__name__}); a table written by "
+            "'python -m jepa_core verify --write' is accepted; restore the file or make it again."
+        ) from error
+    return ShippedTable(
+        config,
+        [(row["dataset"], Member(row["name"], row["position"], row["label"], row["digest"])) for row in plain],
+        [
+            Result(row["digest"], sigma, embedding, row["squared_norm"], row["seconds"], row["device"])
+            for row, sigma, embedding in zip(plain, spectra, embeddings, strict=True)
+        ],
+    )
+
+
+def load_shipped(store: Store, path: Path) -> bool:
+    """Put a shipped table into the store unless this very file is in it already; return whether it was put."""
+    file_digest = digest(path.read_bytes())
+    if store.shipped(path.name) == file_digest:
+        return False
+    table = read_shipped(path)
+    by_dataset: dict[str, list[Member]] = {}
+    for dataset, member in table.members:
+        by_dataset.setdefault(dataset, []).append(member)
+    for dataset, members in by_dataset.items():
+        # A table of an older version may name pictures that are drawn otherwise now.
+        store.forget_members(dataset, [member.name for member in store.members(dataset)])
+        store.put_members(dataset, members)
+    store.put(table.config, table.results)
+    store.put_shipped(path.name, file_digest)
+    return True
+
+
+def load_all_shipped(store: Store) -> int:
+    """Put every shipped table into the store; return how many were new."""
+    return sum(load_shipped(store, path) for path in sorted((ASSETS / "scores").glob("*.parquet")))

@@ -1,0 +1,118 @@
+"""Recompute a random part of the shipped scores and compare, or make the shipped tables again.
+
+CPUs and libraries round float32 differently, so equality is asked up to `TOLERANCE` for each log singular value up to
+the rank. A wrong picture, weight, transform or formula differs by far more.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jepa_core import datasets, images, tables
+from jepa_core.encoders import Encoder, load_encoder
+from jepa_core.errors import StoreError
+from jepa_core.scoring import loaded_config, score_batch, score_items, settle_rank
+from jepa_core.store import Store
+
+TOLERANCE = 1e-2
+"""Largest accepted difference of a log singular value."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """The comparison for one shipped table. Differences are the largest over the images checked."""
+
+    encoder: str
+    output: str
+    rows: int
+    checked: int
+    log_sigma_difference: float
+    score_difference: float
+    other_pictures: int  # images whose bytes are not those that were scored
+
+    @property
+    def passed(self) -> bool:
+        """Whether all pictures were the same and all values within the tolerance."""
+        return self.checked > 0 and not self.other_pictures and self.log_sigma_difference <= TOLERANCE
+
+
+def verify_table(encoder: Encoder, output: str, count: int, seed: int) -> Check:
+    """Recompute `count` random rows of the shipped table of an encoder's output and compare."""
+    import torch
+
+    path = tables.shipped_path(encoder.spec, output)
+    shipped = tables.read_shipped(path)
+    if shipped.config != loaded_config(encoder, output):
+        raise StoreError(
+            f"The score table {path.name} was made with other weights or another transform than encoder "
+            f"{encoder.spec.name!r} has now; make it again with 'python -m jepa_core verify --write'."
+        )
+    chosen = np.random.default_rng(seed).permutation(len(shipped.results))[:count]
+    inputs, old, other = [], [], 0
+    for index in chosen:
+        dataset, member = shipped.members[index]
+        data = datasets.get_dataset(dataset).item(member.position).read()
+        if images.digest(data) != member.digest:
+            other += 1
+            continue
+        inputs.append(encoder.preprocess(images.decode(data).image))
+        old.append(shipped.results[index])
+    log_difference = score_difference = 0.0
+    if inputs:
+        digests = [result.digest for result in old]
+        fresh = [
+            result
+            for start in range(0, len(inputs), 16)
+            for result in score_batch(
+                encoder, output, digests[start : start + 16], torch.stack(inputs[start : start + 16])
+            )
+        ]
+        rank = settle_rank(encoder, output, np.stack([result.spectrum for result in old])).rank
+        logs = [
+            (np.log(then.spectrum[:rank].astype(np.float64)), np.log(now.spectrum[:rank].astype(np.float64)))
+            if now is not None
+            else (np.zeros(1), np.full(1, np.inf))
+            for then, now in zip(old, fresh, strict=True)
+        ]
+        log_difference = max(float(np.abs(then - now).max()) for then, now in logs)
+        score_difference = max(float(abs(then.sum() - now.sum())) for then, now in logs)
+    return Check(encoder.spec.name, output, len(shipped.results), len(inputs), log_difference, score_difference, other)
+
+
+def write_tables(
+    store: Store,
+    encoder: Encoder,
+    names: Sequence[str],
+    progress: Callable[[str, int, int], None] = lambda _name, _done, _total: None,
+) -> dict[str, int]:
+    """Score the datasets with every output of an encoder and write its shipped tables; return rows by output."""
+    written = {}
+    for output in encoder.spec.outputs:
+        for name in names:
+            items = list(datasets.get_dataset(name).items())
+            title = f"{output}, {name}"
+            score_items(
+                store,
+                encoder,
+                name,
+                items,
+                output,
+                progress=lambda done, total, title=title: progress(title, done, total),
+            )
+        path = tables.shipped_path(encoder.spec, output)
+        written[output] = tables.ship(store, loaded_config(encoder, output), names, path)
+    return written
+
+
+def verify_all(names: Sequence[str], count: int, seed: int, device: str | None = None) -> list[Check]:
+    """`verify_table` for every output of the named encoders that ships a table."""
+    checks = []
+    for name in names:
+        encoder = load_encoder(name, device)
+        checks += [
+            verify_table(encoder, output, count, seed)
+            for output in encoder.spec.outputs
+            if tables.shipped_path(encoder.spec, output).exists()
+        ]
+    return checks

@@ -1,0 +1,1 @@
+"""What the pages share: state, widgets, the picture grid."""

@@ -1,0 +1,89 @@
+"""Pictures on a page: a grid with captions, alternative texts and links."""
+
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import pandas as pd
+import streamlit as st
+
+from jepa_core import images
+from jepa_core.datasets import DatasetSpec
+from jepa_core.errors import JepaError
+from jepa_core.figures.style import LIKELY, UNLIKELY
+from jepa_core.pictures import scored_crop
+from jepa_core.store import Member
+from pages._shared import state
+from pages._shared.state import Choice
+
+EDGES = {"likely": LIKELY, "unlikely": UNLIKELY}
+
+
+@dataclass(frozen=True)
+class Card:
+    """One picture of a grid: a data address (or a sentence in its place), its caption's two lines, its link."""
+
+    source: str
+    problem: str
+    score: str
+    aside: str
+    alt: str
+    link: str = ""
+
+
+def data_address(png: bytes) -> str:
+    """A PNG as an address for an `img`."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+@st.cache_data(show_spinner=False, max_entries=4000)
+def _shown_crop(transform: str, digest: str, _dataset: DatasetSpec, _member: Member) -> str:  # noqa: ARG001
+    crop = scored_crop(state.store(), transform, _dataset, _member)
+    return data_address(images.display_png(images.decode(crop).image, 160))
+
+
+def cards(choice: Choice, dataset: DatasetSpec, rows: pd.DataFrame) -> list[Card]:
+    """A card for each row of a score table that has a `percentile` column; each links to its directions."""
+    made = []
+    for row in rows.itertuples():
+        member = Member(row.name, row.position, row.label, row.digest)
+        source = problem = ""
+        try:
+            source = _shown_crop(choice.config.transform, row.digest, dataset, member)
+        except JepaError as error:
+            problem = str(error)
+        place = f"percentile {row.percentile:.0f}"
+        query = urlencode(
+            {"encoder": choice.spec.name, "output": choice.output, "dataset": dataset.name, "image": row.digest}
+        )
+        made.append(
+            Card(
+                source=source,
+                problem=problem,
+                score=f"{row.jepa_score:.1f}",
+                aside=f"{place} · {row.label}",
+                alt=f"{row.name}, class {row.label}: score {row.jepa_score:.1f}, {place}",
+                link=f"directions?{query}",
+            )
+        )
+    return made
+
+
+def grid(shown: Sequence[Card], end: str = "") -> None:
+    """Draw cards side by side, as many in a row as fit; `end` ("likely", "unlikely") colours their edge."""
+    figures = []
+    for card in shown:
+        if card.source:
+            picture = f'<img src="{card.source}" alt="{html.escape(card.alt)}" loading="lazy">'
+        else:
+            picture = f'<div class="jepa-gone" role="img" aria-label="{html.escape(card.alt)}">{html.escape(card.problem)}</div>'
+        if card.link:
+            picture = f'<a href="{html.escape(card.link)}" target="_self" title="Look at its directions">{picture}</a>'
+        figures.append(
+            f'<figure>{picture}<figcaption><span class="score">{html.escape(card.score)}</span>'
+            f'<span class="aside">{html.escape(card.aside)}</span></figcaption></figure>'
+        )
+    style = f' style="--edge: {EDGES[end]}"' if end else ""
+    st.html(f'<div class="jepa-row"><div class="jepa-grid"{style}>{"".join(figures)}</div></div>')

@@ -1,0 +1,116 @@
+"""The store, the job queue and the choices that pages share. Session state holds names and ids, never data."""
+
+import tempfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from jepa_core import datasets, scoring, tables
+from jepa_core.datasets import DatasetSpec
+from jepa_core.encoders import Encoder, EncoderSpec, list_encoders, load_encoder
+from jepa_core.errors import StoreError
+from jepa_core.jobs import JobQueue
+from jepa_core.store import ResultConfig, Store
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is being looked at: an encoder and one of its outputs."""
+
+    spec: EncoderSpec
+    output: str
+
+    @property
+    def config(self) -> ResultConfig:
+        """The config of its results."""
+        return scoring.config_of(self.spec, self.output)
+
+
+@st.cache_resource(show_spinner=False)
+def _opened() -> tuple[Store, list[str]]:
+    """The store with the shipped tables in it, and sentences to show.
+
+    Where the cache folder cannot be used, a temporary store keeps the explorer going.
+    """
+    notices = []
+    try:
+        store = Store()
+        tables.load_all_shipped(store)
+    except StoreError as error:
+        notices.append(f"{error} Until then results last only as long as the explorer runs.")
+        store = Store(Path(tempfile.mkdtemp(prefix="jepa-score-")) / "store.sqlite")
+        tables.load_all_shipped(store)
+    if store.notice:
+        notices.append(store.notice)
+    return store, notices
+
+
+def store() -> Store:
+    """The store of results."""
+    return _opened()[0]
+
+
+def open_everything() -> None:
+    """Open the store before a page needs it, and say what a person should know about it."""
+    for notice in _opened()[1]:
+        st.warning(notice, icon=":material/warning:")
+
+
+@st.cache_resource(show_spinner=False)
+def jobs() -> JobQueue:
+    """The one queue of the server."""
+    return JobQueue()
+
+
+@lru_cache(maxsize=2)
+def encoder(name: str) -> Encoder:
+    """A loaded encoder. Called by jobs only: loading takes seconds."""
+    return load_encoder(name)
+
+
+@st.cache_resource(show_spinner=False, ttl=20, max_entries=8)
+def dataset(name: str) -> DatasetSpec:
+    """A dataset's listing; a folder is listed again after a while, since its files may change."""
+    return datasets.get_dataset(name)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _scores(config_key: str, dataset_name: str, count: int, _choice: Choice) -> pd.DataFrame:  # noqa: ARG001
+    return scoring.stored_scores(store(), _choice.spec, _choice.output, dataset_name)
+
+
+def scores(choice: Choice, dataset_name: str) -> pd.DataFrame:
+    """The score table of what the store holds for a dataset; read again only when rows were added."""
+    return _scores(choice.config.key, dataset_name, store().count(choice.config, dataset_name), choice)
+
+
+def choose_encoder() -> None:
+    """The encoder and its output, in the sidebar of every page and in the address."""
+    specs = list_encoders()
+    with st.sidebar:
+        name = st.selectbox(
+            "Encoder",
+            list(specs),
+            key="encoder",
+            bind="query-params",
+            help="The network whose embedding is looked at. Scores of different encoders are not on one scale.",
+        )
+        spec = specs[name]
+        output = st.selectbox(
+            "Output",
+            list(spec.outputs),
+            key="output",
+            bind="query-params",
+            format_func=lambda output: f"{output} ({spec.outputs[output]} numbers)",
+            help="Which tensor is scored. The theory holds where training made the embedding Gaussian: the projector.",
+        )
+        st.caption(spec.description)
+    st.session_state["choice"] = Choice(spec, output)
+
+
+def choice() -> Choice:
+    """The encoder and output chosen in the sidebar."""
+    return st.session_state["choice"]

@@ -1,0 +1,127 @@
+"""Widgets that more than one page uses: choosing a dataset, and the progress of a job."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from jepa_core import datasets
+from jepa_core.datasets import DatasetSpec
+from jepa_core.errors import JepaError
+from jepa_core.jobs import Job, State
+from jepa_core.scoring import RunSummary, score_items
+from pages._shared import state
+from pages._shared.state import Choice
+
+_FOLDER = "a folder on this computer"
+# More than this is not started without being asked for.
+_ASK_ABOVE = 1000
+_ALL = "all classes"
+
+
+def header(title: str, text: str, explanation: str) -> None:
+    """The page's title, one sentence, and a longer explanation one click away."""
+    st.title(title)
+    left, right = st.columns([5, 1], vertical_alignment="bottom")
+    left.markdown(text)
+    with right.popover("What is this?", icon=":material/help:", width="stretch"):
+        st.markdown(explanation)
+
+
+def choose_dataset(default: str, title: str = "Dataset", key: str = "dataset") -> DatasetSpec | None:
+    """A bundled dataset or a folder; None while no folder is given, or (with a sentence) when it cannot be used."""
+    bundled = datasets.list_datasets()
+    options = [*bundled, _FOLDER]
+    linked = st.query_params.get(key, "")
+    if linked.startswith(datasets.FOLDER_PREFIX):  # a link to a picture of a folder names the folder itself
+        st.session_state.setdefault("folder", linked.removeprefix(datasets.FOLDER_PREFIX))
+        st.session_state[key] = _FOLDER
+    name = st.selectbox(
+        title,
+        options,
+        index=options.index(default) if default in options else 0,
+        key=key,
+        bind="query-params",
+        format_func=lambda name: bundled[name].title if name in bundled else "A folder on this computer …",
+    )
+    if name == _FOLDER:
+        name = st.text_input(
+            "Folder of images", key="folder", placeholder="/path/to/images", help="Sub-folders are classes."
+        ).strip()
+        if not name:
+            st.info("Give the path of a folder of images; its sub-folders are the classes.", icon=":material/folder:")
+            return None
+    try:
+        return state.dataset(name)
+    except JepaError as error:
+        st.error(str(error), icon=":material/error:")
+        return None
+
+
+def choose_class(dataset: DatasetSpec) -> str | None:
+    """A class of the dataset, or None for all."""
+    labels = dataset.labels()
+    if len(labels) == 1:
+        return None
+    chosen = st.selectbox("Class", [_ALL, *labels], key="class", bind="query-params")
+    return None if chosen == _ALL else chosen
+
+
+def keep_scored(choice: Choice, dataset: DatasetSpec) -> None:
+    """See to it that a dataset's missing scores are computed: start the job, show its progress, let it be cancelled."""
+    key = f"score:{choice.config.key}:{dataset.name}"
+    missing = len(dataset) - state.store().count(choice.config, dataset.name)
+    job = state.jobs().get(key)
+    if job and job.active:
+        watch(job, lambda: state.store().count(choice.config, dataset.name))
+        return
+    if job and isinstance(job.result, RunSummary) and job.result.failed:
+        with st.expander(
+            f"{len(job.result.failed)} of {len(dataset)} images could not be scored", icon=":material/warning:"
+        ):
+            for _name, sentence in job.result.failed[:50]:
+                st.write(sentence)
+    if job and job.state is State.FAILED:
+        st.error(job.message, icon=":material/error:")
+    if not missing or (job and job.state is State.DONE):
+        return
+
+    def work(job: Job) -> RunSummary:
+        return score_items(
+            state.store(),
+            state.encoder(choice.spec.name),
+            dataset.name,
+            list(dataset.items()),
+            choice.output,
+            progress=job.report,
+            cancelled=job.cancelled,
+        )
+
+    stopped = job is not None
+    if (stopped or missing > _ASK_ABOVE) and not st.button(
+        f"Score the {missing} missing images", icon=":material/play_arrow:"
+    ):
+        return
+    watch(state.jobs().submit(key, f"Scoring {dataset.title}", work), lambda: 0)
+
+
+def watch(job: Job, arrived: Callable[[], int] = lambda: 0) -> None:
+    """Progress of a job with a cancel button; the page reruns when something new has arrived, and at the end."""
+    before = arrived()
+
+    @st.fragment(run_every=1.0)
+    def poll() -> None:
+        if not job.active:
+            st.rerun()
+        left = job.seconds_left
+        remaining = "" if left is None else f", about {left:.0f} s left"
+        bar, button = st.columns([6, 1], vertical_alignment="center")
+        bar.progress(
+            job.done / job.total if job.total else 0.0,
+            f"{job.title}: {job.done} of {job.total} images{remaining}" if job.total else f"{job.title} …",
+        )
+        if button.button("Cancel", key=f"cancel:{job.key}", width="stretch"):
+            job.cancel()
+        if arrived() > before:
+            st.rerun()
+
+    poll()

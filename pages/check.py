@@ -1,0 +1,114 @@
+"""Check: upload images and see whether they belong to what the encoder knows."""
+
+import streamlit as st
+
+from jepa_core import images
+from jepa_core.check import Checked, Outcome, Reference, check_pictures, in_words, load_reference, outcome_table
+from jepa_core.figures.histogram import mark_on_reference
+from jepa_core.figures.style import CONFIG
+from jepa_core.jobs import Job, State
+from jepa_core.keys import make_key
+from pages._shared import pictures, state, widgets
+from pages._shared.state import Choice
+
+MOST = 64
+
+widgets.header(
+    "Check",
+    "Upload images and see where they fall among images that the encoder should know.",
+    """**What you see.** Each image gets its JEPA-SCORE and its **percentile** in the reference: percentile 2 means that
+98 % of the reference is more likely. Beside it stands the **distance** to the reference in the embedding, as a
+percentile too: 99 means that hardly any reference image lies so far from the others.
+
+The two fail on different images. A low score, a very *high* score, or a large distance: each is a reason to look. One
+that is unremarkable on its own proves nothing.
+
+The images stay in memory for this visit and are not stored.""",
+)
+choice = state.choice()
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _reference(config_key: str, name: str, count: int, _choice: Choice) -> Reference:  # noqa: ARG001
+    return load_reference(state.store(), _choice.spec, _choice.output, name)
+
+
+def show_one(item: Checked) -> None:
+    left, right = st.columns([1, 4])
+    with left:
+        png = images.display_png(item.crop, 160)
+        pictures.grid([pictures.Card(pictures.data_address(png), "", item.name, "the crop that was scored", item.name)])
+    with right:
+        a, b, c = st.columns(3)
+        a.metric("JEPA-SCORE", f"{item.scores['jepa_score']:.1f}")
+        b.metric("Percentile of the score", f"{item.percentile:.1f}", help="Low: unlikely. Very high is untypical too.")
+        c.metric("Percentile of the distance", f"{item.distance_percentile:.1f}", help="High: far from the reference.")
+        st.markdown(in_words(item, reference))
+        for note in item.notes:
+            st.caption(note)
+    with st.expander("Nearest references", icon=":material/image_search:"):
+        for title, rows, end in (("likely", item.likely, "likely"), ("unlikely", item.unlikely, "unlikely")):
+            st.markdown(
+                f"Nearest among the **{'most' if end == 'likely' else 'least'} likely** quarter of the reference"
+            )
+            pictures.grid(pictures.cards(choice, dataset, rows), title)
+
+
+def show(outcome: Outcome) -> None:
+    for _name, sentence in outcome.failed:
+        st.error(sentence, icon=":material/broken_image:")
+    if not outcome.checked:
+        return
+    st.plotly_chart(
+        mark_on_reference(reference.scores, {item.name: item.scores["jepa_score"] for item in outcome.checked[:10]}),
+        config=CONFIG,
+        alt=f"The uploaded images on the histogram of {len(reference.scores)} reference scores",
+    )
+    for item in outcome.checked:
+        with st.container(border=True):
+            show_one(item)
+    st.download_button(
+        "Download the table (CSV)", outcome_table(outcome).to_csv(index=False), "check.csv", icon=":material/download:"
+    )
+
+
+with st.container(border=True):
+    dataset = widgets.choose_dataset(choice.spec.reference, "Reference", "against")
+    if dataset is None:
+        st.stop()
+    widgets.keep_scored(choice, dataset)
+    uploads = st.file_uploader(
+        "Images", accept_multiple_files=True, help=f"Up to {MOST} at a time: {', '.join(images.FORMATS)}."
+    )
+if not uploads:
+    st.info(
+        "Nothing uploaded yet. Any picture will do; try one that the encoder cannot know.", icon=":material/upload:"
+    )
+    st.stop()
+if len(uploads) > MOST:
+    st.warning(f"{len(uploads)} images were given and the first {MOST} are checked; upload the rest afterwards.")
+count = state.store().count(choice.config, dataset.name)
+reference = _reference(choice.config.key, dataset.name, count, choice)
+named = [(upload.name, upload.getvalue()) for upload in uploads[:MOST]]
+
+
+def work(_job: Job) -> Outcome:
+    return check_pictures(state.encoder(choice.spec.name), choice.output, named, reference)
+
+
+key = make_key(
+    "check",
+    choice.config.key,
+    dataset.name,
+    count,
+    *(part for name, data in named for part in (name, images.digest(data))),
+)
+job = state.jobs().get(key)
+if job is None or job.state is State.CANCELLED:
+    job = state.jobs().submit(key, f"Checking {len(named)} images", work)
+if job.active:
+    widgets.watch(job)
+elif job.state is State.FAILED:
+    st.error(job.message, icon=":material/error:")
+else:
+    show(job.result)

@@ -1,0 +1,82 @@
+"""Gallery: the least and most likely images of a class, and random ones between them."""
+
+import numpy as np
+import streamlit as st
+
+from jepa_core.figures.histogram import class_histogram
+from jepa_core.figures.style import CONFIG
+from jepa_core.reference import percentile
+from pages._shared import pictures, state, widgets
+
+PER_ROW = 8
+
+widgets.header(
+    "Gallery",
+    "Which images does the encoder find likely, and which unlikely?",
+    """**What you see.** A self-supervised encoder turns an image into a list of numbers. Where the encoder has seen many
+similar images it reacts strongly to small changes of the picture, elsewhere weakly. The **JEPA-SCORE** measures that
+reaction: the sum of the logarithms of the singular values of the encoder's Jacobian. The paper that proposed it says
+that a high score means a *likely* image.
+
+**Percentile** 2 means that 98 % of the images of the same set and class have a higher score.
+
+**Read it with care.** The score has no unit, differs between encoders, and smooth or simple images can look likely. The
+Domains page shows where it fails.
+
+Source: [arXiv 2510.05949](https://arxiv.org/abs/2510.05949).""",
+)
+choice = state.choice()
+left, right = st.columns(2)
+with left:
+    dataset = widgets.choose_dataset(choice.spec.reference)
+if dataset is None:
+    st.stop()
+with right:
+    label = widgets.choose_class(dataset)
+widgets.keep_scored(choice, dataset)
+
+everything = state.scores(choice, dataset.name)
+table = everything if label is None else everything[everything["label"] == label]
+if table.empty:
+    st.info("No scores yet. They appear here as they arrive.", icon=":material/hourglass_empty:")
+    st.stop()
+
+scores = table["jepa_score"].to_numpy()
+table = table.assign(percentile=percentile(scores, scores)).sort_values("jepa_score", kind="stable")
+shown = min(PER_ROW, max(1, len(table) // 2))
+least, most = table.iloc[:shown], table.iloc[::-1].iloc[:shown]
+if len(table) == 1:
+    st.info("This class has one image, so there is nothing to rank it against.", icon=":material/info:")
+
+title = label or dataset.title
+st.subheader("Least likely")
+pictures.grid(pictures.cards(choice, dataset, least), "unlikely")
+st.subheader("Most likely")
+pictures.grid(pictures.cards(choice, dataset, most), "likely")
+
+left, right = st.columns([5, 1], vertical_alignment="bottom")
+left.subheader("Random")
+seed = st.session_state.setdefault("shuffle", 0)
+if right.button("Shuffle", icon=":material/shuffle:", width="stretch"):
+    seed = st.session_state["shuffle"] = seed + 1
+chosen = np.random.default_rng(seed).permutation(len(table))[:shown]
+pictures.grid(pictures.cards(choice, dataset, table.iloc[chosen]))
+
+st.subheader("Scores of " + title)
+st.plotly_chart(
+    class_histogram(
+        scores, everything["jepa_score"].to_numpy(), title, least["jepa_score"].max(), most["jepa_score"].min()
+    ),
+    config=CONFIG,
+    alt=f"Histogram of {len(table)} scores of {title}, median {np.median(scores):.1f}",
+)
+flagged = int(table["rank_disagrees"].sum())
+st.caption(
+    f"{len(table)} images, median {np.median(scores):.1f}. Exact scores in float32, encoder {choice.spec.name}, output "
+    f"{choice.output}."
+    + (
+        f" {flagged} of them have a spectrum that does not fit the encoder's rank; compare them with care."
+        if flagged
+        else ""
+    )
+)
