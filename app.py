@@ -17,6 +17,7 @@ PAGES = (
 )
 
 st.set_page_config(page_title="JEPA-SCORE Explorer", page_icon=str(ASSETS / "icon.svg"), layout="wide")
+st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "icon.svg"))
 st.html(ASSETS / "theme.css")
 page = st.navigation(
     [

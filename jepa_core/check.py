@@ -1,7 +1,7 @@
 """Does this picture belong? The evidence for pictures that are in no dataset, held against a reference.
 
-The reference is a set of held-out images that are scored already. Two views are given side by side, because they fail on
-different pictures: where the score falls among the reference's scores, and how far the embedding lies from the
+The reference is a set of held-out images that are scored already. Two views are given side by side, because they fail
+on different pictures: where the score falls among the reference's scores, and how far the embedding lies from the
 reference's embeddings.
 """
 
@@ -18,7 +18,8 @@ from jepa_core.encoders import Encoder, EncoderSpec
 from jepa_core.errors import JepaError, NotEnoughData
 from jepa_core.projection import nearest
 from jepa_core.reference import percentile
-from jepa_core.scoring import config_of, score_pictures, stored_scores, table_of
+from jepa_core.scoring import config_of, known_rank, score_pictures, stored_scores, table_of
+from jepa_core.spectrum import Rank
 from jepa_core.store import Result, Store
 
 NEIGHBOURS = 10
@@ -27,12 +28,16 @@ _SHOWN = 3  # neighbours named of each end
 
 @dataclass(frozen=True)
 class Reference:
-    """A scored dataset to compare with: its score table, embeddings (n, K) and typical neighbour distances (n)."""
+    """A scored dataset to compare with: its score table, embeddings (n, K) and typical neighbour distances (n).
+
+    `rank` is the one its scores were made with.
+    """
 
     dataset: str
     table: pd.DataFrame
     embeddings: ndarray
     distances: ndarray
+    rank: Rank | None
 
     @property
     def scores(self) -> ndarray:
@@ -44,9 +49,9 @@ class Reference:
 class Checked:
     """The evidence for one picture.
 
-    `percentile` is that of the JEPA-SCORE (low: unlikely), `distance_percentile` that of the distance to the 10th nearest
-    reference (high: far away). `likely` and `unlikely` are rows of the reference's table: the nearest in the embedding
-    among its most and its least likely quarter.
+    `percentile` is that of the JEPA-SCORE (low: unlikely), `distance_percentile` that of the distance to the 10th
+    nearest reference (high: far away). `likely` and `unlikely` are rows of the reference's table: the nearest in the
+    embedding among its most and its least likely quarter.
     """
 
     name: str
@@ -62,7 +67,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a batch: the evidence for the pictures that could be scored, and (name, sentence) for the others."""
+    """What became of a batch: evidence for the pictures that could be scored, (name, sentence) for the others."""
 
     checked: list[Checked]
     failed: list[tuple[str, str]]
@@ -79,11 +84,11 @@ def load_reference(store: Store, spec: EncoderSpec, output: str, dataset: str) -
     embeddings = store.embeddings(config_of(spec, output).space, table["digest"].tolist())
     # One neighbour more, since each reference image is its own nearest.
     distances, _indices = nearest(embeddings, embeddings, NEIGHBOURS + 1)
-    return Reference(dataset, table, embeddings, distances[:, -1])
+    return Reference(dataset, table, embeddings, distances[:, -1], known_rank(spec, output, store))
 
 
 def check_pictures(encoder: Encoder, output: str, named: Sequence[tuple[str, bytes]], reference: Reference) -> Outcome:
-    """Score pictures given as (name, bytes) and hold them against a reference. A bad picture does not stop the others."""
+    """Score pictures given as (name, bytes) and hold them against a reference. A bad one does not stop the others."""
     output = encoder.spec.check_output(output)
     results: dict[str, Result] = {}
     triples = [(name, images.digest(data), data) for name, data in named]
@@ -91,7 +96,7 @@ def check_pictures(encoder: Encoder, output: str, named: Sequence[tuple[str, byt
     good = [(name, results[digest], data) for name, digest, data in triples if digest in results]
     if not good:
         return Outcome([], failed)
-    table = table_of(encoder, output, [(name, result) for name, result, _data in good])
+    table = table_of(encoder, output, [(name, result) for name, result, _data in good], reference.rank)
     embeddings = np.stack([result.embedding for _name, result, _data in good])
     percentiles = percentile(table["jepa_score"].to_numpy(), reference.scores)
     distances = nearest(embeddings, reference.embeddings, NEIGHBOURS)[0][:, -1]

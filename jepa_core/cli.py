@@ -5,6 +5,7 @@ arguments; every error is one line.
 """
 
 import argparse
+import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -36,7 +37,7 @@ def _show(frame: pd.DataFrame, as_json: bool) -> None:
 
 
 def _note(sentence: str) -> None:
-    print(sentence, file=sys.stderr)
+    tqdm.write(sentence, file=sys.stderr)  # on a line of its own, also while a progress bar is shown
 
 
 class _Bar:
@@ -105,7 +106,8 @@ def _score(args: argparse.Namespace) -> None:
         tables.check_table_path(args.out)
     store = _open_store()
     encoder = load_encoder(args.encoder, args.device)
-    summary = score_items(store, encoder, dataset.name, items, output, progress=_Bar(dataset.title))
+    whole = len(items) == len(dataset)
+    summary = score_items(store, encoder, dataset.name, items, output, whole=whole, progress=_Bar(dataset.title))
     frame = stored_scores(store, spec, output, dataset.name)
     frame = frame[frame["name"].isin({item.name for item in items})]
     for _name, sentence in summary.failed:
@@ -135,7 +137,8 @@ def _check(args: argparse.Namespace) -> None:
             named.append((str(path), path.read_bytes()))
         except OSError as error:
             raise JepaError(f"{path} cannot be read ({error.strerror}); give the paths of image files.") from error
-    reference = check.load_reference(_open_store(), spec, output, args.reference or spec.reference)
+    name = datasets.get_dataset(args.reference or spec.reference).name  # a folder is stored by its full path
+    reference = check.load_reference(_open_store(), spec, output, name)
     outcome = check.check_pictures(load_encoder(args.encoder, args.device), output, named, reference)
     for _name, sentence in outcome.failed:
         _note(sentence)
@@ -164,7 +167,7 @@ def _pretrain(args: argparse.Namespace) -> None:
     from jepa_core.pretrain import pretrain
 
     card = pretrain(args.recipe, args.out, log=_note)
-    print(card)
+    print(json.dumps({"card": str(card)}) if args.json else card)
 
 
 def _verify(args: argparse.Namespace) -> None:
@@ -177,20 +180,19 @@ def _verify(args: argparse.Namespace) -> None:
     if args.write:
         store = _open_store()
         for name in names:
-            bars: dict[str, _Bar] = {}
-            written = verify.write_tables(
-                store,
-                load_encoder(name, args.device),
-                list(datasets.list_datasets()),
-                lambda title, done, total, bars=bars: bars.setdefault(title, _Bar(title))(done, total),  # type: ignore[misc]
-            )
+            written = verify.write_tables(store, load_encoder(name, args.device), list(datasets.list_datasets()), _Bar)
             _note(f"Wrote {sum(written.values())} rows for encoder {name!r}.")
     checks = verify.verify_all(names, args.count, args.seed, args.device)
     _show(pd.DataFrame([vars(check) | {"passed": check.passed} for check in checks]), args.json)
-    if not checks or not all(check.passed for check in checks):
+    if not checks:
+        raise JepaError(
+            f"No score table is shipped for {', '.join(map(repr, names)) or 'any encoder'}; at least one is needed; "
+            "make it with --write."
+        )
+    if not all(check.passed for check in checks):
         raise JepaError(
             f"The shipped scores do not agree with this machine's (tolerance {verify.TOLERANCE} for each log singular "
-            "value, all pictures the same); the table above says where; make them again with --write."
+            "value and the embedding, all pictures the same); the table above says where; make them again with --write."
         )
 
 

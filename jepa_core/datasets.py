@@ -145,9 +145,18 @@ def _bundled(
     held_out: bool = True,
 ) -> DatasetSpec:
     return DatasetSpec(
-        name, title, description, source, licence, held_out, classes, size,
-        label_of, partial(_numbered, name), partial(_drawing, draw),
-    )  # fmt: skip
+        name=name,
+        title=title,
+        description=description,
+        source=source,
+        licence=licence,
+        held_out=held_out,
+        classes=classes,
+        size=size,
+        label_of=label_of,
+        name_of=partial(_numbered, name),
+        reader_of=partial(_drawing, draw),
+    )
 
 
 _DIGIT_CLASSES = tuple("0123456789")

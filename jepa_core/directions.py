@@ -24,8 +24,8 @@ class Directions:
     """The first `rank` singular triplets of a Jacobian, largest first.
 
     `sigma` (rank) and `left` (rank, K), whose row k is u_k. Right vectors are made when asked for: all of them at once
-    would be as large as the Jacobian again. A singular vector's sign is arbitrary; here the entry of u_k with the largest
-    magnitude is positive, and v_k follows.
+    would be as large as the Jacobian again. A singular vector's sign is arbitrary; here the entry of u_k with the
+    largest magnitude is positive, and v_k follows.
     """
 
     sigma: ndarray

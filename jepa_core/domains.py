@@ -1,6 +1,6 @@
 """How the scores of several domains lie beside a reference domain: medians, quartiles, and how well they separate.
 
-A domain is a named set of images. Its images are the outliers (the positives of AUROC), the reference's are the inliers.
+A domain is a named set of images. Its images are the outliers (the positives of AUROC), the reference's the inliers.
 """
 
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ def domain_table(domains: Sequence[Domain], reference: Domain, training: Domain 
 
 
 def in_words(table: pd.DataFrame, reference: str) -> str:
-    """What the table shows, as plain sentences: which domains the score tells from the reference, and which it does not."""
+    """The table in plain sentences: which domains the score tells from the reference, and which it does not."""
     others = table[table["domain"] != reference]
     if others.empty:
         return f"Choose another domain to compare with {reference}."

@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # torch and timm take seconds to import; listing encoders mus
     from PIL import Image
     from torch import nn
 
+    from jepa_core.network import EncoderNet
+
 
 @dataclass(frozen=True)
 class EncoderSpec:
@@ -113,30 +115,11 @@ def get_spec(name: str) -> EncoderSpec:
     return specs[name]
 
 
-def build_net(spec: EncoderSpec) -> "nn.Module":
-    """The network of `spec` with fresh random weights: `.backbone` (timm, pooled, no classifier) and `.projector`.
+def build_net(spec: EncoderSpec) -> "EncoderNet":
+    """The network of `spec` with fresh random weights."""
+    from jepa_core.network import EncoderNet
 
-    Called on (B, C, H, W) it returns the projector's output; without a projector that is the backbone's embedding.
-    """
-    import timm
-    from torch import nn
-
-    kwargs = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in spec.architecture_kwargs.items()
-    }
-    backbone = timm.create_model(spec.architecture, pretrained=False, num_classes=0, **kwargs)
-    layers: list[nn.Module] = []
-    width = backbone.num_features
-    for position, out in enumerate(spec.projector):
-        layers.append(nn.Linear(width, out))
-        if position + 1 < len(spec.projector):
-            # BatchNorm is an affine map in eval mode, so it keeps the Jacobian of each image its own; GELU keeps it smooth.
-            layers += [nn.BatchNorm1d(out), nn.GELU()]
-        width = out
-    net = nn.Sequential()
-    net.add_module("backbone", backbone)
-    net.add_module("projector", nn.Sequential(*layers))
-    return net
+    return EncoderNet(spec)
 
 
 def resolve_data_config(spec: EncoderSpec, backbone: "nn.Module") -> dict[str, Any]:
@@ -165,7 +148,7 @@ class Encoder:
     a part of every result's key).
     """
 
-    def __init__(self, spec: EncoderSpec, net: "nn.Module", device: str = "cpu") -> None:
+    def __init__(self, spec: EncoderSpec, net: "EncoderNet", device: str = "cpu") -> None:
         import timm.data
 
         self.spec = spec
@@ -173,14 +156,13 @@ class Encoder:
         self.weights = weights_digest(net)
         self.data_config = resolve_data_config(spec, net.backbone)
         self.transform = replace(spec, data_config=self.data_config).transform
-        config = {key: tuple(value) if isinstance(value, list) else value for key, value in self.data_config.items()}
+        config: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in self.data_config.items()
+        }
         self._to_tensor = timm.data.create_transform(**config, is_training=False)
         # In train mode batch-norm would let the images of a batch change each other's Jacobians, and dropout is noise.
         self._net = net.eval().requires_grad_(False).to(device)
-        for module in self._net.modules():
-            if hasattr(module, "fused_attn"):
-                # Fused attention's backward recomputes the attention map for every cotangent; explicit shares it.
-                module.fused_attn = False
+        self._net.explicit_attention()
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -222,13 +204,14 @@ def load_encoder(name: str = "digits", device: str | None = None) -> Encoder:
 
     spec = get_spec(name)
     net = build_net(spec)
+    assert spec.weights is not None  # every card has its weights beside it
     try:
         net.load_state_dict(safetensors.torch.load_file(spec.weights))
     except (OSError, RuntimeError, SafetensorError) as error:
         first_line = str(error).splitlines()[0]
         raise EncoderError(
             f"The weights {spec.weights} do not load into encoder {name!r} ({first_line}); "
-            f"a safetensors file that fits its card is accepted; make it again with 'python -m jepa_core pretrain {name}'."
+            f"a file that fits its card is accepted; make it again with 'python -m jepa_core pretrain {name}'."
         ) from error
     encoder = Encoder(spec, net, device or default_device())
     if encoder.weights != spec.weights_digest:

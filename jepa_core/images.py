@@ -78,7 +78,7 @@ def decode(data: bytes, name: str = "The file") -> Decoded:
     is applied; `notes` says which of these happened. `name` is what the file is called in an error's sentence.
 
     Raises `BadImage` for empty bytes, anything but FORMATS, damage, more than MAX_MEGAPIXELS (judged by the header,
-    before any pixel is decoded) and sides further apart than MAX_ASPECT.
+    before any pixel is decoded) and a long side of more than MAX_ASPECT times the short one.
     """
     name = " ".join(name.split())
     if not data:
@@ -91,7 +91,7 @@ def decode(data: bytes, name: str = "The file") -> Decoded:
             turn = _turn(picture, notes)
             picture.load()
             if turn is not None and kind != "TIFF":  # Pillow turns a TIFF itself while loading it
-                picture = _turned(picture, turn)
+                picture = picture.transpose(turn)
             image = _to_rgb(picture, notes)
         except Exception as error:  # Pillow's parsers raise nearly anything on hostile bytes
             raise BadImage(
@@ -147,12 +147,6 @@ def _turn(picture: Image.Image, notes: list[str]) -> Image.Transpose | None:
     if turn is not None:
         notes.append("It was turned upright as its EXIF data say.")
     return turn
-
-
-def _turned(picture: Image.Image, turn: Image.Transpose) -> Image.Image:
-    turned = picture.transpose(turn)
-    turned.info = dict(picture.info)  # says which colour is transparent; `transpose` drops it
-    return turned
 
 
 def _to_rgb(picture: Image.Image, notes: list[str]) -> Image.Image:

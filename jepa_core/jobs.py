@@ -44,6 +44,7 @@ class Job:
         self.started: float | None = None
         self._work = work
         self._cancel = threading.Event()
+        self._finished = threading.Event()
 
     @property
     def active(self) -> bool:
@@ -69,8 +70,18 @@ class Job:
         """Ask to stop. What is finished stays."""
         self._cancel.set()
 
+    def wait(self, seconds: float) -> bool:
+        """Wait until the job has ended, at most so long; return whether it has."""
+        return self._finished.wait(seconds)
+
     def run(self) -> None:
         """Do the work; never raises."""
+        try:
+            self._run()
+        finally:
+            self._finished.set()
+
+    def _run(self) -> None:
         if self.cancelled():
             self.state = State.CANCELLED
             return
@@ -119,3 +130,8 @@ class JobQueue:
         """The latest job of a key, or None."""
         with self._lock:
             return self._jobs.get(key)
+
+    def all(self) -> list[Job]:
+        """The jobs that are remembered, oldest first."""
+        with self._lock:
+            return list(self._jobs.values())

@@ -4,8 +4,8 @@ This is the architecture's side; `jepa_core.spectrum.decide_rank` confirms it on
 
 Why a LayerNorm costs directions: its output u (before the affine part) always has sum(u) = 0 and sum(u^2) = K, up to
 eps. So it cannot move along the constant vector (one direction, exactly) nor along u itself (one more, up to eps).
-As the last step it leaves K - 2. Averaging several normalised tokens keeps the first constraint alone: K - 1. An RMSNorm
-has only the second constraint. A projection afterwards mixes the directions and is limited by its own width.
+As the last step it leaves K - 2. Averaging several normalised tokens keeps the first constraint alone: K - 1. An
+RMSNorm has only the second constraint. A projection afterwards mixes the directions and is limited by its own width.
 """
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from jepa_core.spectrum import Rank
 
 
-def _trailing_norm(module: nn.Module, embedding: Tensor, normed: Tensor) -> str | None:
+def _trailing_norm(embedding: Tensor, normed: Tensor) -> str | None:
     """Whether `normed`, the output of a norm layer, is the embedding ("last") or averages to it ("averaged")."""
     batch, k = embedding.shape
     if normed.ndim == 4 and normed.shape[1] == k:  # channels first, as in ConvNeXt
@@ -54,7 +54,7 @@ def architectural_rank(f: nn.Module, images: Float[Tensor, "batch channel height
     if pixels < k:
         return Rank(pixels, f"the input has only {pixels} numbers, fewer than the {k} of the embedding")
     for module, output in reversed(outputs):
-        kind = _trailing_norm(module, embedding, output)
+        kind = _trailing_norm(embedding, output)
         if kind is None:
             continue
         is_layer_norm = isinstance(module, nn.LayerNorm)

@@ -112,6 +112,7 @@ def score_items(
     items: Sequence[Item],
     output: str | None = None,
     *,
+    whole: bool = True,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> RunSummary:
@@ -123,6 +124,7 @@ def score_items(
         dataset: the dataset's name, under which the items are recorded as members.
         items: which images; unreadable ones are reported in the summary and the run goes on.
         output: the encoder's output; its default for None.
+        whole: whether `items` is the whole dataset, so that recorded members that are not among them are gone.
         progress: called with (done, total) after each block.
         cancelled: asked before each block.
     """
@@ -134,6 +136,9 @@ def score_items(
         store.put(config, results)
         summary.scored += len(results)
 
+    if whole:
+        names = {item.name for item in items}
+        store.forget_members(dataset, [member.name for member in store.members(dataset) if member.name not in names])
     start = time.perf_counter()
     progress(0, len(items))
     for first in range(0, len(items), _BLOCK):
@@ -161,6 +166,7 @@ def _missing(
             data = item.read()
         except JepaError as error:
             summary.failed.append((item.name, str(error)))
+            store.forget_members(dataset, [item.name])
         else:
             read.append((item, images.digest(data), data))
     store.put_members(dataset, [Member(item.name, item.position, item.label, digest) for item, digest, _data in read])
@@ -199,10 +205,7 @@ def score_table(rows: Rows, rank: Rank) -> pd.DataFrame:
     Columns: name, label, digest, jepa_score (Eq. 5), listing_score, gaussian_score, squared_norm, seconds, device, and
     rank_disagrees (True where the spectrum does not have the encoder's rank).
     """
-    if not rows.members:
-        spectra = np.ones((0, rank.rank), dtype=np.float32)
-    else:
-        spectra = rows.spectra
+    spectra = rows.spectra if rows.members else np.ones((0, rank.rank), dtype=np.float32)
     return pd.DataFrame(
         {
             "name": [member.name for member in rows.members],
@@ -260,9 +263,12 @@ def score_images(
 
 
 def table_of(
-    encoder: "Encoder", output: str, named: Sequence[tuple[str, Result]], store: Store | None = None
+    encoder: "Encoder", output: str, named: Sequence[tuple[str, Result]], rank: Rank | None = None
 ) -> pd.DataFrame:
-    """`score_table` of results that belong to no dataset, such as uploads."""
+    """`score_table` of results that belong to no dataset, such as uploads.
+
+    `rank` is the one that the scores they are compared with were made with; where there are none, it is decided here.
+    """
     if not named:
         return score_table(Rows([], np.empty((0, 0), np.float32), np.empty(0), np.empty(0), []), Rank(1, "no images"))
     results = [result for _name, result in named]
@@ -273,7 +279,7 @@ def table_of(
         seconds=np.array([result.seconds for result in results]),
         device=[result.device for result in results],
     )
-    return score_table(rows, settle_rank(encoder, output, rows.spectra, store))
+    return score_table(rows, rank or settle_rank(encoder, output, rows.spectra))
 
 
 def _named_bytes(position: int, picture: str | Path | bytes | Image.Image) -> tuple[str, str, bytes]:

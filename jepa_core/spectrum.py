@@ -9,7 +9,7 @@ Source: Balestriero, Ballas, Rabbat, LeCun, arXiv 2510.05949 ("the paper" below)
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 from scipy.special import logsumexp
 
@@ -22,6 +22,9 @@ _STEP = 0.1
 _NOISE = 1e-6
 # Share of the calibration images that must show the architecture's rank.
 _AGREE = 0.75
+
+Scores = Float[ndarray, "*batch"] | float
+"""One number for each spectrum; NumPy gives a plain float (`numpy.float64`) where there is one spectrum."""
 
 LISTING_FLOOR = 1e-6
 """The paper's listing clips singular values here before the log."""
@@ -42,7 +45,7 @@ def singular_values(gram: Float[ndarray, "*batch k k"]) -> Float[ndarray, "*batc
     return np.sqrt(np.clip(eigenvalues[..., ::-1], 0.0, None))
 
 
-def jepa_score(sigma: Float[ndarray, "*batch k"], rank: int) -> Float[ndarray, "*batch"]:
+def jepa_score(sigma: Float[ndarray, "*batch k"], rank: int) -> Scores:
     """JEPA-SCORE(x) = sum over k = 1..rank of log sigma_k (Eq. 5 of the paper), of spectra sorted largest first.
 
     It is a sum of logs: one direction more would add its own log, so `rank` is one number per encoder and output
@@ -58,7 +61,7 @@ def jepa_score(sigma: Float[ndarray, "*batch k"], rank: int) -> Float[ndarray, "
         return np.log(sigma[..., :rank].astype(np.float64)).sum(axis=-1)
 
 
-def listing_score(sigma: Float[ndarray, "*batch k"]) -> Float[ndarray, "*batch"]:
+def listing_score(sigma: Float[ndarray, "*batch k"]) -> Scores:
     """The paper's listing: all K values, clipped from below at 1e-6, log, sum.
 
     It differs from `jepa_score` where the rank is below K: directions that should be 0 come out of float32 as noise
@@ -70,24 +73,23 @@ def listing_score(sigma: Float[ndarray, "*batch k"]) -> Float[ndarray, "*batch"]
     return np.log(np.clip(sigma.astype(np.float64), LISTING_FLOOR, None)).sum(axis=-1)
 
 
-def gaussian_term(squared_norm: Float[ndarray, "*batch"]) -> Float[ndarray, "*batch"]:
+def gaussian_term(squared_norm: Scores) -> Scores:
     """-|f(x)|^2 / 2, the log-density of the embedding under N(0, I) up to a constant."""
     return -0.5 * np.asarray(squared_norm, dtype=np.float64)
 
 
-def gaussian_score(
-    sigma: Float[ndarray, "*batch k"], rank: int, squared_norm: Float[ndarray, "*batch"]
-) -> Float[ndarray, "*batch"]:
-    """sum log sigma_k - |f(x)|^2 / 2: the exact log-density up to a constant if f is injective, K = D and f(x) ~ N(0, I).
+def gaussian_score(sigma: Float[ndarray, "*batch k"], rank: int, squared_norm: Scores) -> Scores:
+    """sum log sigma_k - |f(x)|^2 / 2.
 
-    It is the change of variables that Eq. 5 drops the Gaussian term from. |f|^2 / 2 still varies by sqrt(K / 2) for
+    This is the exact log-density up to a constant if f is injective, K = D and f(x) ~ N(0, I): the change of variables
+    keeps a Gaussian term that Eq. 5 drops. For larger K it does not vanish, since |f|^2 / 2 varies by sqrt(K / 2) for
     Gaussian embeddings of any K, so the term need not be negligible.
     """
     return jepa_score(sigma, rank) + gaussian_term(squared_norm)
 
 
-def multi_view_score(scores: Float[ndarray, "views *batch"]) -> Float[ndarray, "*batch"]:
-    """-log(mean over views of exp(-score)) (Eq. 4 of the paper); `scores` has the views of one sample along its first axis.
+def multi_view_score(scores: Float[ndarray, "views *batch"]) -> Scores:
+    """-log(mean over views of exp(-score)) (Eq. 4 of the paper); the views of one sample run along the first axis.
 
     >>> float(multi_view_score(np.array([2.0, 2.0])))
     2.0
@@ -107,7 +109,7 @@ class Rank:
     reason: str
 
 
-def disagrees(sigma: Float[ndarray, "*batch k"], rank: int) -> ndarray:
+def disagrees(sigma: Float[ndarray, "images k"], rank: int) -> Bool[ndarray, "images"]:
     """True where a spectrum (largest first) does not have this rank.
 
     Either its rank-th value is rounding noise, or no step follows although directions should be missing.
@@ -130,5 +132,5 @@ def decide_rank(allowed: Rank, spectra: Float[ndarray, "images k"]) -> Rank:
     measured = int((spectra > _NOISE * spectra[:, :1]).sum(axis=1).min())
     return Rank(
         max(measured, 1),
-        f"{allowed.reason} ({allowed.rank}), but {count} calibration images show {measured} values above rounding noise",
+        f"{allowed.reason} ({allowed.rank}), but {count} calibration images show {measured} above rounding noise",
     )

@@ -23,6 +23,7 @@ from jepa_core.keys import make_key
 from jepa_core.spectrum import Rank
 
 SCHEMA_VERSION = 1
+_PATIENCE = 60.0  # seconds to wait for another process's transaction
 _SCHEMA = """
 CREATE TABLE configs (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE,
@@ -181,12 +182,12 @@ class Store:
     def _connection(self) -> sqlite3.Connection:
         # One connection a thread: a connection may not be used by two at once.
         if not hasattr(self._local, "connection"):
-            self._local.connection = sqlite3.connect(self.path, timeout=60.0, isolation_level=None)
+            self._local.connection = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
         return self._local.connection
 
     def _prepare(self) -> None:
         connection = self._connection()
-        connection.execute("PRAGMA journal_mode = WAL")
+        self._use_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         with self._transaction() as cursor:
             version = cursor.execute("PRAGMA user_version").fetchone()[0]
@@ -199,6 +200,18 @@ class Store:
                 f"The store {self.path} has format {version}; this version reads format {SCHEMA_VERSION}; "
                 "update the explorer, or set JEPA_CACHE to another folder."
             )
+
+    def _use_wal(self, connection: sqlite3.Connection) -> None:
+        # SQLite does not wait here where another process goes over to WAL in the same new file, so we do.
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.01)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Cursor]:

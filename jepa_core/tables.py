@@ -19,7 +19,7 @@ from numpy import ndarray
 
 from jepa_core.config import ASSETS
 from jepa_core.encoders import EncoderSpec
-from jepa_core.errors import JepaError, StoreError
+from jepa_core.errors import JepaError, NotEnoughData, StoreError
 from jepa_core.images import digest
 from jepa_core.store import Member, Result, ResultConfig, Store
 
@@ -83,6 +83,8 @@ def ship(store: Store, config: ResultConfig, datasets: Sequence[str], path: Path
     spectra, norms, embeddings = [], [], []
     for dataset in datasets:
         rows = store.rows(config, dataset)
+        if not rows.members:
+            continue
         digests = [member.digest for member in rows.members]
         columns["dataset"] += [dataset] * len(digests)
         columns["name"] += [member.name for member in rows.members]
@@ -94,6 +96,10 @@ def ship(store: Store, config: ResultConfig, datasets: Sequence[str], path: Path
         spectra.append(rows.spectra)
         norms.append(rows.squared_norm)
         embeddings.append(store.embeddings(config.space, digests))
+    if not spectra:
+        raise NotEnoughData(
+            f"There are no scores to write to {path}; at least one is needed; score {' or '.join(datasets)} first."
+        )
     table = pa.table(
         columns
         | {

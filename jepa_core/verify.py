@@ -1,7 +1,7 @@
 """Recompute a random part of the shipped scores and compare, or make the shipped tables again.
 
 CPUs and libraries round float32 differently, so equality is asked up to `TOLERANCE` for each log singular value up to
-the rank. A wrong picture, weight, transform or formula differs by far more.
+the rank, and for the embedding. A wrong picture, weight, transform or formula differs by far more.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,10 +13,10 @@ from jepa_core import datasets, images, tables
 from jepa_core.encoders import Encoder, load_encoder
 from jepa_core.errors import StoreError
 from jepa_core.scoring import loaded_config, score_batch, score_items, settle_rank
-from jepa_core.store import Store
+from jepa_core.store import Result, Store
 
 TOLERANCE = 1e-2
-"""Largest accepted difference of a log singular value."""
+"""Largest accepted difference of a log singular value, and of an embedding as a share of its length."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,14 @@ class Check:
     checked: int
     log_sigma_difference: float
     score_difference: float
+    embedding_difference: float  # as a share of the embedding's length; also that of the squared norm
     other_pictures: int  # images whose bytes are not those that were scored
 
     @property
     def passed(self) -> bool:
         """Whether all pictures were the same and all values within the tolerance."""
-        return self.checked > 0 and not self.other_pictures and self.log_sigma_difference <= TOLERANCE
+        within = self.log_sigma_difference <= TOLERANCE and self.embedding_difference <= TOLERANCE
+        return self.checked > 0 and not self.other_pictures and within
 
 
 def verify_table(encoder: Encoder, output: str, count: int, seed: int) -> Check:
@@ -58,7 +60,7 @@ def verify_table(encoder: Encoder, output: str, count: int, seed: int) -> Check:
             continue
         inputs.append(encoder.preprocess(images.decode(data).image))
         old.append(shipped.results[index])
-    log_difference = score_difference = 0.0
+    differences = np.zeros((1, 3))
     if inputs:
         digests = [result.digest for result in old]
         fresh = [
@@ -69,37 +71,40 @@ def verify_table(encoder: Encoder, output: str, count: int, seed: int) -> Check:
             )
         ]
         rank = settle_rank(encoder, output, np.stack([result.spectrum for result in old])).rank
-        logs = [
-            (np.log(then.spectrum[:rank].astype(np.float64)), np.log(now.spectrum[:rank].astype(np.float64)))
-            if now is not None
-            else (np.zeros(1), np.full(1, np.inf))
-            for then, now in zip(old, fresh, strict=True)
-        ]
-        log_difference = max(float(np.abs(then - now).max()) for then, now in logs)
-        score_difference = max(float(abs(then.sum() - now.sum())) for then, now in logs)
-    return Check(encoder.spec.name, output, len(shipped.results), len(inputs), log_difference, score_difference, other)
+        differences = np.array([_differences(then, now, rank) for then, now in zip(old, fresh, strict=True)])
+    # NumPy's maximum, unlike Python's, does not pass over a NaN.
+    log_sigma, score, moved = differences.max(axis=0).tolist()
+    return Check(encoder.spec.name, output, len(shipped.results), len(inputs), log_sigma, score, moved, other)
+
+
+def _differences(then: Result, now: Result | None, rank: int) -> tuple[float, float, float]:
+    """The differences that `Check` has, for one image. Values that are no numbers differ infinitely."""
+    if now is None or not (then.spectrum[:rank] > 0).all():
+        return np.inf, np.inf, np.inf
+    logs = np.log(then.spectrum[:rank].astype(np.float64)) - np.log(now.spectrum[:rank].astype(np.float64))
+    length = np.sqrt(now.squared_norm)
+    moved = max(
+        np.linalg.norm(then.embedding.astype(np.float64) - now.embedding) / length,
+        abs(then.squared_norm - now.squared_norm) / now.squared_norm,
+    )
+    return float(np.abs(logs).max()), float(abs(logs.sum())), float(moved)
 
 
 def write_tables(
     store: Store,
     encoder: Encoder,
     names: Sequence[str],
-    progress: Callable[[str, int, int], None] = lambda _name, _done, _total: None,
+    progress_of: Callable[[str], Callable[[int, int], None]],
 ) -> dict[str, int]:
-    """Score the datasets with every output of an encoder and write its shipped tables; return rows by output."""
+    """Score the datasets with every output of an encoder and write its shipped tables; return rows by output.
+
+    `progress_of` makes a progress callable (done, total) for a title.
+    """
     written = {}
     for output in encoder.spec.outputs:
         for name in names:
             items = list(datasets.get_dataset(name).items())
-            title = f"{output}, {name}"
-            score_items(
-                store,
-                encoder,
-                name,
-                items,
-                output,
-                progress=lambda done, total, title=title: progress(title, done, total),
-            )
+            score_items(store, encoder, name, items, output, progress=progress_of(f"{output}, {name}"))
         path = tables.shipped_path(encoder.spec, output)
         written[output] = tables.ship(store, loaded_config(encoder, output), names, path)
     return written

@@ -37,7 +37,9 @@ def show_one(item: Checked) -> None:
     left, right = st.columns([1, 4])
     with left:
         png = images.display_png(item.crop, 160)
-        pictures.grid([pictures.Card(pictures.data_address(png), "", item.name, "the crop that was scored", item.name)])
+        pictures.grid(
+            [pictures.Card(pictures.data_address(png), "", item.name, ("the crop that was scored",), item.name)]
+        )
     with right:
         a, b, c = st.columns(3)
         a.metric("JEPA-SCORE", f"{item.scores['jepa_score']:.1f}")

@@ -1,6 +1,9 @@
 """Directions: the singular vectors of the encoder's Jacobian at one image."""
 
+from dataclasses import replace
+
 import streamlit as st
+from numpy import ndarray
 
 from jepa_core import images
 from jepa_core.directions import Directions, directions_of
@@ -11,6 +14,8 @@ from jepa_core.jobs import Job, State
 from jepa_core.reference import percentile
 from jepa_core.scoring import known_rank
 from pages._shared import pictures, state, widgets
+
+STRIP = 8  # directions shown of each end
 
 widgets.header(
     "Directions",
@@ -71,27 +76,40 @@ job = state.jobs().get(key)
 if job is None or (not isinstance(job.result, Directions) and job.state in (State.DONE, State.CANCELLED)):
     job = state.jobs().submit(key, "Computing the directions", compute)
 
-left, right = st.columns([1, 3])
-with left:
-    pictures.grid(pictures.cards(choice, dataset, table.iloc[[place - 1]]))
+[card] = pictures.cards(choice, dataset, table.iloc[[place - 1]])
 if job.active:
-    with right:
-        widgets.watch(job)
+    pictures.grid([replace(card, link="")], large=True)
+    widgets.watch(job)
     st.stop()
 if job.state is State.FAILED:
     st.error(job.message, icon=":material/error:")
     st.stop()
 found = job.result
+
+
+def drawn(k: int, name: str, text: str, picture: ndarray) -> pictures.Card:
+    return pictures.Card(
+        source=pictures.data_address(array_png(picture, 320)),
+        problem="",
+        title=name,
+        aside=(text,),
+        alt=f"{name} of direction {k + 1}",
+    )
+
+
 k = (
     st.slider("Direction k", 1, len(found.sigma), 1, key="k", help="1 moves the embedding most, the last one least.")
     - 1
 )
-with right:
-    st.plotly_chart(
-        spectrum_figure(found.sigma, len(found.sigma), k),
-        config=CONFIG,
-        alt=f"Singular values from {found.sigma[0]:.3g} to {found.sigma[-1]:.3g} on a log axis",
-    )
+vector = found.right(k)
+pictures.grid(
+    [
+        replace(card, link=""),
+        drawn(k, "Change of the picture", "its sign is a convention", signed_picture(vector)),
+        drawn(k, "Where it acts", "brighter is more", energy_picture(vector)),
+    ],
+    large=True,
+)
 st.markdown(
     f"**Direction {k + 1}**: a change of the normalised picture of length 1 moves the embedding by "
     f"**{found.sigma[k]:.3g}**; it adds {found.log_sigma(k):+.2f} to the score of {row['jepa_score']:.1f}."
@@ -100,23 +118,25 @@ near = found.near_equal(k)
 if near:
     names = " and ".join(str(other + 1) for other in near)
     st.info(
-        f"Its singular value is within 2 % of that of direction {names}: only the plane that they span is defined, not "
+        f"Its singular value is within 2 % of that of direction {names}. Only the plane that they span is defined, not "
         "each picture by itself.",
         icon=":material/sync_alt:",
     )
-pictures.grid(
-    [
-        pictures.Card(
-            source=pictures.data_address(array_png(picture, 320)),
-            problem="",
-            score=name,
-            aside=text,
-            alt=f"{name} of direction {k + 1}",
-        )
-        for name, text, picture in (
-            ("Change of the picture", "sign fixed by convention", signed_picture(found.right(k))),
-            ("Where it acts", "square root of the energy", energy_picture(found.right(k))),
-        )
-    ],
+st.plotly_chart(
+    spectrum_figure(found.sigma, len(found.sigma), k),
+    config=CONFIG,
+    alt=f"Singular values from {found.sigma[0]:.3g} to {found.sigma[-1]:.3g} on a log axis",
 )
+count = len(found.sigma)
+for title, ends in (
+    ("Directions that it notices most", range(min(STRIP, count))),
+    ("Directions that it notices least", range(max(0, count - STRIP), count)),
+):
+    st.subheader(title)
+    pictures.grid(
+        [
+            drawn(end, f"k = {end + 1}", f"moves by {found.sigma[end]:.3g}", signed_picture(found.right(end)))
+            for end in ends
+        ]
+    )
 st.caption(f"Rank {rank.rank} of {choice.spec.outputs[choice.output]}: {rank.reason}.")

@@ -19,8 +19,8 @@ one is the **reference**: held-out images of the kind that the encoder was train
 is a perfect detector, 0.5 is chance, and below 0.5 the score is upside down. **FPR95** is the share of the reference
 that would be called foreign by a threshold that catches 95 % of the domain; small is good.
 
-Beside the score stand two others: the score **with the Gaussian term** (minus half the squared length of the embedding),
-and a plain baseline, the **distance to the 10th nearest training image** in the embedding.""",
+Beside the score stand two others: the score **with the Gaussian term** (minus half the squared length of the
+embedding), and a plain baseline, the **distance to the 10th nearest training image** in the embedding.""",
 )
 choice = state.choice()
 
@@ -77,6 +77,7 @@ plain = st.column_config.NumberColumn
 st.dataframe(
     table.drop(columns=["fpr95_gaussian", "fpr95_knn"], errors="ignore"),
     hide_index=True,
+    placeholder="-",
     column_config={
         "domain": st.column_config.TextColumn("Domain", pinned=True),
         "images": plain("Images"),

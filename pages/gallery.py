@@ -13,10 +13,10 @@ PER_ROW = 8
 widgets.header(
     "Gallery",
     "Which images does the encoder find likely, and which unlikely?",
-    """**What you see.** A self-supervised encoder turns an image into a list of numbers. Where the encoder has seen many
-similar images it reacts strongly to small changes of the picture, elsewhere weakly. The **JEPA-SCORE** measures that
-reaction: the sum of the logarithms of the singular values of the encoder's Jacobian. The paper that proposed it says
-that a high score means a *likely* image.
+    """**What you see.** A self-supervised encoder turns an image into a list of numbers. Where it has seen many similar
+images it reacts strongly to small changes of the picture, elsewhere weakly. The **JEPA-SCORE** measures that reaction:
+the sum of the logarithms of the singular values of the encoder's Jacobian. The paper that proposed it says that a high
+score means a *likely* image.
 
 **Percentile** 2 means that 98 % of the images of the same set and class have a higher score.
 

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -276,6 +278,23 @@ def test_the_header_is_judged_before_a_pixel_is_decoded(monkeypatch):
 def test_a_name_cannot_break_the_line():
     with pytest.raises(BadImage, match=r"^a b\.png is empty"):
         images.decode(b"", name="a\nb.png")
+
+
+def test_pillows_own_remarks_are_not_printed():
+    """In a process of its own: pytest listens to the log, and what is listened to is not printed."""
+    samples_per_pixel = struct.pack("<HHI", 277, 3, 1)
+    before, after = saved(PICTURE, "TIFF").split(samples_per_pixel)
+    odd_tiff = before + samples_per_pixel + struct.pack("<H", 99) + after[2:]
+    program = """
+import sys
+from jepa_core import errors, images
+try:
+    images.decode(sys.stdin.buffer.read())
+except errors.BadImage:
+    sys.exit(7)
+"""
+    done = subprocess.run([sys.executable, "-c", program], input=odd_tiff, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (7, b"", b"")
 
 
 def test_any_bytes_give_a_picture_or_one_line(capfd):

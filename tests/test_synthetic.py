@@ -114,6 +114,17 @@ def test_shapes_lie_within_the_picture_and_stand_out():
         assert np.abs(picture - ground).sum(axis=2).max() > 120, "the ink can be told from the ground"
 
 
+def test_a_disc_is_never_outlined():
+    """It would be a ring."""
+    for position in range(0, 300, len(synthetic.SHAPES)):
+        picture = synthetic.shape(position).astype(float)
+        contrast = np.abs(picture - picture[0, 0]).sum(axis=2)
+        ink = picture[np.unravel_index(contrast.argmax(), contrast.shape)]
+        inked = np.abs(picture - ink).sum(axis=2) < 10
+        rows, columns = np.nonzero(inked)
+        assert inked[(rows.min() + rows.max()) // 2, (columns.min() + columns.max()) // 2]
+
+
 def elongation(picture: np.ndarray) -> float:
     """Longest over shortest axis of the light's ellipse of inertia."""
     light = picture.astype(float).mean(axis=2)

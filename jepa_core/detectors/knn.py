@@ -3,8 +3,6 @@
 Source: Sun, Ming, Zhu, Li, Out-of-Distribution Detection with Deep Nearest Neighbors, ICML 2022, arXiv 2204.06507.
 """
 
-from typing import Self
-
 from jaxtyping import Float
 from numpy import ndarray
 
@@ -18,12 +16,12 @@ class KNN:
     def __init__(self, k: int = 10) -> None:
         self.k = k
 
-    def fit(self, embeddings: Float[ndarray, "n dim"]) -> Self:
+    def fit(self, embeddings: Float[ndarray, "n dim"]) -> "KNN":
         """Keep the training embeddings. Raises `NotEnoughData` for fewer than k."""
         if len(embeddings) < self.k:
             raise NotEnoughData(
-                f"{self.k}-nearest-neighbours was fitted on {len(embeddings)} embeddings; at least {self.k} are needed; "
-                "score more of the training images."
+                f"{self.k}-nearest-neighbours was given {len(embeddings)} embeddings to fit on; at least {self.k} are "
+                "needed; score more of the training images."
             )
         self._embeddings = embeddings
         return self

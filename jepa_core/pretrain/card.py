@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from numpy import ndarray
 from torch import nn
 
 from jepa_core import jacobian, rank, spectrum
 from jepa_core.encoders import EncoderSpec, resolve_data_config, weights_digest
+from jepa_core.network import EncoderNet
 from jepa_core.pretrain import data, evaluate
 from jepa_core.pretrain.recipes import RECIPES, Recipe
 from jepa_core.pretrain.sigreg import GAUSSIAN_EXPECTATION
@@ -42,15 +44,20 @@ def training_spec(recipe: Recipe, data_config: dict[str, Any]) -> EncoderSpec:
 
 
 def write(
-    net: nn.Module, recipe: Recipe, data_config: dict[str, Any], out_dir: Path, *, seconds: float, device: str
+    net: EncoderNet, recipe: Recipe, data_config: dict[str, Any], out_dir: Path, *, seconds: float, device: str
 ) -> Path:
-    """Measure a trained network (in eval mode, on the CPU) and write its pair of files; returns the card's path."""
+    """Measure a trained network, write its pair of files, return the card's path. The network is left in eval mode."""
     import safetensors.torch
 
+    net.cpu().eval()
     spec = training_spec(recipe, data_config)
     source = data.SOURCES[recipe.data]
     parts = {part: data.load_part(recipe, part) for part in ("train", "validation", "test")}
     inputs = {name: data.normalise(part.pictures, data_config) for name, part in parts.items()}
+    outputs: dict[str, nn.Module] = {"projector": net, "backbone": net.backbone}
+    embeddings = {
+        output: {name: evaluate.embed(module, inputs[name]) for name in parts} for output, module in outputs.items()
+    }
     content = {
         "name": spec.name,
         "family": spec.family,
@@ -58,11 +65,11 @@ def write(
         "architecture": spec.architecture,
         "architecture_kwargs": spec.architecture_kwargs,
         "projector": list(spec.projector),
-        "outputs": {"projector": spec.projector[-1], "backbone": net.backbone.num_features},
+        "outputs": {output: by_part["train"].shape[1] for output, by_part in embeddings.items()},
         "data_config": resolve_data_config(spec, net.backbone),
         "weights_digest": weights_digest(net),
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
-        "ranks": _ranks(net, inputs["train"][: spectrum.CALIBRATION_IMAGES]),
+        "ranks": _ranks(outputs, inputs["train"][: spectrum.CALIBRATION_IMAGES]),
         "reference": spec.reference,
         "licence": spec.licence,
         "paper": spec.paper,
@@ -72,7 +79,7 @@ def write(
         "remake": _remake(recipe),
         "seconds": round(seconds),
         "hardware": _hardware(device),
-        "metrics": _metrics(net, parts, inputs),
+        "metrics": _metrics(embeddings, parts),
         "known_failures": list(recipe.limits),
     }
     weights = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
@@ -90,24 +97,20 @@ def _replace(path: Path, content: bytes) -> None:
     partial.replace(path)
 
 
-def _ranks(net: nn.Module, images: torch.Tensor) -> dict[str, dict[str, Any]]:
+def _ranks(outputs: dict[str, nn.Module], images: torch.Tensor) -> dict[str, dict[str, Any]]:
     """For each output what its layers allow, confirmed on calibration images."""
     ranks = {}
-    for output, module in (("projector", net), ("backbone", net.backbone)):
+    for output, module in outputs.items():
         spectra = spectrum.singular_values(jacobian.gram(module, images).gram.numpy())
         ranks[output] = asdict(spectrum.decide_rank(rank.architectural_rank(module, images), spectra))
     return ranks
 
 
-def _metrics(net: nn.Module, parts: dict[str, data.Part], inputs: dict[str, torch.Tensor]) -> dict[str, Any]:
-    """Probes and neighbours of both outputs and of raw pixels, by part; how the held-out projector embeddings lie."""
-    embeddings = {
-        "backbone": {name: evaluate.embed(net.backbone, inputs[name]) for name in parts},
-        "projector": {name: evaluate.embed(net, inputs[name]) for name in parts},
-        "raw_pixels": {name: part.pictures.flatten(1).numpy() for name, part in parts.items()},
-    }
+def _metrics(embeddings: dict[str, dict[str, ndarray]], parts: dict[str, data.Part]) -> dict[str, Any]:
+    """Probes and neighbours of each output and of raw pixels, by part; how the held-out projector embeddings lie."""
+    pixels = {name: part.pictures.flatten(1).numpy() for name, part in parts.items()}
     metrics: dict[str, Any] = {"linear_probe": {}, "nearest_neighbours": {}, "probe_c": {}}
-    for output, by_part in embeddings.items():
+    for output, by_part in (embeddings | {"raw_pixels": pixels}).items():
         features = {name: (by_part[name], parts[name].labels) for name in parts}
         probe = evaluate.linear_probe(features)
         metrics["linear_probe"][output] = _rounded(probe.accuracy)
@@ -116,7 +119,7 @@ def _metrics(net: nn.Module, parts: dict[str, data.Part], inputs: dict[str, torc
     held_out = ("validation", "test")
     metrics["effective_rank"] = {
         output: _rounded({part: evaluate.effective_rank(embeddings[output][part]) for part in held_out})
-        for output in ("projector", "backbone")
+        for output in embeddings
     }
     metrics["sigreg"] = _rounded({part: evaluate.gaussianity(embeddings["projector"][part]) for part in held_out}) | {
         "exact_gaussian": round(GAUSSIAN_EXPECTATION, 4)

@@ -56,7 +56,7 @@ _DIGITS = Recipe(
         "global_pool": "avg",
         "final_norm": False,  # so that no direction of the backbone's embedding is lost to a LayerNorm
     },
-    projector=(256, 256, 24),
+    projector=(256, 256, 16),
     input_size=(1, 16, 16),
     interpolation="bicubic",
     global_view=ViewRange(

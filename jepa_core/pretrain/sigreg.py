@@ -16,7 +16,7 @@ _T_MAX = 5.0
 _POINTS = 17
 
 GAUSSIAN_EXPECTATION = math.sqrt(2 * math.pi) * (1 - 1 / math.sqrt(3))
-"""The mean of the statistic over exact N(0, 1) samples of any size: integral of (1 - exp(-t^2)) exp(-t^2/2) dt = 1.06."""
+"""The statistic's mean over N(0, 1) samples of any size, 1.06: integral of (1 - exp(-t^2)) exp(-t^2/2) dt."""
 
 
 def epps_pulley(samples: Float[Tensor, "n *columns"]) -> Float[Tensor, "*columns"]:

@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from jepa_core.encoders import build_net
+from jepa_core.config import cache_dir
+from jepa_core.encoders import EncoderSpec, build_net
 from jepa_core.errors import EncoderError
+from jepa_core.network import EncoderNet
 from jepa_core.pretrain import card, data, evaluate
 from jepa_core.pretrain.recipes import Recipe, get_recipe
 from jepa_core.pretrain.sigreg import sigreg
@@ -39,7 +41,7 @@ class Losses(NamedTuple):
 class Training:
     """All that changes while training."""
 
-    net: nn.Module
+    net: EncoderNet
     optimiser: torch.optim.Optimizer
     generator: torch.Generator
     step: int = 0
@@ -48,7 +50,7 @@ class Training:
 
 def pretrain(
     recipe: str | Recipe,
-    out_dir: Path,
+    out_dir: Path | None = None,
     *,
     log: Log = lambda _line: None,
     resume: bool = True,
@@ -58,7 +60,8 @@ def pretrain(
 
     Args:
         recipe: a name in `RECIPES`, or a recipe of one's own.
-        out_dir: made if missing; an earlier pair of that name is replaced at the end, not before.
+        out_dir: made if missing; `encoders` of the cache folder for None. An earlier pair of that name is replaced at
+            the end, not before.
         log: called with one line of progress at a time.
         resume: go on from the checkpoint of an interrupted run, if the folder holds one.
         device: where to train. Weights differ in their last digits between kinds of machine.
@@ -71,6 +74,7 @@ def pretrain(
         EncoderError: for a checkpoint that is damaged or was written under another recipe.
     """
     recipe = get_recipe(recipe) if isinstance(recipe, str) else recipe
+    out_dir = out_dir or cache_dir() / "encoders"
     out_dir.mkdir(parents=True, exist_ok=True)
     parts = {part: data.load_part(recipe, part) for part in ("train", "validation")}
     data_config = data.measure_data_config(recipe, parts["train"])
@@ -84,28 +88,26 @@ def pretrain(
         _train_until_checkpoint(state, recipe, parts, data_config, log)
         if state.step < recipe.steps:
             _save(state, checkpoint, recipe)
-    path = card.write(state.net.cpu().eval(), recipe, data_config, out_dir, seconds=state.seconds, device=device)
+    path = card.write(state.net, recipe, data_config, out_dir, seconds=state.seconds, device=device)
     checkpoint.unlink(missing_ok=True)
     log(f"wrote {path}")
     return path
 
 
-def build(recipe: Recipe, spec: Any) -> nn.Module:
+def build(recipe: Recipe, spec: EncoderSpec) -> EncoderNet:
     """The untrained network of a recipe, the same for the same seed; the caller's random state is left alone."""
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         net = build_net(spec)
-    for module in net.modules():
-        if hasattr(module, "fused_attn"):
-            module.fused_attn = False  # explicit attention is faster on CPUs for so few tokens
+    net.explicit_attention()  # no slower on CPUs in float32, and three times as fast in bfloat16
     return net
 
 
-def begin(recipe: Recipe, net: nn.Module, device: str) -> Training:
+def begin(recipe: Recipe, net: EncoderNet, device: str) -> Training:
     """Step 0 of a training."""
     from timm.optim import param_groups_weight_decay
 
-    net = net.to(device).train()
+    net.to(device).train()
     # Shrinking a bias or a norm's gain towards 0 is no regularisation; those groups are left alone.
     groups = param_groups_weight_decay(net, recipe.weight_decay)
     optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate)

@@ -1,8 +1,8 @@
 """Random views of a batch of pictures, in one resampling on the CPU or GPU.
 
 A view zooms, stretches, turns, shears and shifts a picture, bends it smoothly, then changes contrast, erases a
-rectangle and adds noise. What the views change is what the encoder learns to ignore, so none of them mirrors: a mirrored digit is not
-a digit.
+rectangle and adds noise. What the views change is what the encoder learns to ignore, so none of them mirrors: a
+mirrored digit is not that digit.
 """
 
 import math
@@ -19,7 +19,7 @@ _BEND_GRID = 4
 
 @dataclass(frozen=True)
 class ViewRange:
-    """How far views may go. Lengths are shares of the picture's side, drawn uniformly within +- unless said otherwise."""
+    """How far views may go. Lengths are shares of the side; all is drawn uniformly within +- unless said otherwise."""
 
     zoom: tuple[float, float] = (1.0, 1.0)  # linear magnification, drawn log-uniformly; above 1 shows a part
     stretch: float = 0.0  # log of the ratio of width to height

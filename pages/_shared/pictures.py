@@ -23,12 +23,12 @@ EDGES = {"likely": LIKELY, "unlikely": UNLIKELY}
 
 @dataclass(frozen=True)
 class Card:
-    """One picture of a grid: a data address (or a sentence in its place), its caption's two lines, its link."""
+    """One picture of a grid: a data address (or a sentence in its place), its caption, its link."""
 
     source: str
     problem: str
-    score: str
-    aside: str
+    title: str
+    aside: tuple[str, ...]  # smaller lines below the title
     alt: str
     link: str = ""
 
@@ -47,6 +47,7 @@ def _shown_crop(transform: str, digest: str, _dataset: DatasetSpec, _member: Mem
 def cards(choice: Choice, dataset: DatasetSpec, rows: pd.DataFrame) -> list[Card]:
     """A card for each row of a score table that has a `percentile` column; each links to its directions."""
     made = []
+    many = len(dataset.labels()) > 1
     for row in rows.itertuples():
         member = Member(row.name, row.position, row.label, row.digest)
         source = problem = ""
@@ -62,8 +63,8 @@ def cards(choice: Choice, dataset: DatasetSpec, rows: pd.DataFrame) -> list[Card
             Card(
                 source=source,
                 problem=problem,
-                score=f"{row.jepa_score:.1f}",
-                aside=f"{place} · {row.label}",
+                title=f"{row.jepa_score:.1f}",
+                aside=(place, f"class {row.label}") if many else (place,),
                 alt=f"{row.name}, class {row.label}: score {row.jepa_score:.1f}, {place}",
                 link=f"directions?{query}",
             )
@@ -71,19 +72,22 @@ def cards(choice: Choice, dataset: DatasetSpec, rows: pd.DataFrame) -> list[Card
     return made
 
 
-def grid(shown: Sequence[Card], end: str = "") -> None:
+def grid(shown: Sequence[Card], end: str = "", *, large: bool = False) -> None:
     """Draw cards side by side, as many in a row as fit; `end` ("likely", "unlikely") colours their edge."""
     figures = []
     for card in shown:
         if card.source:
             picture = f'<img src="{card.source}" alt="{html.escape(card.alt)}" loading="lazy">'
         else:
-            picture = f'<div class="jepa-gone" role="img" aria-label="{html.escape(card.alt)}">{html.escape(card.problem)}</div>'
+            picture = f'<div class="jepa-gone" role="note">{html.escape(card.problem)}</div>'
         if card.link:
             picture = f'<a href="{html.escape(card.link)}" target="_self" title="Look at its directions">{picture}</a>'
+        lines = "".join(f'<span class="aside">{html.escape(line)}</span>' for line in card.aside)
         figures.append(
-            f'<figure>{picture}<figcaption><span class="score">{html.escape(card.score)}</span>'
-            f'<span class="aside">{html.escape(card.aside)}</span></figcaption></figure>'
+            f'<figure>{picture}<figcaption><span class="title">{html.escape(card.title)}</span>'
+            f"{lines}</figcaption></figure>"
         )
     style = f' style="--edge: {EDGES[end]}"' if end else ""
-    st.html(f'<div class="jepa-row"><div class="jepa-grid"{style}>{"".join(figures)}</div></div>')
+    st.html(
+        f'<div class="jepa-row"><div class="jepa-grid{" large" if large else ""}"{style}>{"".join(figures)}</div></div>'
+    )

@@ -20,8 +20,8 @@ _ALL = "all classes"
 
 def header(title: str, text: str, explanation: str) -> None:
     """The page's title, one sentence, and a longer explanation one click away."""
-    st.title(title)
     left, right = st.columns([5, 1], vertical_alignment="bottom")
+    left.title(title)
     left.markdown(text)
     with right.popover("What is this?", icon=":material/help:", width="stretch"):
         st.markdown(explanation)
@@ -108,7 +108,7 @@ def watch(job: Job, arrived: Callable[[], int] = lambda: 0) -> None:
     """Progress of a job with a cancel button; the page reruns when something new has arrived, and at the end."""
     before = arrived()
 
-    @st.fragment(run_every=1.0)
+    @st.fragment(run_every=0.7)
     def poll() -> None:
         if not job.active:
             st.rerun()

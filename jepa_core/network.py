@@ -1,0 +1,49 @@
+"""The network of an encoder: a timm backbone and, for encoders trained here, a projector behind it."""
+
+from typing import TYPE_CHECKING
+
+import timm
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from jepa_core.encoders import EncoderSpec
+
+
+class EncoderNet(nn.Module):
+    """(B, C, H, W) -> (B, K): the projector's output; without a projector the backbone's pooled embedding.
+
+    Fresh random weights; `state_dict` has the keys `backbone.*` and `projector.*`.
+    """
+
+    backbone: nn.Module
+    projector: nn.Module
+
+    def __init__(self, spec: "EncoderSpec") -> None:
+        super().__init__()
+        # JSON has no tuples, and timm asks for them.
+        kwargs = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in spec.architecture_kwargs.items()
+        }
+        self.backbone = timm.create_model(spec.architecture, pretrained=False, num_classes=0, **kwargs)
+        self.projector = _projector(int(self.backbone.num_features), spec.projector)  # type: ignore[arg-type]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The embedding of normalised images."""
+        return self.projector(self.backbone(images))
+
+    def explicit_attention(self) -> None:
+        """Switch fused attention off: its backward pass recomputes the attention map, once for every cotangent."""
+        for module in self.modules():
+            if hasattr(module, "fused_attn"):
+                setattr(module, "fused_attn", False)  # noqa: B010 (a plain assignment has no type here)
+
+
+def _projector(width: int, widths: tuple[int, ...]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for position, out in enumerate(widths):
+        layers.append(nn.Linear(width, out))
+        if position + 1 < len(widths):
+            # In eval mode BatchNorm is an affine map and keeps images apart; GELU keeps the Jacobian smooth.
+            layers += [nn.BatchNorm1d(out), nn.GELU()]
+        width = out
+    return nn.Sequential(*layers)

@@ -1,0 +1,104 @@
+"""What all tests share: shapes checked at run time, a cache folder of their own, and a tiny encoder."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+# Before they are imported: from here on, every call checks the shapes that the annotations state.
+install_import_hook(
+    [
+        f"jepa_core.{module}"
+        for module in (
+            "detectors",
+            "digits",
+            "directions",
+            "figures",
+            "jacobian",
+            "metrics",
+            "projection",
+            "rank",
+            "reference",
+            "spectrum",
+        )
+    ],
+    "beartype.beartype",
+)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache folder of this test; nothing touches the one of the person who runs the tests."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("JEPA_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the two files of an encoder `tiny`: a small ViT and a projector, random weights, 16 px, grey."""
+    import safetensors.torch
+    import torch
+
+    from jepa_core import encoders
+
+    spec = encoders.EncoderSpec(
+        name="tiny",
+        family="random",
+        source="bundled",
+        architecture="vit_tiny_patch16_224",
+        architecture_kwargs={
+            "img_size": 16,
+            "patch_size": 4,
+            "in_chans": 1,
+            "embed_dim": 96,
+            "depth": 2,
+            "num_heads": 3,
+        },
+        outputs={"projector": 16, "backbone": 96},
+        projector=(64, 16),
+        data_config={"input_size": [1, 16, 16], "mean": [0.3], "std": [0.35], "crop_pct": 1.0},
+        licence="MIT",
+        description="Random weights.",
+        training="digits-train",
+        reference="digits-test",
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = encoders.build_net(spec)
+    spec = replace(spec, data_config=encoders.resolve_data_config(spec, net.backbone))
+    folder = tmp_path_factory.mktemp("tiny")
+    safetensors.torch.save_file(net.state_dict(), folder / "tiny.safetensors")
+    fields = (
+        "name family architecture architecture_kwargs outputs projector data_config licence paper description "
+        "training reference"
+    )
+    card = {name: getattr(spec, name) for name in fields.split()} | {"weights_digest": encoders.weights_digest(net)}
+    (folder / "tiny.json").write_text(json.dumps(card))
+    return folder
+
+
+@pytest.fixture
+def install_tiny(cache: Path, tiny_files: Path) -> Callable[..., Path]:
+    """Put the tiny encoder into the cache, with changes to its card if given; returns the card's path."""
+
+    def install(**changes: object) -> Path:
+        folder = shutil.copytree(tiny_files, cache / "encoders", dirs_exist_ok=True)
+        card = folder / "tiny.json"
+        card.write_text(json.dumps(json.loads(card.read_text()) | changes))
+        return card
+
+    return install
+
+
+@pytest.fixture
+def tiny(install_tiny: Callable[..., Path]):
+    """The tiny encoder, installed in the cache and loaded on the CPU."""
+    from jepa_core.encoders import load_encoder
+
+    install_tiny()
+    return load_encoder("tiny", "cpu")

@@ -1,0 +1,193 @@
+"""Every page through Streamlit's AppTest, on the bundled encoder and the shipped scores."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from jepa_core import datasets, images
+from jepa_core.store import Store
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def open_page() -> Callable[..., AppTest]:
+    """Open a page of the app in a fresh session, with nothing left of other tests' stores."""
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+    def open_page(name: str = "gallery", **query: str) -> AppTest:
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        for key, value in query.items():
+            app.query_params[key] = value
+        app.run()
+        return app if name == "gallery" else app.switch_page(f"pages/{name}.py").run()
+
+    return open_page
+
+
+def settled(app: AppTest) -> AppTest:
+    """Run the page until no job is shown any more; a fragment does this in a browser."""
+    from pages._shared import state
+
+    for _ in range(200):
+        jobs = [job for job in state.jobs().all() if job.active]
+        if not jobs:
+            break
+        jobs[0].wait(60)
+    return app.run()
+
+
+def pictures(app: AppTest) -> str:
+    return " ".join(block.proto.html.body if hasattr(block.proto, "html") else block.proto.body for block in app.get("html"))
+
+
+def assert_no_error(app: AppTest) -> None:
+    assert [element.message for element in app.exception] == []
+    assert [element.value for element in app.error] == []
+
+
+def test_the_gallery_shows_both_ends_and_random_pictures_at_once(open_page: Callable[..., AppTest]) -> None:
+    app = open_page()
+    assert_no_error(app)
+    assert [heading.value for heading in app.subheader][:3] == ["Least likely", "Most likely", "Random"]
+    assert pictures(app).count("<figure>") == 24
+    assert pictures(app).count("data:image/png") == 24
+
+
+def test_a_class_is_ranked_within_itself(open_page: Callable[..., AppTest]) -> None:
+    app = open_page()
+    app.selectbox(key="class").select("3").run()
+    assert_no_error(app)
+    assert "class 4" not in pictures(app)
+    assert "Scores of 3" in [heading.value for heading in app.subheader]
+
+
+def test_shuffle_draws_other_random_pictures(open_page: Callable[..., AppTest]) -> None:
+    app = open_page()
+    before = pictures(app)
+    next(button for button in app.button if button.label == "Shuffle").click().run()
+    assert pictures(app) != before
+
+
+def test_a_link_opens_its_dataset_and_class(open_page: Callable[..., AppTest]) -> None:
+    app = open_page(dataset="shapes", **{"class": "star"})
+    assert_no_error(app)
+    assert app.selectbox(key="dataset").value == "shapes"
+    assert app.selectbox(key="class").value == "star"
+
+
+def test_an_unknown_name_in_a_link_falls_back_to_the_default(open_page: Callable[..., AppTest]) -> None:
+    app = open_page(dataset="nonsense", encoder="nonsense")
+    assert_no_error(app)
+    assert app.selectbox(key="dataset").value == "digits-test"
+
+
+def test_a_folder_is_scored_in_the_background_and_its_bad_files_are_named(
+    open_page: Callable[..., AppTest], tmp_path: Path
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for item in datasets.sample(datasets.get_dataset("digits-test"), 5, seed=1):
+        (folder / f"{item.position}.ppm").write_bytes(item.read())
+    (folder / "broken.png").write_bytes(b"not a picture")
+    app = open_page()
+    app.selectbox(key="dataset").select("a folder on this computer").run()
+    app.text_input(key="folder").set_value(str(folder)).run()
+    app = settled(app)
+    assert_no_error(app)
+    assert pictures(app).count("data:image/png") == 2 + 2 + 2
+    assert any("1 of 6 images could not be scored" in expander.label for expander in app.expander)
+    assert any("broken.png" in text.value for text in app.markdown)
+
+
+def test_a_class_with_one_image_says_so(open_page: Callable[..., AppTest], tmp_path: Path) -> None:
+    folder = tmp_path / "one" / "class"
+    folder.mkdir(parents=True)
+    (folder / "a.ppm").write_bytes(datasets.get_dataset("digits-test").item(0).read())
+    app = open_page()
+    app.selectbox(key="dataset").select("a folder on this computer").run()
+    app.text_input(key="folder").set_value(str(folder.parent)).run()
+    app = settled(app)
+    assert_no_error(app)
+    assert any("one image" in note.value for note in app.info)
+
+
+@pytest.mark.parametrize("given", ["/no/such/folder", "relative/nowhere"])
+def test_a_folder_that_does_not_exist_is_one_sentence(open_page: Callable[..., AppTest], given: str) -> None:
+    app = open_page()
+    app.selectbox(key="dataset").select("a folder on this computer").run()
+    app.text_input(key="folder").set_value(given).run()
+    assert [element.message for element in app.exception] == []
+    assert len(app.error) == 1
+    assert given in app.error[0].value
+
+
+def test_domains_compares_the_held_out_sets_in_words_and_numbers(open_page: Callable[..., AppTest]) -> None:
+    app = open_page("domains")
+    assert_no_error(app)
+    table = app.dataframe[0].value
+    assert table["domain"].iloc[0] == "Digits (test)"
+    assert table["auroc_jepa"].iloc[1:].between(0, 1).all()
+    assert {"auroc_gaussian", "auroc_knn"} <= set(table.columns)
+    assert any("The score" in text.value for text in app.markdown)
+
+
+def test_directions_follows_the_slider(open_page: Callable[..., AppTest]) -> None:
+    app = settled(open_page("directions"))
+    assert_no_error(app)
+    first = pictures(app)
+    assert "Change of the picture" in first
+    app.slider(key="k").set_value(5).run()
+    assert_no_error(app)
+    assert any("Direction 5" in text.value for text in app.markdown)
+    assert pictures(app) != first
+
+
+def test_a_link_to_an_image_opens_that_image(open_page: Callable[..., AppTest]) -> None:
+    digest = datasets.get_dataset("digits-test").item(7).digest
+    app = open_page()
+    app.query_params["image"] = digest
+    app = settled(app.switch_page("pages/directions.py").run())
+    assert_no_error(app)
+    assert "digits-test/7," in pictures(app)
+
+
+def test_check_shows_evidence_for_good_pictures_and_a_sentence_for_bad_ones(open_page: Callable[..., AppTest]) -> None:
+    app = open_page("check")
+    good = images.to_png(Image.new("RGB", (40, 30), "tomato"))
+    app.file_uploader[0].set_value([("red.png", good, "image/png"), ("bad.png", b"nothing", "image/png")]).run()
+    app = settled(app)
+    assert [element.message for element in app.exception] == []
+    assert [error.value.split()[0] for error in app.error] == ["bad.png"]
+    assert [metric.label for metric in app.metric] == [
+        "JEPA-SCORE",
+        "Percentile of the score",
+        "Percentile of the distance",
+    ]
+
+
+@pytest.mark.parametrize("page", ["gallery", "domains", "directions", "check"])
+def test_a_cache_that_cannot_be_written_is_a_sentence_and_the_page_still_works(
+    open_page: Callable[..., AppTest], page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("not a folder")
+    monkeypatch.setenv("JEPA_CACHE", str(in_the_way / "cache"))
+    app = open_page(page)
+    assert_no_error(app)
+    assert len(app.warning) == 1
+    assert "JEPA_CACHE" in app.warning[0].value
+
+
+def test_a_damaged_store_is_set_aside_with_a_sentence(open_page: Callable[..., AppTest]) -> None:
+    path = Store().path
+    path.write_bytes(b"garbage" * 1000)
+    app = open_page()
+    assert_no_error(app)
+    assert "damaged" in app.warning[0].value
+    assert pictures(app).count("data:image/png") == 24
