@@ -3,6 +3,8 @@
 Start it with `make app`, or `streamlit run app.py`.
 """
 
+import logging
+
 import streamlit as st
 
 from jepa_core.config import ASSETS
@@ -35,6 +37,14 @@ page = st.navigation(
 try:
     state.open_everything()
     state.choose_encoder()
-    page.run()
+    with state.inside_app():
+        page.run()
 except JepaError as error:
     st.error(str(error), icon=":material/error:")
+except Exception as error:
+    logging.getLogger(__name__).exception("Page %r failed", page.title)
+    st.error(
+        f"The page {page.title} met something it did not expect ({type(error).__name__}: {error}). The log has the "
+        "details; the other pages still work.",
+        icon=":material/error:",
+    )

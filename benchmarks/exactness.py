@@ -37,7 +37,7 @@ class Architecture:
     small_size: int = 0
 
 
-_SMALL_VIT = {"img_size": 16, "patch_size": 4, "embed_dim": 48, "depth": 3, "num_heads": 3}
+_SMALL_VIT = {"img_size": 16, "patch_size": 4, "embed_dim": 48, "depth": 2, "num_heads": 3}
 _SMALL_RESNET = {"layers": (1, 1, 1, 1), "channels": (8, 16, 24, 32)}
 
 ARCHITECTURES = (
@@ -65,7 +65,7 @@ ARCHITECTURES = (
         "vit_small_patch14_dinov2",
         {"img_size": 56},
         56,
-        {"embed_dim": 48, "depth": 3, "num_heads": 3},
+        {"embed_dim": 48, "depth": 2, "num_heads": 3},
         56,
     ),
     Architecture("ConvNeXt", "convnext_atto", {}, 64, {"depths": (1, 1, 1, 1), "dims": (8, 16, 24, 32)}, 32),

@@ -5,9 +5,7 @@ each row an image's place in its dataset, its digest, spectrum and embedding. It
 """
 
 import json
-import os
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from numpy import ndarray
 from jepa_core.config import ASSETS
 from jepa_core.encoders import EncoderSpec
 from jepa_core.errors import JepaError, NotEnoughData, StoreError
+from jepa_core.files import replace_file
 from jepa_core.images import digest
 from jepa_core.store import Member, Result, ResultConfig, Store
 
@@ -35,24 +34,12 @@ def check_table_path(path: Path) -> Path:
     return path
 
 
-def _write_beside(path: Path, write: Callable[[Path], None]) -> None:
-    """Write to a temporary file in the same folder and rename it, so that a reader never sees half a table."""
-    handle, name = tempfile.mkstemp(dir=path.absolute().parent, suffix=path.suffix)
-    os.close(handle)
-    try:
-        write(Path(name))
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
 def write_table(frame: pd.DataFrame, path: Path) -> None:
     """Write a table as Parquet or CSV, by the suffix."""
     check_table_path(path)
     as_csv = path.suffix.lower() == ".csv"
     try:
-        _write_beside(path, lambda to: frame.to_csv(to, index=False) if as_csv else frame.to_parquet(to, index=False))
+        replace_file(path, lambda to: frame.to_csv(to, index=False) if as_csv else frame.to_parquet(to, index=False))
     except OSError as error:
         raise JepaError(f"The table {path} cannot be written ({error.strerror}); choose a folder with room.") from error
 
@@ -109,7 +96,7 @@ def ship(store: Store, config: ResultConfig, datasets: Sequence[str], path: Path
         }
     ).replace_schema_metadata({"config": json.dumps(asdict(config))})
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_beside(path, lambda to: pq.write_table(table, to, compression="zstd"))
+    replace_file(path, lambda to: pq.write_table(table, to, compression="zstd"))
     return table.num_rows
 
 

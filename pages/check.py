@@ -53,7 +53,7 @@ def show_one(item: Checked) -> None:
             st.markdown(
                 f"Nearest among the **{'most' if end == 'likely' else 'least'} likely** quarter of the reference"
             )
-            pictures.grid(pictures.cards(choice, dataset, rows), title)
+            pictures.grid(pictures.cards(choice, dataset, rows), end)
 
 
 def show(outcome: Outcome) -> None:

@@ -1,11 +1,13 @@
 """The Gram of the Jacobian: against naive float64 autodiff on whole encoders, and against closed forms."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
-from benchmarks.exactness import ARCHITECTURES, build, compare, inputs_of
 from torch import Tensor, nn
 
+from benchmarks.exactness import ARCHITECTURES, build, compare, inputs_of
 from jepa_core import jacobian
 from jepa_core.jacobian import GramResult, Plan, gram, gram_matrix, make_plan
 from jepa_core.spectrum import jepa_score, listing_score, singular_values
@@ -14,12 +16,22 @@ SHAPE = (2, 3, 4)
 D = 24
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Networks this small only lose by sharing their work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 class Linear(nn.Module):
     """f(x) = A flat(x)."""
 
     def __init__(self, matrix: Tensor) -> None:
         super().__init__()
         self.register_buffer("matrix", matrix)
+        self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
         return images.flatten(1) @ self.matrix.T
@@ -49,7 +61,7 @@ def spectra(f: nn.Module, images: Tensor, **options) -> np.ndarray:
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda architecture: architecture.title)
 def test_float32_scores_are_those_of_float64_autodiff_and_a_full_svd(architecture):
     encoder = build(architecture, small=True)
-    found = compare(encoder.module(), inputs_of(encoder, "photo-tiles", 4))
+    found = compare(encoder.module(), inputs_of(encoder, "photo-tiles", 3))
     assert found.rank > found.k // 3
     assert found.log_sigma_difference <= 1e-3
     assert found.score_difference <= 1e-2
@@ -57,7 +69,7 @@ def test_float32_scores_are_those_of_float64_autodiff_and_a_full_svd(architectur
 
 def test_the_comparison_would_notice_a_wrong_network():
     encoder, other = (build(ARCHITECTURES[0], small=True) for _ in range(2))
-    inputs = inputs_of(encoder, "photo-tiles", 4)
+    inputs = inputs_of(encoder, "photo-tiles", 3)
     truth = compare(encoder.module(), inputs)
     with torch.no_grad():
         next(parameter for parameter in other.module().parameters() if parameter.ndim > 1).mul_(1.01)
@@ -199,7 +211,7 @@ def test_the_weights_and_the_images_are_left_as_they_were():
 def test_a_smaller_budget_gives_fewer_images_then_fewer_cotangents_and_never_none():
     net, image = small_net(), random(*SHAPE)
     plans = [make_plan(net, image, budget) for budget in (10**9, 10**6, 10**5, 10**4, 10**3, 1)]
-    for larger, smaller in zip(plans, plans[1:], strict=False):
+    for larger, smaller in itertools.pairwise(plans):
         assert smaller.images <= larger.images
         assert smaller.cotangents <= larger.cotangents
     assert plans[0].images > 100
@@ -219,7 +231,7 @@ def test_every_plan_gives_the_same_gram():
 def test_chunks_are_even():
     # A budget for four of six rows is used for two chunks of three, not for one of four and one of two.
     net, image = small_net(), random(*SHAPE)
-    assert {make_plan(net, image, budget).cotangents for budget in range(200, 8000, 20)} == {1, 2, 3, 6}
+    assert {make_plan(net, image, budget).cotangents for budget in range(200, 8000, 200)} == {1, 2, 3, 6}
 
 
 def test_weights_do_not_count_against_the_budget_since_they_exist_once():

@@ -20,11 +20,8 @@ def open_page() -> Callable[..., AppTest]:
     st.cache_resource.clear()
     st.cache_data.clear()
 
-    def open_page(name: str = "gallery", **query: str) -> AppTest:
-        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-        for key, value in query.items():
-            app.query_params[key] = value
-        app.run()
+    def open_page(name: str = "gallery") -> AppTest:
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
         return app if name == "gallery" else app.switch_page(f"pages/{name}.py").run()
 
     return open_page
@@ -72,19 +69,6 @@ def test_shuffle_draws_other_random_pictures(open_page: Callable[..., AppTest]) 
     before = pictures(app)
     next(button for button in app.button if button.label == "Shuffle").click().run()
     assert pictures(app) != before
-
-
-def test_a_link_opens_its_dataset_and_class(open_page: Callable[..., AppTest]) -> None:
-    app = open_page(dataset="shapes", **{"class": "star"})
-    assert_no_error(app)
-    assert app.selectbox(key="dataset").value == "shapes"
-    assert app.selectbox(key="class").value == "star"
-
-
-def test_an_unknown_name_in_a_link_falls_back_to_the_default(open_page: Callable[..., AppTest]) -> None:
-    app = open_page(dataset="nonsense", encoder="nonsense")
-    assert_no_error(app)
-    assert app.selectbox(key="dataset").value == "digits-test"
 
 
 def test_a_folder_is_scored_in_the_background_and_its_bad_files_are_named(

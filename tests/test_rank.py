@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import timm
 import torch
-from benchmarks.exactness import enliven
 from torch import Tensor, nn
 
+from benchmarks.exactness import enliven
 from jepa_core import jacobian
 from jepa_core.rank import architectural_rank
 from jepa_core.spectrum import Rank, disagrees, singular_values
@@ -16,12 +16,12 @@ SHAPE = (1, 8, 8)
 
 
 class Tokens(nn.Module):
-    """Patches of 2 x 2 as 16 mixed tokens of K numbers, then `norm` on each, then `pool`, then `last`."""
+    """Patches of 4 x 4 as 4 mixed tokens of K numbers, then `norm` on each, then `pool`, then `last`."""
 
     def __init__(self, norm: nn.Module, pool: str, last: nn.Module | None = None) -> None:
         super().__init__()
-        self.patches = nn.Conv2d(1, K, 2, stride=2)
-        self.mix = nn.Linear(16, 16)
+        self.patches = nn.Conv2d(1, K, 4, stride=4)
+        self.mix = nn.Linear(4, 4)
         self.norm, self.pool, self.last = norm, pool, last or nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:

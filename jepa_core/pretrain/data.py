@@ -55,7 +55,7 @@ def load_part(recipe: Recipe, part: str) -> Part:
         raise UnknownName("training data", recipe.data, SOURCES)
     from timm.data import create_transform
 
-    to_tensor = create_transform(**_transform_config(recipe, mean=0.0, std=1.0), is_training=False)
+    to_tensor = create_transform(**_plain_config(recipe), is_training=False)
     pictures, labels = digits.load_split(part)
     return Part(torch.stack([to_tensor(Image.fromarray(picture)) for picture in pictures]), labels)
 
@@ -63,18 +63,19 @@ def load_part(recipe: Recipe, part: str) -> Part:
 def measure_data_config(recipe: Recipe, train: Part) -> dict[str, Any]:
     """timm's data config with the mean and standard deviation of each channel over the train part's pixels."""
     std, mean = torch.std_mean(train.pictures, dim=(0, 2, 3))
-    config = _transform_config(recipe, mean=0.0, std=1.0)
-    return config | {"mean": [round(x, 4) for x in mean.tolist()], "std": [round(x, 4) for x in std.tolist()]}
+    measured = {"mean": [round(x, 4) for x in mean.tolist()], "std": [round(x, 4) for x in std.tolist()]}
+    return _plain_config(recipe) | measured
 
 
-def _transform_config(recipe: Recipe, mean: float, std: float) -> dict[str, Any]:
+def _plain_config(recipe: Recipe) -> dict[str, Any]:
+    """The encoder's data config but for the normalisation, which leaves values in [0, 1]."""
     channels = recipe.input_size[0]
     return {
         "input_size": recipe.input_size,
         "interpolation": recipe.interpolation,
         "crop_pct": 1.0,
-        "mean": (mean,) * channels,
-        "std": (std,) * channels,
+        "mean": (0.0,) * channels,
+        "std": (1.0,) * channels,
     }
 
 

@@ -3,7 +3,7 @@
 `python -m jepa_core pretrain NAME` follows the recipe of that name. Its choices were made on validation parts only.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from jepa_core.errors import UnknownName
@@ -37,7 +37,7 @@ class Recipe:
     seed: int = 0
     probe_every: int = 200  # steps between validation probes
     checkpoint_every: int = 100  # steps of work that an interruption may lose
-    limits: tuple[str, ...] = field(default=())  # known failures, one sentence each, for the model card
+    limits: tuple[str, ...] = ()  # known failures, one sentence each, for the model card
 
 
 _DIGITS = Recipe(

@@ -1,6 +1,10 @@
 """The store, the job queue and the choices that pages share. Session state holds names and ids, never data."""
 
+import runpy
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -9,6 +13,7 @@ import pandas as pd
 import streamlit as st
 
 from jepa_core import datasets, scoring, tables
+from jepa_core.config import ROOT
 from jepa_core.datasets import DatasetSpec
 from jepa_core.encoders import Encoder, EncoderSpec, list_encoders, load_encoder
 from jepa_core.errors import StoreError
@@ -27,6 +32,30 @@ class Choice:
     def config(self) -> ResultConfig:
         """The config of its results."""
         return scoring.config_of(self.spec, self.output)
+
+
+_run = threading.local()
+
+
+@contextmanager
+def inside_app() -> Iterator[None]:
+    """What `app.py` runs a page in."""
+    _run.inside = True
+    try:
+        yield
+    finally:
+        _run.inside = False
+
+
+def require_app() -> None:
+    """Run `app.py` around a page that Streamlit started by itself.
+
+    Until a server process has called `st.navigation` for the first time, Streamlit takes every file in `pages/` for an
+    application of its own. A deep link that is the first request of a server would so miss everything that `app.py` sets up.
+    """
+    if not getattr(_run, "inside", False):
+        runpy.run_path(str(ROOT / "app.py"), run_name="__main__")
+        st.stop()
 
 
 @st.cache_resource(show_spinner=False)

@@ -20,6 +20,7 @@ _ALL = "all classes"
 
 def header(title: str, text: str, explanation: str) -> None:
     """The page's title, one sentence, and a longer explanation one click away."""
+    state.require_app()
     left, right = st.columns([5, 1], vertical_alignment="bottom")
     left.title(title)
     left.markdown(text)
