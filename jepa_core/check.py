@@ -28,9 +28,10 @@ _SHOWN = 3  # neighbours named of each end
 
 @dataclass(frozen=True)
 class Reference:
-    """A scored dataset to compare with: its score table, embeddings (n, K) and typical neighbour distances (n).
+    """A scored dataset to compare with.
 
-    `rank` is the one its scores were made with.
+    `table` is its score table with each image's own percentile, `embeddings` (n, K), `distances` (n) those of each image
+    to its 10th nearest neighbour in the set, `rank` the one its scores were made with.
     """
 
     dataset: str
@@ -82,6 +83,8 @@ def load_reference(store: Store, spec: EncoderSpec, output: str, dataset: str) -
             f"run 'python -m jepa_core score --encoder {spec.name} --output {output} --data {dataset}' first."
         )
     embeddings = store.embeddings(config_of(spec, output).space, table["digest"].tolist())
+    scores = table["jepa_score"].to_numpy()
+    table = table.assign(percentile=percentile(scores, scores))
     # One neighbour more, since each reference image is its own nearest.
     distances, _indices = nearest(embeddings, embeddings, NEIGHBOURS + 1)
     return Reference(dataset, table, embeddings, distances[:, -1], known_rank(spec, output, store))

@@ -9,7 +9,6 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from jepa_core import datasets, images
-from jepa_core.store import Store
 
 ROOT = Path(__file__).parent.parent
 
@@ -168,9 +167,8 @@ def test_a_cache_that_cannot_be_written_is_a_sentence_and_the_page_still_works(
     assert "JEPA_CACHE" in app.warning[0].value
 
 
-def test_a_damaged_store_is_set_aside_with_a_sentence(open_page: Callable[..., AppTest]) -> None:
-    path = Store().path
-    path.write_bytes(b"garbage" * 1000)
+def test_a_damaged_store_is_set_aside_with_a_sentence(open_page: Callable[..., AppTest], cache: Path) -> None:
+    (cache / "store.sqlite").write_bytes(b"garbage" * 1000)
     app = open_page()
     assert_no_error(app)
     assert "damaged" in app.warning[0].value
