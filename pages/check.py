@@ -49,10 +49,8 @@ def show_one(item: Checked) -> None:
         for note in item.notes:
             st.caption(note)
     with st.expander("Nearest references", icon=":material/image_search:"):
-        for title, rows, end in (("likely", item.likely, "likely"), ("unlikely", item.unlikely, "unlikely")):
-            st.markdown(
-                f"Nearest among the **{'most' if end == 'likely' else 'least'} likely** quarter of the reference"
-            )
+        for share, rows, end in (("most", item.likely, "likely"), ("least", item.unlikely, "unlikely")):
+            st.markdown(f"Among the **{share} likely** quarter of the reference")
             pictures.grid(pictures.cards(choice, dataset, rows), end)
 
 

@@ -12,8 +12,8 @@ from pages._shared.state import Choice
 widgets.header(
     "Domains",
     "How do whole sets of images lie beside each other, and does the score tell them apart?",
-    """**What you see.** Each line is the histogram of one set of images (a *domain*) on this encoder's score. The filled
-one is the **reference**: held-out images of the kind that the encoder was trained on.
+    """**What you see.** Each line is the histogram of one set of images (a *domain*) on this encoder's score. The
+filled one is the **reference**: held-out images of the kind that the encoder was trained on.
 
 **AUROC** is the probability that a random image of the domain looks less likely than a random one of the reference: 1
 is a perfect detector, 0.5 is chance, and below 0.5 the score is upside down. **FPR95** is the share of the reference
@@ -48,7 +48,6 @@ with left:
         index=default,
         key="reference",
         bind="query-params",
-        format_func=lambda name: bundled[name].title,
         help="The set that counts as normal. It should hold images that the encoder was not trained on.",
     )
 with right:
@@ -58,7 +57,7 @@ with right:
         others,
         default=[name for name in others if bundled[name].held_out],
         key="domains",
-        format_func=lambda name: bundled[name].title,
+        bind="query-params",
     )
 names = [reference, *chosen]
 loaded = {bundled[name].title: domain(name) for name in names}

@@ -1,6 +1,7 @@
 """What all tests share: shapes checked at run time, a cache folder of their own, and a tiny encoder."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,6 +9,9 @@ from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
+
+# Before torch is imported, here and in the programs that tests start: networks this small lose by sharing their work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Before they are imported: from here on, every call checks the shapes that the annotations state.
 install_import_hook(

@@ -16,15 +16,6 @@ SHAPE = (2, 3, 4)
 D = 24
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks this small only lose by sharing their work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 class Linear(nn.Module):
     """f(x) = A flat(x)."""
 

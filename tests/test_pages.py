@@ -39,7 +39,9 @@ def settled(app: AppTest) -> AppTest:
 
 
 def pictures(app: AppTest) -> str:
-    return " ".join(block.proto.html.body if hasattr(block.proto, "html") else block.proto.body for block in app.get("html"))
+    return " ".join(
+        block.proto.html.body if hasattr(block.proto, "html") else block.proto.body for block in app.get("html")
+    )
 
 
 def assert_no_error(app: AppTest) -> None:
@@ -79,7 +81,7 @@ def test_a_folder_is_scored_in_the_background_and_its_bad_files_are_named(
         (folder / f"{item.position}.ppm").write_bytes(item.read())
     (folder / "broken.png").write_bytes(b"not a picture")
     app = open_page()
-    app.selectbox(key="dataset").select("a folder on this computer").run()
+    app.selectbox(key="dataset").select("folder on this computer").run()
     app.text_input(key="folder").set_value(str(folder)).run()
     app = settled(app)
     assert_no_error(app)
@@ -93,7 +95,7 @@ def test_a_class_with_one_image_says_so(open_page: Callable[..., AppTest], tmp_p
     folder.mkdir(parents=True)
     (folder / "a.ppm").write_bytes(datasets.get_dataset("digits-test").item(0).read())
     app = open_page()
-    app.selectbox(key="dataset").select("a folder on this computer").run()
+    app.selectbox(key="dataset").select("folder on this computer").run()
     app.text_input(key="folder").set_value(str(folder.parent)).run()
     app = settled(app)
     assert_no_error(app)
@@ -103,7 +105,7 @@ def test_a_class_with_one_image_says_so(open_page: Callable[..., AppTest], tmp_p
 @pytest.mark.parametrize("given", ["/no/such/folder", "relative/nowhere"])
 def test_a_folder_that_does_not_exist_is_one_sentence(open_page: Callable[..., AppTest], given: str) -> None:
     app = open_page()
-    app.selectbox(key="dataset").select("a folder on this computer").run()
+    app.selectbox(key="dataset").select("folder on this computer").run()
     app.text_input(key="folder").set_value(given).run()
     assert [element.message for element in app.exception] == []
     assert len(app.error) == 1

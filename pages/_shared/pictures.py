@@ -15,7 +15,7 @@ from jepa_core.errors import JepaError
 from jepa_core.figures.style import LIKELY, UNLIKELY
 from jepa_core.pictures import scored_crop
 from jepa_core.store import Member
-from pages._shared import state
+from pages._shared import state, widgets
 from pages._shared.state import Choice
 
 EDGES = {"likely": LIKELY, "unlikely": UNLIKELY}
@@ -57,7 +57,7 @@ def cards(choice: Choice, dataset: DatasetSpec, rows: pd.DataFrame) -> list[Card
             problem = str(error)
         place = f"percentile {row.percentile:.0f}"
         query = urlencode(
-            {"encoder": choice.spec.name, "output": choice.output, "dataset": dataset.name, "image": row.digest}
+            {"encoder": choice.spec.name, "output": choice.output, "image": row.digest} | widgets.address_of(dataset)
         )
         made.append(
             Card(

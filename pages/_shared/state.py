@@ -51,7 +51,7 @@ def require_app() -> None:
     """Run `app.py` around a page that Streamlit started by itself.
 
     Until a server process has called `st.navigation` for the first time, Streamlit takes every file in `pages/` for an
-    application of its own. A deep link that is the first request of a server would so miss everything that `app.py` sets up.
+    application of its own. A deep link that is the first request of a server would miss all that `app.py` sets up.
     """
     if not getattr(_run, "inside", False):
         runpy.run_path(str(ROOT / "app.py"), run_name="__main__")
@@ -133,10 +133,9 @@ def choose_encoder() -> None:
             list(spec.outputs),
             key="output",
             bind="query-params",
-            format_func=lambda output: f"{output} ({spec.outputs[output]} numbers)",
             help="Which tensor is scored. The theory holds where training made the embedding Gaussian: the projector.",
         )
-        st.caption(spec.description)
+        st.caption(f"{spec.description} Its {output} has {spec.outputs[output]} numbers.")
     st.session_state["choice"] = Choice(spec, output)
 
 

@@ -12,7 +12,7 @@ from jepa_core.scoring import RunSummary, score_items
 from pages._shared import state
 from pages._shared.state import Choice
 
-_FOLDER = "a folder on this computer"
+_FOLDER = "folder on this computer"
 # More than this is not started without being asked for.
 _ASK_ABOVE = 1000
 _ALL = "all classes"
@@ -30,23 +30,18 @@ def header(title: str, text: str, explanation: str) -> None:
 
 def choose_dataset(default: str, title: str = "Dataset", key: str = "dataset") -> DatasetSpec | None:
     """A bundled dataset or a folder; None while no folder is given, or (with a sentence) when it cannot be used."""
-    bundled = datasets.list_datasets()
-    options = [*bundled, _FOLDER]
-    linked = st.query_params.get(key, "")
-    if linked.startswith(datasets.FOLDER_PREFIX):  # a link to a picture of a folder names the folder itself
-        st.session_state.setdefault("folder", linked.removeprefix(datasets.FOLDER_PREFIX))
-        st.session_state[key] = _FOLDER
+    # Options are the names that the terminal takes too: a bound widget writes what it shows into the address.
+    options = [*datasets.list_datasets(), _FOLDER]
     name = st.selectbox(
-        title,
-        options,
-        index=options.index(default) if default in options else 0,
-        key=key,
-        bind="query-params",
-        format_func=lambda name: bundled[name].title if name in bundled else "A folder on this computer …",
+        title, options, index=options.index(default) if default in options else 0, key=key, bind="query-params"
     )
     if name == _FOLDER:
         name = st.text_input(
-            "Folder of images", key="folder", placeholder="/path/to/images", help="Sub-folders are classes."
+            "Folder of images",
+            key="folder",
+            bind="query-params",
+            placeholder="/path/to/images",
+            help="Sub-folders are classes.",
         ).strip()
         if not name:
             st.info("Give the path of a folder of images; its sub-folders are the classes.", icon=":material/folder:")
@@ -56,6 +51,13 @@ def choose_dataset(default: str, title: str = "Dataset", key: str = "dataset") -
     except JepaError as error:
         st.error(str(error), icon=":material/error:")
         return None
+
+
+def address_of(dataset: DatasetSpec) -> dict[str, str]:
+    """The part of an address that makes `choose_dataset` open this dataset."""
+    if dataset.name.startswith(datasets.FOLDER_PREFIX):
+        return {"dataset": _FOLDER, "folder": dataset.name.removeprefix(datasets.FOLDER_PREFIX)}
+    return {"dataset": dataset.name}
 
 
 def choose_class(dataset: DatasetSpec) -> str | None:

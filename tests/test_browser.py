@@ -1,0 +1,170 @@
+"""The explorer as a person sees it: a real server, headless Chromium. Run by `pytest -m browser`."""
+
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jepa_core import datasets
+
+playwright = pytest.importorskip("playwright.sync_api", reason="tests/requirements.txt is not installed")
+ROOT = Path(__file__).parent.parent
+PAGES = {"gallery": "", "domains": "domains", "directions": "directions", "check": "check"}
+WAIT = 90_000  # ms; generous, since a busy machine is no fault of the page
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """A fresh server with an empty cache; its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    with (tmp_path / "server.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true", f"--server.port={port}"],
+            cwd=ROOT,
+            env=os.environ | {"JEPA_CACHE": str(tmp_path / "cache")},
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            _wait_until_healthy(process, address)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _wait_until_healthy(process: subprocess.Popen[bytes], address: str) -> None:
+    for _ in range(600):
+        assert process.poll() is None, "the server stopped"
+        try:
+            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=1) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            pass
+        try:
+            process.wait(0.1)
+        except subprocess.TimeoutExpired:
+            continue
+    raise AssertionError("the server did not come up")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator["playwright.Browser"]:
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(chromium: "playwright.Browser") -> Iterator["playwright.Page"]:
+    """A tab that fails the test on an uncaught error of a script."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 1000})
+    page = context.new_page()
+    page.set_default_timeout(WAIT)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    context.close()
+    assert errors == []
+
+
+def _settle(tab: "playwright.Page") -> None:
+    """Wait until the script has run and no job is in progress."""
+    tab.wait_for_selector("h1")
+    tab.wait_for_function(
+        """() => !document.querySelector('[data-testid=stStatusWidget]')
+              && !document.querySelector('[data-testid=stProgress]')
+              && document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'"""
+    )
+
+
+def _pictures(tab: "playwright.Page", count: int) -> list[int]:
+    """The natural widths of the pictures in grids once there are `count` of them; 0 for one that did not load."""
+    tab.wait_for_function("count => document.querySelectorAll('.jepa-grid img').length >= count", arg=count)
+    tab.wait_for_function("() => [...document.querySelectorAll('.jepa-grid img')].every(image => image.complete)")
+    return tab.eval_on_selector_all(".jepa-grid img", "images => images.map(image => image.naturalWidth)")
+
+
+def _assert_sound(tab: "playwright.Page") -> None:
+    assert tab.locator("[data-testid=stException]").count() == 0
+    assert tab.locator("[data-testid=stAlertContentError]").count() == 0
+    assert "Traceback" not in tab.inner_text("body")
+    overflow = tab.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert overflow <= 0, "the page is wider than the window"
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("name", PAGES)
+def test_each_page_loads_as_the_first_request_of_a_server(
+    server: str, tab: "playwright.Page", name: str, width: int
+) -> None:
+    tab.set_viewport_size({"width": width, "height": 900})
+    tab.goto(f"{server}/{PAGES[name]}")
+    _settle(tab)
+    _assert_sound(tab)
+    assert tab.inner_text("h1").lower() == name
+    if name in ("gallery", "directions"):
+        assert min(_pictures(tab, count=19)) > 0
+    if name in ("gallery", "domains", "directions"):
+        tab.wait_for_selector(".js-plotly-plot .plot-container")
+
+
+def test_a_picture_of_the_gallery_leads_to_its_directions(server: str, tab: "playwright.Page") -> None:
+    tab.goto(server)
+    _settle(tab)
+    first = tab.locator(".jepa-grid a").first
+    described = first.locator("img").get_attribute("alt")
+    first.click()
+    tab.wait_for_selector("text=Directions that it notices most")
+    _settle(tab)
+    _assert_sound(tab)
+    assert tab.locator(".jepa-grid img").first.get_attribute("alt") == described
+
+
+def test_a_link_opens_its_dataset_and_class(server: str, tab: "playwright.Page") -> None:
+    tab.goto(f"{server}/?dataset=shapes&class=star")
+    _settle(tab)
+    _assert_sound(tab)
+    tab.wait_for_selector("text=Scores of star")
+    assert all("class star" in alt for alt in tab.eval_on_selector_all(".jepa-grid img", "all => all.map(i => i.alt)"))
+
+
+def test_a_folder_is_scored_while_one_watches(server: str, tab: "playwright.Page", tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for item in datasets.get_dataset("digits-test").items("3"):
+        (folder / f"{item.position}.ppm").write_bytes(item.read())
+    tab.goto(f"{server}/?dataset=folder+on+this+computer&folder={folder}")
+    assert min(_pictures(tab, count=24)) > 0
+    _settle(tab)
+    _assert_sound(tab)
+
+
+def test_an_upload_is_checked_and_a_bad_one_named(server: str, tab: "playwright.Page", tmp_path: Path) -> None:
+    good, bad = tmp_path / "digit.ppm", tmp_path / "bad.png"
+    good.write_bytes(datasets.get_dataset("digits-test").item(0).read())
+    bad.write_bytes(b"not a picture")
+    tab.goto(f"{server}/check")
+    _settle(tab)
+    tab.set_input_files("input[type=file]", [good, bad])
+    tab.wait_for_selector("text=Percentile of the distance")
+    _settle(tab)
+    assert tab.locator("[data-testid=stException]").count() == 0
+    alerts = tab.locator("[data-testid=stAlertContentError]").all_inner_texts()
+    assert len(alerts) == 1
+    assert "bad.png" in alerts[0]

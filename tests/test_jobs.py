@@ -1,0 +1,152 @@
+"""One queue, one worker: jobs in order, with progress, cancel and a sentence when they fail."""
+
+import logging
+import threading
+
+import pytest
+
+from jepa_core.errors import DatasetError
+from jepa_core.jobs import Job, JobQueue, State
+
+SOON = 30  # seconds after which a test gives up
+
+
+@pytest.fixture
+def queue() -> JobQueue:
+    return JobQueue()
+
+
+class Held:
+    """Work that says when it has begun and goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, job: Job) -> str:
+        job.report(1, 4)
+        self.begun.set()
+        assert self.go_on.wait(SOON)
+        return "done"
+
+
+@pytest.fixture
+def held():
+    """Work that keeps the worker busy; let go at the end, whatever happens."""
+    work = Held()
+    yield work
+    work.go_on.set()
+
+
+def test_a_job_gives_its_result(queue):
+    job = queue.submit("key", "Counting", lambda job: job.key + "!")
+    assert job.wait(SOON)
+    assert (job.state, job.result, job.message, job.active) == (State.DONE, "key!", "", False)
+
+
+def test_jobs_run_one_after_another_in_the_order_they_came(queue, held):
+    order = []
+    queue.submit("first", "First", held)
+    later = [queue.submit(str(n), "Later", lambda _job, n=n: order.append(n)) for n in range(5)]
+    assert held.begun.wait(SOON)
+    assert [job.state for job in later] == [State.QUEUED] * 5
+    assert order == []
+    held.go_on.set()
+    assert all(job.wait(SOON) for job in later)
+    assert order == [0, 1, 2, 3, 4]
+
+
+def test_progress_is_seen_while_the_job_runs(queue, held):
+    job = queue.submit("key", "Counting", held)
+    assert held.begun.wait(SOON)
+    assert (job.state, job.done, job.total, job.active) == (State.RUNNING, 1, 4, True)
+    assert job.seconds_left >= 0
+    held.go_on.set()
+    assert job.wait(SOON)
+
+
+def test_before_the_first_step_nothing_is_estimated(queue, held):
+    queue.submit("first", "First", held)
+    assert queue.submit("second", "Second", held).seconds_left is None
+
+
+def test_the_estimate_is_the_time_so_far_for_each_step_left(monkeypatch):
+    job = Job("key", "Counting", lambda job: job.report(2, 10))
+    monkeypatch.setattr("jepa_core.jobs.time.monotonic", lambda: 100.0)
+    job.run()
+    monkeypatch.setattr("jepa_core.jobs.time.monotonic", lambda: 103.0)
+    assert job.seconds_left == pytest.approx(12.0)
+
+
+def test_a_queued_job_that_is_cancelled_never_runs(queue, held):
+    ran = []
+    queue.submit("first", "First", held)
+    job = queue.submit("second", "Second", ran.append)
+    job.cancel()
+    held.go_on.set()
+    assert job.wait(SOON)
+    assert (job.state, ran) == (State.CANCELLED, [])
+
+
+def test_a_running_job_sees_that_it_is_cancelled_and_keeps_what_it_has(queue):
+    begun = threading.Event()
+
+    def work(job: Job) -> str:
+        begun.set()
+        while not job.cancelled():
+            job.report(job.done + 1, 10**9)
+        return "a part"
+
+    job = queue.submit("key", "Counting", work)
+    assert begun.wait(SOON)
+    job.cancel()
+    assert job.wait(SOON)
+    assert (job.state, job.result) == (State.CANCELLED, "a part")
+
+
+def test_a_failure_is_told_in_its_own_sentence_and_the_next_job_runs(queue):
+    def work(_job: Job) -> None:
+        raise DatasetError("The folder is gone; choose another.")
+
+    failed = queue.submit("bad", "Scoring", work)
+    fine = queue.submit("good", "Scoring", lambda _job: 1)
+    assert fine.wait(SOON)
+    assert (failed.state, failed.message) == (State.FAILED, "The folder is gone; choose another.")
+    assert fine.state is State.DONE
+
+
+def test_an_unexpected_failure_is_told_and_logged_with_its_trace(queue, caplog):
+    with caplog.at_level(logging.ERROR, logger="jepa_core.jobs"):
+        job = queue.submit("bad", "Scoring", lambda _job: 1 / 0)
+        assert job.wait(SOON)
+    assert job.state is State.FAILED
+    assert job.message == (
+        "Scoring failed unexpectedly (ZeroDivisionError: division by zero); the log has the details."
+    )
+    assert caplog.records[0].exc_info[0] is ZeroDivisionError
+
+
+def test_a_key_that_is_queued_or_running_is_not_queued_twice(queue, held):
+    running = queue.submit("running", "First", held)
+    queued = queue.submit("queued", "Second", lambda _job: None)
+    assert held.begun.wait(SOON)
+    assert queue.submit("running", "Again", lambda _job: None) is running
+    assert queue.submit("queued", "Again", lambda _job: None) is queued
+
+
+def test_a_key_that_has_finished_may_be_queued_again(queue):
+    first = queue.submit("key", "First", lambda _job: 1)
+    assert first.wait(SOON)
+    second = queue.submit("key", "Second", lambda _job: 2)
+    assert second.wait(SOON)
+    assert (second.result, queue.get("key")) == (2, second)
+    assert queue.get("another") is None
+
+
+def test_old_jobs_are_forgotten_but_not_active_ones(queue, held):
+    jobs = [queue.submit(str(n), "Job", lambda _job: None) for n in range(40)]
+    assert jobs[-1].wait(SOON)
+    running = queue.submit("running", "Job", held)
+    assert len(queue.all()) <= 20
+    assert queue.get("39") is jobs[39]
+    assert queue.get("0") is None
+    assert queue.get("running") is running
