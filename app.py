@@ -39,6 +39,7 @@ try:
     state.choose_encoder()
     with state.inside_app():
         page.run()
+    state.warm_up()
 except JepaError as error:
     st.error(str(error), icon=":material/error:")
 except Exception as error:

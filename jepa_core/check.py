@@ -17,10 +17,11 @@ from jepa_core import images
 from jepa_core.encoders import Encoder, EncoderSpec
 from jepa_core.errors import JepaError, NotEnoughData
 from jepa_core.projection import nearest
+from jepa_core.records import Result
 from jepa_core.reference import percentile
 from jepa_core.scoring import config_of, known_rank, score_pictures, stored_scores, table_of
 from jepa_core.spectrum import Rank
-from jepa_core.store import Result, Store
+from jepa_core.store import Store
 
 NEIGHBOURS = 10
 _SHOWN = 3  # neighbours named of each end
@@ -30,8 +31,8 @@ _SHOWN = 3  # neighbours named of each end
 class Reference:
     """A scored dataset to compare with.
 
-    `table` is its score table with each image's own percentile, `embeddings` (n, K), `distances` (n) those of each image
-    to its 10th nearest neighbour in the set, `rank` the one its scores were made with.
+    `table` is its score table with each image's own percentile, `embeddings` (n, K), `distances` (n) those of each
+    image to its 10th nearest neighbour in the set, `rank` the one its scores were made with.
     """
 
     dataset: str

@@ -29,6 +29,19 @@ class _Parser(argparse.ArgumentParser):
         sys.exit(2)
 
 
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} was given where a whole number from 1 on is accepted")
+    return int(text)
+
+
+def _table_path(text: str) -> Path:
+    try:
+        return tables.check_table_path(Path(text))
+    except JepaError as error:
+        raise argparse.ArgumentTypeError(str(error).removesuffix(".")) from error
+
+
 def _show(frame: pd.DataFrame, as_json: bool) -> None:
     if as_json:
         print(frame.to_json(orient="records", indent=2))
@@ -102,8 +115,6 @@ def _score(args: argparse.Namespace) -> None:
     items = list(dataset.items(args.label))
     if args.limit is not None:
         items = datasets.sample(dataset, args.limit, args.seed, args.label)
-    if args.out:
-        tables.check_table_path(args.out)
     store = _open_store()
     encoder = load_encoder(args.encoder, args.device)
     whole = len(items) == len(dataset)
@@ -152,7 +163,6 @@ def _export(args: argparse.Namespace) -> None:
     spec = get_spec(args.encoder)
     output = spec.check_output(args.output)
     dataset = datasets.get_dataset(args.data)
-    tables.check_table_path(args.out)
     frame = stored_scores(_open_store(), spec, output, dataset.name)
     if frame.empty:
         raise JepaError(
@@ -160,7 +170,7 @@ def _export(args: argparse.Namespace) -> None:
             f"run 'python -m jepa_core score --encoder {spec.name} --output {output} --data {args.data}' first."
         )
     tables.write_table(frame, args.out)
-    _note(f"Wrote {len(frame)} rows to {args.out}.")
+    _show(pd.DataFrame([{"rows": len(frame), "file": str(args.out)}]), args.json)
 
 
 def _pretrain(args: argparse.Namespace) -> None:
@@ -224,9 +234,9 @@ def build_parser() -> argparse.ArgumentParser:
     _common(score)
     score.add_argument("--data", required=True, help="name of a bundled dataset, or a folder of images")
     score.add_argument("--class", dest="label", help="only this class")
-    score.add_argument("--limit", type=int, metavar="N", help="only a random sample of N images")
+    score.add_argument("--limit", type=_count, metavar="N", help="only a random sample of N images")
     score.add_argument("--seed", type=int, default=0, help="seed of the sample")
-    score.add_argument("--out", type=Path, metavar="FILE", help="write a .parquet or .csv instead of printing")
+    score.add_argument("--out", type=_table_path, metavar="FILE", help="write a .parquet or .csv instead of printing")
 
     check = command("check", _check, "Hold pictures against a reference: do they belong?")
     _common(check)
@@ -236,7 +246,7 @@ def build_parser() -> argparse.ArgumentParser:
     export = command("export", _export, "Write stored scores of a dataset to a file.")
     _common(export)
     export.add_argument("--data", required=True, help="name of a bundled dataset, or a folder of images")
-    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .parquet or .csv file")
+    export.add_argument("--out", type=_table_path, required=True, metavar="FILE", help="a .parquet or .csv file")
 
     pretrain = command("pretrain", _pretrain, "Train a bundled encoder again.")
     pretrain.add_argument("recipe", help="name of a recipe, such as digits")
@@ -247,7 +257,7 @@ def build_parser() -> argparse.ArgumentParser:
     verify = command("verify", _verify, "Recompute a random part of the shipped scores and compare.")
     verify.add_argument("--encoder", help="only this encoder")
     verify.add_argument("--device", choices=["cpu", "cuda", "mps"], help="where to compute")
-    verify.add_argument("--count", type=int, default=50, help="how many rows of each table")
+    verify.add_argument("--count", type=_count, default=50, help="how many rows of each table")
     verify.add_argument("--seed", type=int, default=0, help="seed of the choice")
     verify.add_argument("--write", action="store_true", help="make the shipped tables again first")
     return parser

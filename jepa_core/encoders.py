@@ -7,6 +7,7 @@ that a person trained, in `encoders/` of the cache folder.
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from jepa_core.config import ASSETS, cache_dir
 from jepa_core.errors import EncoderError, UnknownName
 from jepa_core.spectrum import Rank
+
+_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:  # torch and timm take seconds to import; listing encoders must not pay for them
     import torch
@@ -99,18 +102,28 @@ def _card_paths() -> Iterator[Path]:
 
 
 def list_encoders() -> dict[str, EncoderSpec]:
-    """Every encoder at hand, by name: the bundled ones, then those trained here. A bundled name is never replaced."""
+    """Every encoder at hand, by name: the bundled ones, then those trained here. A bundled name is never replaced.
+
+    A damaged card is left out and logged.
+    """
     specs: dict[str, EncoderSpec] = {}
     for path in _card_paths():
-        spec = spec_from_card(path)
-        specs.setdefault(spec.name, spec)
+        try:
+            spec = spec_from_card(path)
+        except EncoderError as error:  # one damaged card must not take the others away
+            _log.warning("%s", error)
+        else:
+            specs.setdefault(spec.name, spec)
     return specs
 
 
 def get_spec(name: str) -> EncoderSpec:
-    """The spec of that name, else `UnknownName` with the names there are."""
+    """The spec of that name, else `UnknownName` with the names there are; `EncoderError` for a damaged card."""
     specs = list_encoders()
     if name not in specs:
+        for path in _card_paths():
+            if path.stem == name:
+                spec_from_card(path)  # says what is wrong with it
         raise UnknownName("encoder", name, specs)
     return specs[name]
 

@@ -43,14 +43,14 @@ class GramResult(NamedTuple):
 
 
 def default_memory_budget(device: torch.device) -> int:
-    """Bytes that one call may use for activations: half of what is free on a CUDA card, else 1 GiB.
+    """Bytes that one call may use for activations: half of what is free on a CUDA card, else 256 MiB.
 
-    On a CPU more does not help: a larger batch only leaves the caches.
+    On a CPU more does not help but harms: a larger batch leaves the caches.
     """
     if device.type == "cuda":
         free, _total = torch.cuda.mem_get_info(device)
         return free // 2
-    return 2**30
+    return 2**28
 
 
 def make_plan(f: Embed, image: Float[Tensor, "channel height width"], memory_budget: int | None = None) -> Plan:

@@ -1,6 +1,6 @@
 """The network of an encoder: a timm backbone and, for encoders trained here, a projector behind it."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import timm
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ class EncoderNet(nn.Module):
     def __init__(self, spec: "EncoderSpec") -> None:
         super().__init__()
         # JSON has no tuples, and timm asks for them.
-        kwargs = {
+        kwargs: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in spec.architecture_kwargs.items()
         }
         self.backbone = timm.create_model(spec.architecture, pretrained=False, num_classes=0, **kwargs)

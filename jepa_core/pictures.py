@@ -5,7 +5,8 @@ import json
 from jepa_core import images
 from jepa_core.datasets import DatasetSpec
 from jepa_core.errors import DatasetError
-from jepa_core.store import Member, Store
+from jepa_core.records import Member
+from jepa_core.store import Store
 
 
 def scored_crop(store: Store, transform: str, dataset: DatasetSpec, member: Member) -> bytes:

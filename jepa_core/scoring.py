@@ -19,8 +19,9 @@ from jepa_core import images, spectrum
 from jepa_core.datasets import Item
 from jepa_core.encoders import EncoderSpec
 from jepa_core.errors import JepaError
+from jepa_core.records import Member, Result, ResultConfig, Rows
 from jepa_core.spectrum import Rank
-from jepa_core.store import Member, Result, ResultConfig, Rows, Store
+from jepa_core.store import Store
 
 if TYPE_CHECKING:
     from torch import Tensor

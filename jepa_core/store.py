@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from numpy import ndarray
 from jepa_core.config import cache_dir
 from jepa_core.errors import StoreError
 from jepa_core.keys import make_key
+from jepa_core.records import Member, Result, ResultConfig, Rows
 from jepa_core.spectrum import Rank
 
 SCHEMA_VERSION = 1
@@ -50,61 +51,6 @@ CREATE TABLE shipped (file TEXT PRIMARY KEY, digest TEXT NOT NULL);
 """
 
 
-@dataclass(frozen=True)
-class ResultConfig:
-    """Everything but the image that makes a result what it is. `transform` is the canonical JSON of the data config."""
-
-    weights: str
-    transform: str
-    output: str
-    method: str = "exact"
-    precision: str = "fp32"
-    view: str = "none"
-
-    @property
-    def key(self) -> str:
-        """The key of the config."""
-        return make_key(*astuple(self))
-
-    @property
-    def space(self) -> str:
-        """The key of the embedding space: weights, transform and output, however the score was computed."""
-        return make_key(self.weights, self.transform, self.output)
-
-
-@dataclass(frozen=True)
-class Result:
-    """One scored image: all K singular values (float32, largest first), the embedding, and how it was made."""
-
-    digest: str
-    spectrum: ndarray
-    embedding: ndarray
-    squared_norm: float
-    seconds: float
-    device: str
-
-
-@dataclass(frozen=True)
-class Member:
-    """An image's place in a dataset."""
-
-    name: str
-    position: int
-    label: str
-    digest: str
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Stored results of a dataset in the order of its items: column by column, spectra as (n, K)."""
-
-    members: list[Member]
-    spectra: ndarray
-    squared_norm: ndarray
-    seconds: ndarray
-    device: list[str]
-
-
 def _floats(blobs: Sequence[bytes]) -> ndarray:
     if not blobs:
         return np.empty((0, 0), dtype=np.float32)
@@ -113,6 +59,13 @@ def _floats(blobs: Sequence[bytes]) -> ndarray:
 
 def _bytes(values: ndarray) -> bytes:
     return np.ascontiguousarray(values, dtype="<f4").tobytes()
+
+
+class _Connection(sqlite3.Connection):
+    """Closes itself: its thread may end, or its store be forgotten, without anyone to say so."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def _parts(digests: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -182,7 +135,13 @@ class Store:
     def _connection(self) -> sqlite3.Connection:
         # One connection a thread: a connection may not be used by two at once.
         if not hasattr(self._local, "connection"):
-            self._local.connection = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
+            self._local.connection = sqlite3.connect(
+                self.path,
+                timeout=_PATIENCE,
+                isolation_level=None,
+                check_same_thread=False,  # for the garbage collector alone, which may close it from another thread
+                factory=_Connection,
+            )
         return self._local.connection
 
     def _prepare(self) -> None:
@@ -331,6 +290,16 @@ class Store:
             dataset,
             config.key,
         )[0][0]
+
+    def scored_names(self, config: ResultConfig, dataset: str) -> set[str]:
+        """The names of a dataset's recorded images that have a result."""
+        found = self._select(
+            "SELECT name FROM members JOIN results ON results.digest = members.digest "
+            "WHERE dataset = ? AND config = (SELECT id FROM configs WHERE key = ?)",
+            dataset,
+            config.key,
+        )
+        return {row[0] for row in found}
 
     def embeddings(self, space: str, digests: Sequence[str]) -> ndarray:
         """The embeddings (n, K) of images, in the order given. Raises `StoreError` if one is missing."""

@@ -20,7 +20,8 @@ from jepa_core.encoders import EncoderSpec
 from jepa_core.errors import JepaError, NotEnoughData, StoreError
 from jepa_core.files import replace_file
 from jepa_core.images import digest
-from jepa_core.store import Member, Result, ResultConfig, Store
+from jepa_core.records import Member, Result, ResultConfig
+from jepa_core.store import Store
 
 SUFFIXES = (".parquet", ".csv")
 

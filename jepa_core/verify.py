@@ -12,8 +12,9 @@ import numpy as np
 from jepa_core import datasets, images, tables
 from jepa_core.encoders import Encoder, load_encoder
 from jepa_core.errors import StoreError
+from jepa_core.records import Result
 from jepa_core.scoring import loaded_config, score_batch, score_items, settle_rank
-from jepa_core.store import Result, Store
+from jepa_core.store import Store
 
 TOLERANCE = 1e-2
 """Largest accepted difference of a log singular value, and of an embedding as a share of its length."""

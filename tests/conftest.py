@@ -106,3 +106,22 @@ def tiny(install_tiny: Callable[..., Path]):
 
     install_tiny()
     return load_encoder("tiny", "cpu")
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A folder of twelve pictures of two classes."""
+    from tests.helpers import png
+
+    for seed in range(12):
+        path = tmp_path / "pictures" / ("even" if seed % 2 == 0 else "odd") / f"{seed}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(seed))
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+def store() -> "Store":
+    from jepa_core.store import Store
+
+    return Store()

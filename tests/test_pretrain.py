@@ -40,12 +40,24 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.fixture
-def few_threads():
+@pytest.fixture(scope="module")
+def one_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # sums in another order would spoil bitwise comparisons
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(one_thread, tmp_path_factory) -> tuple[Path, list[str]]:  # noqa: ARG001 (wanted for its effect)
+    """The card of a tiny training from start to end, and its log."""
+    lines: list[str] = []
+    return pretrain(TINY, tmp_path_factory.mktemp("whole"), log=lines.append), lines
+
+
+def interrupt(line: str) -> None:
+    """A log that ends the training at its first line, which comes after the last checkpoint."""
+    raise KeyboardInterrupt(line)
 
 
 class TestEppsPulley:
@@ -171,7 +183,7 @@ def test_the_parts_of_the_digits_are_those_agreed():
         digits.load_split("all")
 
 
-@pytest.mark.usefixtures("few_threads")
+@pytest.mark.usefixtures("one_thread")
 class TestPretrain:
     def test_an_unknown_recipe_names_those_there_are(self, tmp_path: Path):
         with pytest.raises(UnknownName, match=r"Unknown recipe: 'dino'\. Must be one of: digits"):
@@ -199,10 +211,8 @@ class TestPretrain:
         losses = [float(train.train_step(state, recipe, part.pictures, config).total.detach()) for _ in range(40)]
         assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
-    def test_writes_a_card_and_weights_that_load(self, tmp_path: Path):
-        lines: list[str] = []
-        path = pretrain(TINY, tmp_path, log=lines.append)
-        assert path == tmp_path / "tiny.json"
+    def test_writes_a_card_and_weights_that_load(self, uninterrupted: tuple[Path, list[str]]):
+        path, lines = uninterrupted
         spec = spec_from_card(path)
         net = build_net(spec)
         net.load_state_dict(safetensors.torch.load_file(spec.weights))
@@ -214,25 +224,17 @@ class TestPretrain:
             assert set(metrics["linear_probe"][output]) == {"validation", "test"}
         assert "step 12/12" in lines[0]
         assert "validation probe" in lines[0]
-        assert sorted(file.name for file in tmp_path.iterdir()) == ["tiny.json", "tiny.safetensors"]
+        assert sorted(file.name for file in path.parent.iterdir()) == ["tiny.json", "tiny.safetensors"]
 
-    def test_an_interrupted_run_ends_at_the_same_weights(self, tmp_path: Path):
-        whole = spec_from_card(pretrain(TINY, tmp_path / "whole"))
-
-        def interrupt(line: str) -> None:
-            raise KeyboardInterrupt(line)
-
+    def test_an_interrupted_run_ends_at_the_same_weights(self, uninterrupted: tuple[Path, list[str]], tmp_path: Path):
         with pytest.raises(KeyboardInterrupt, match="step 12/12"):
-            pretrain(TINY, tmp_path / "parts", log=interrupt)
+            pretrain(TINY, tmp_path, log=interrupt)
         lines: list[str] = []
-        resumed = spec_from_card(pretrain(TINY, tmp_path / "parts", log=lines.append))
+        resumed = spec_from_card(pretrain(TINY, tmp_path, log=lines.append))
         assert "resumed at step 8" in lines[0]
-        assert resumed.weights_digest == whole.weights_digest
+        assert resumed.weights_digest == spec_from_card(uninterrupted[0]).weights_digest
 
     def test_a_checkpoint_of_another_recipe_is_refused(self, tmp_path: Path):
-        def interrupt(line: str) -> None:
-            raise KeyboardInterrupt(line)
-
         with pytest.raises(KeyboardInterrupt):
             pretrain(TINY, tmp_path, log=interrupt)
         with pytest.raises(EncoderError, match="written under another recipe than 'tiny' as it is now"):

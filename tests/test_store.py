@@ -14,8 +14,9 @@ import pytest
 
 from jepa_core import store as store_module
 from jepa_core.errors import StoreError
+from jepa_core.records import Member, Result, ResultConfig
 from jepa_core.spectrum import Rank
-from jepa_core.store import Member, Result, ResultConfig, Store
+from jepa_core.store import Store
 
 CONFIG = ResultConfig("weights", '{"mean": [0.5]}', "projector")
 

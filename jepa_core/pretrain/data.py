@@ -29,14 +29,16 @@ class Part:
 class Source:
     """Where a recipe's data come from, for the model card."""
 
-    dataset: str  # the held-out data set of the app on which "normal" is measured
+    training: str  # the dataset of the app that it is trained on
+    reference: str  # the held-out one on which "normal" is measured
     description: str
     terms: str
 
 
 SOURCES = {
     "digits": Source(
-        dataset="digits-test",
+        training="digits-train",
+        reference="digits-test",
         description=(
             "scikit-learn's load_digits(), 1797 grey pictures of 8 x 8 pixels: 1077 to train, 360 to validate, "
             "360 to test, by a fixed permutation (jepa_core.digits)"

@@ -62,7 +62,7 @@ _DIGITS = Recipe(
     global_view=ViewRange(
         zoom=(0.85, 1.2), stretch=0.2, rotation=15, shear=0.2, shift=0.1, bend=0.03, contrast=0.2, noise=0.05
     ),
-    # Milder than local views of photos: stronger ones erase what tells two sevens apart, and the embedding clumps.
+    # Mild for local views, so that the views leave more of a digit for the embedding to spread over.
     local_view=ViewRange(
         zoom=(0.8, 1.5), stretch=0.2, rotation=15, shear=0.2, shift=0.1, bend=0.04, contrast=0.2, erase=0.4, noise=0.1
     ),

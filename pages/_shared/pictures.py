@@ -14,7 +14,7 @@ from jepa_core.datasets import DatasetSpec
 from jepa_core.errors import JepaError
 from jepa_core.figures.style import LIKELY, UNLIKELY
 from jepa_core.pictures import scored_crop
-from jepa_core.store import Member
+from jepa_core.records import Member
 from pages._shared import state, widgets
 from pages._shared.state import Choice
 

@@ -18,7 +18,8 @@ from jepa_core.datasets import DatasetSpec
 from jepa_core.encoders import Encoder, EncoderSpec, list_encoders, load_encoder
 from jepa_core.errors import StoreError
 from jepa_core.jobs import JobQueue
-from jepa_core.store import ResultConfig, Store
+from jepa_core.records import ResultConfig
+from jepa_core.store import Store
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,14 @@ def choose_encoder() -> None:
         )
         st.caption(f"{spec.description} Its {output} has {spec.outputs[output]} numbers.")
     st.session_state["choice"] = Choice(spec, output)
+
+
+def warm_up() -> None:
+    """Load the chosen encoder in the background once the page is shown, so that the first computation need not wait."""
+    name = choice().spec.name
+    key = f"warm-up:{name}"
+    if jobs().get(key) is None:
+        jobs().submit(key, f"Loading encoder {name}", lambda _job: encoder(name) and None)
 
 
 def choice() -> Choice:

@@ -72,7 +72,8 @@ def choose_class(dataset: DatasetSpec) -> str | None:
 def keep_scored(choice: Choice, dataset: DatasetSpec) -> None:
     """See to it that a dataset's missing scores are computed: start the job, show its progress, let it be cancelled."""
     key = f"score:{choice.config.key}:{dataset.name}"
-    missing = len(dataset) - state.store().count(choice.config, dataset.name)
+    scored = state.store().scored_names(choice.config, dataset.name)
+    missing = sum(item.name not in scored for item in dataset.items())
     job = state.jobs().get(key)
     if job and job.active:
         watch(job, lambda: state.store().count(choice.config, dataset.name))
@@ -104,7 +105,10 @@ def keep_scored(choice: Choice, dataset: DatasetSpec) -> None:
         f"Score the {missing} missing images", icon=":material/play_arrow:"
     ):
         return
-    watch(state.jobs().submit(key, f"Scoring {dataset.title}", work), lambda: 0)
+    watch(
+        state.jobs().submit(key, f"Scoring {dataset.title}", work),
+        lambda: state.store().count(choice.config, dataset.name),
+    )
 
 
 def watch(job: Job, arrived: Callable[[], int] = lambda: 0) -> None:
