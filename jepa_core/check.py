@@ -139,10 +139,10 @@ def in_words(item: Checked, reference: Reference) -> str:
     """Both views as plain sentences. They do not decide; a person does."""
     size = len(reference.scores)
     if item.percentile <= 50:
-        score = f"Less likely than {100 - item.percentile:.0f} % of the {size} reference images"
+        score = f"Less likely than {_share(100 - item.percentile)} of the {size} reference images"
     else:
-        score = f"More likely than {item.percentile:.0f} % of the {size} reference images"
-    far = f"farther from them in the embedding than {item.distance_percentile:.0f} % of them are from each other"
+        score = f"More likely than {_share(item.percentile)} of the {size} reference images"
+    far = f"farther from them in the embedding than {_share(item.distance_percentile)} of them are from each other"
     reasons = []
     if item.percentile <= 5:
         reasons.append("an unusually low score")
@@ -152,6 +152,11 @@ def in_words(item: Checked, reference: Reference) -> str:
         reasons.append("an unusually large distance")
     look = f"Reasons to look twice: {'; '.join(reasons)}." if reasons else "Neither is unusual."
     return f"{score}; {far}. {look}"
+
+
+def _share(percent: float) -> str:
+    # Rounding 99.7 to 100 would claim what is not so.
+    return f"{percent:.1f} %" if 0 < percent < 1 or 99 < percent < 100 else f"{percent:.0f} %"
 
 
 def outcome_table(outcome: Outcome) -> pd.DataFrame:

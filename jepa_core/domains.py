@@ -82,15 +82,17 @@ def in_words(table: pd.DataFrame, reference: str) -> str:
     unclear = others.loc[(found < _CLEAR) & (found > 1 - _CLEAR), "domain"].tolist()
     sentences = []
     if clear:
-        sentences.append(f"The score tells {_listed(clear)} from {reference}: most of them are less likely.")
+        sentences.append(f"The score tells {_listed(clear)} from {reference}: it finds most of them less likely.")
     if unclear:
-        sentences.append(f"It hardly tells {_listed(unclear)} apart.")
+        sentences.append(f"The score hardly tells {_listed(unclear)} from {reference}.")
     if inverted:
-        sentences.append(f"It finds {_listed(inverted)} more likely than {reference}: here it fails as a detector.")
+        sentences.append(
+            f"The score is upside down on {_listed(inverted)}: it finds them more likely than {reference}."
+        )
     if "auroc_knn" in others:
         better = others.loc[others["auroc_knn"] > found + 0.05, "domain"].tolist()
         if better:
-            sentences.append(f"The plain distance to training embeddings does better on {_listed(better)}.")
+            sentences.append(f"The distance to the 10th nearest training image does better on {_listed(better)}.")
     return " ".join(sentences)
 
 

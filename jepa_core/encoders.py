@@ -48,6 +48,7 @@ class EncoderSpec:
     licence: str = ""
     paper: str = ""
     description: str = ""
+    known_failures: tuple[str, ...] = ()  # one plain sentence each
 
     @property
     def transform(self) -> str:
@@ -88,6 +89,7 @@ def spec_from_card(path: Path) -> EncoderSpec:
             licence=card["licence"],
             paper=card["paper"],
             description=card["description"],
+            known_failures=tuple(card.get("known_failures", ())),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EncoderError(

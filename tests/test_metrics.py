@@ -171,9 +171,10 @@ def test_without_enough_training_images_there_is_no_distance(training):
 def test_the_words_say_which_domains_the_score_tells_apart_and_where_it_fails():
     words = in_words(table(domain("training", [0.0] * 12, 0.0)).reset_index(), "digits")
     assert words == (
-        "The score tells noise from digits: most of them are less likely. It hardly tells flipped apart. "
-        "It finds flat more likely than digits: here it fails as a detector. "
-        "The plain distance to training embeddings does better on flat."
+        "The score tells noise from digits: it finds most of them less likely. "
+        "The score hardly tells flipped from digits. "
+        "The score is upside down on flat: it finds them more likely than digits. "
+        "The distance to the 10th nearest training image does better on flat."
     )
 
 

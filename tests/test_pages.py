@@ -9,6 +9,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from jepa_core import datasets, images
+from jepa_core.domains import in_words
 
 ROOT = Path(__file__).parent.parent
 
@@ -119,7 +120,7 @@ def test_domains_compares_the_held_out_sets_in_words_and_numbers(open_page: Call
     assert table["domain"].iloc[0] == "Digits (test)"
     assert table["auroc_jepa"].iloc[1:].between(0, 1).all()
     assert {"auroc_gaussian", "auroc_knn"} <= set(table.columns)
-    assert any("The score" in text.value for text in app.markdown)
+    assert in_words(table, "Digits (test)") in [text.value for text in app.markdown]
 
 
 def test_directions_follows_the_slider(open_page: Callable[..., AppTest]) -> None:

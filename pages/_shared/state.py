@@ -137,6 +137,9 @@ def choose_encoder() -> None:
             help="Which tensor is scored. The theory holds where training made the embedding Gaussian: the projector.",
         )
         st.caption(f"{spec.description} Its {output} has {spec.outputs[output]} numbers.")
+        if spec.known_failures:
+            with st.expander("Known failures", icon=":material/warning:"):
+                st.markdown("\n".join(f"- {sentence}" for sentence in spec.known_failures))
     st.session_state["choice"] = Choice(spec, output)
 
 

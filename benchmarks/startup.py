@@ -1,0 +1,104 @@
+"""What a newcomer waits for: `python benchmarks/startup.py` (needs tests/requirements.txt and Chromium).
+
+Prints seconds from starting the server to a gallery whose pictures are all painted, with an empty and with a used cache,
+and seconds to score the test digits exactly from an empty store and from a full one. Medians over the repetitions.
+"""
+
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+REPEAT = 5
+PICTURES = 24
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def seconds_to_gallery(browser: Browser, cache: str) -> float:
+    """Start a server, open the gallery as soon as it answers, wait for the pictures, stop the server."""
+    port = _free_port()
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true", f"--server.port={port}"]
+    begin = time.perf_counter()
+    server = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"JEPA_CACHE": cache}, stdout=subprocess.DEVNULL)
+    try:
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1)
+                break
+            except OSError:
+                time.sleep(0.02)
+        tab = browser.new_page(viewport={"width": 1440, "height": 1000})
+        tab.goto(f"http://127.0.0.1:{port}/", wait_until="commit")
+        tab.wait_for_function(
+            "n => { const all = [...document.querySelectorAll('.jepa-grid img')];"
+            " return all.length >= n && all.every(image => image.complete && image.naturalWidth > 0) }",
+            arg=PICTURES,
+            timeout=60_000,
+        )
+        seconds = time.perf_counter() - begin
+        tab.close()
+        return seconds
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def seconds_to_score(cache: str) -> float:
+    """The whole command, interpreter start and all."""
+    command = [sys.executable, "-m", "jepa_core", "score", "--encoder", "digits", "--data", "FOLDER", "--json"]
+    folder = Path(cache) / "digits"
+    command[command.index("FOLDER")] = str(folder)
+    begin = time.perf_counter()
+    subprocess.run(command, cwd=ROOT, env=os.environ | {"JEPA_CACHE": cache}, check=True, capture_output=True)
+    return time.perf_counter() - begin
+
+
+def _write_digits(folder: Path) -> None:
+    """The test digits under other bytes (a PNG's), so that the shipped scores do not know them."""
+    sys.path.insert(0, str(ROOT))
+    from jepa_core import datasets, images
+
+    folder.mkdir(parents=True)
+    for item in datasets.get_dataset("digits-test").items():
+        (folder / f"{item.position}.png").write_bytes(images.to_png(images.decode(item.read()).image))
+
+
+def main() -> None:
+    """Measure and print."""
+    figures: dict[str, list[float]] = {}
+    with sync_playwright() as started:
+        browser = started.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        for _ in range(REPEAT):
+            with tempfile.TemporaryDirectory() as cache:
+                figures.setdefault("server start to gallery, empty cache", []).append(
+                    seconds_to_gallery(browser, cache)
+                )
+                figures.setdefault("server start to gallery, used cache", []).append(seconds_to_gallery(browser, cache))
+        browser.close()
+    for _ in range(REPEAT):
+        with tempfile.TemporaryDirectory() as cache:
+            _write_digits(Path(cache) / "digits")
+            figures.setdefault("score the 360 test digits, empty store", []).append(seconds_to_score(cache))
+            figures.setdefault("score the 360 test digits, full store", []).append(seconds_to_score(cache))
+    for name, seconds in figures.items():
+        print(f"{name}: {statistics.median(seconds):.2f} s (from {min(seconds):.2f} to {max(seconds):.2f})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Take the screenshots of the documentation: `python docs/screenshots.py` (needs tests/requirements.txt and Chromium).
+
+Starts a server with an empty cache, opens every page at two widths in light and dark, and writes `docs/screens/*.png`.
+Only bundled pictures are shown.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+PORT = 8765
+ADDRESS = f"http://127.0.0.1:{PORT}"
+# Page -> what is there when it is done.
+PAGES = {
+    "gallery": "text=Scores of",
+    "domains": "text=Where these images come from",
+    "directions": "text=Directions that it notices least",
+    "check": "text=Percentile of the distance",
+}
+WIDTHS = {1440: 900, 390: 844}
+
+
+def _uploads(folder: Path) -> list[Path]:
+    """A held-out digit and a galaxy, both bundled."""
+    sys.path.insert(0, str(ROOT))
+    from jepa_core import datasets
+
+    paths = []
+    for dataset, position in (("digits-test", 4), ("galaxies", 1)):
+        path = folder / f"{dataset}.ppm"
+        path.write_bytes(datasets.get_dataset(dataset).item(position).read())
+        paths.append(path)
+    return paths
+
+
+def _shoot(tab: Page, name: str, width: int, mode: str, uploads: list[Path]) -> None:
+    tab.set_viewport_size({"width": width, "height": WIDTHS[width]})
+    tab.goto(f"{ADDRESS}/{'' if name == 'gallery' else name}")
+    tab.wait_for_selector("h1")
+    if name == "check":
+        tab.wait_for_selector("input[type=file]", state="attached")
+        tab.set_input_files("input[type=file]", uploads)
+    tab.wait_for_selector(PAGES[name])
+    tab.wait_for_timeout(1500)  # fonts, charts and fades
+    height = tab.evaluate("() => document.querySelector('[data-testid=stMain]').scrollHeight")
+    tab.set_viewport_size({"width": width, "height": max(height, WIDTHS[width])})
+    tab.wait_for_timeout(700)
+    path = ROOT / "docs" / "screens" / f"{name}-{width}-{mode}.png"
+    tab.screenshot(path=path)
+    Image.open(path).convert("RGB").save(path, optimize=True)  # Chromium compresses for speed
+    print(path)
+
+
+def main() -> None:
+    """Take all screenshots."""
+    (ROOT / "docs" / "screens").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        uploads = _uploads(Path(scratch))
+        command = [
+            sys.executable,
+            "-m",
+            "streamlit",
+            "run",
+            "app.py",
+            "--server.headless=true",
+            f"--server.port={PORT}",
+        ]
+        server = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"JEPA_CACHE": f"{scratch}/cache"})
+        try:
+            for _ in range(100):
+                try:
+                    urllib.request.urlopen(f"{ADDRESS}/_stcore/health", timeout=1)
+                    break
+                except OSError:
+                    time.sleep(0.2)
+            with sync_playwright() as started:
+                browser = started.chromium.launch(
+                    executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+                )
+                for mode in ("light", "dark"):
+                    tab = browser.new_context(color_scheme=mode).new_page()
+                    tab.set_default_timeout(60_000)
+                    for width in WIDTHS:
+                        for name in PAGES:
+                            _shoot(tab, name, width, mode, uploads)
+        finally:
+            server.terminate()
+            server.wait()
+
+
+if __name__ == "__main__":
+    main()
