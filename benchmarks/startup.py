@@ -1,7 +1,7 @@
 """What a newcomer waits for: `python benchmarks/startup.py` (needs tests/requirements.txt and Chromium).
 
-Prints seconds from starting the server to a gallery whose pictures are all painted, with an empty and with a used cache,
-and seconds to score the test digits exactly from an empty store and from a full one. Medians over the repetitions.
+Prints seconds from starting the server to a gallery whose pictures are all painted, with an empty and a used cache, and
+seconds to score the test digits exactly from an empty store and from a full one. Medians over the repetitions.
 """
 
 import os
