@@ -134,7 +134,7 @@ def build_net(spec: EncoderSpec) -> "EncoderNet":
     """The network of `spec` with fresh random weights."""
     from jepa_core.network import EncoderNet
 
-    return EncoderNet(spec)
+    return EncoderNet(spec.architecture, spec.architecture_kwargs, spec.projector)
 
 
 def resolve_data_config(spec: EncoderSpec, backbone: "nn.Module") -> dict[str, Any]:

@@ -1,31 +1,29 @@
 """The network of an encoder: a timm backbone and, for encoders trained here, a projector behind it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import timm
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from jepa_core.encoders import EncoderSpec
 
 
 class EncoderNet(nn.Module):
     """(B, C, H, W) -> (B, K): the projector's output; without a projector the backbone's pooled embedding.
 
-    Fresh random weights; `state_dict` has the keys `backbone.*` and `projector.*`.
+    Fresh random weights; `state_dict` has the keys `backbone.*` and `projector.*`. The arguments are those of an
+    `EncoderSpec`: a timm model name, its keyword arguments, and the widths of the projector's layers.
     """
 
     backbone: nn.Module
     projector: nn.Module
 
-    def __init__(self, spec: "EncoderSpec") -> None:
+    def __init__(self, architecture: str, architecture_kwargs: dict[str, Any], projector: tuple[int, ...]) -> None:
         super().__init__()
         # JSON has no tuples, and timm asks for them.
         kwargs: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in spec.architecture_kwargs.items()
+            name: tuple(value) if isinstance(value, list) else value for name, value in architecture_kwargs.items()
         }
-        self.backbone = timm.create_model(spec.architecture, pretrained=False, num_classes=0, **kwargs)
-        self.projector = _projector(int(self.backbone.num_features), spec.projector)  # type: ignore[arg-type]
+        self.backbone = timm.create_model(architecture, pretrained=False, num_classes=0, **kwargs)
+        self.projector = _projector(int(self.backbone.num_features), projector)  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> Tensor:
         """The embedding of normalised images."""

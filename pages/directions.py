@@ -11,7 +11,6 @@ from jepa_core.figures.spectrum import energy_picture, signed_picture, spectrum_
 from jepa_core.figures.style import CONFIG
 from jepa_core.images import array_png
 from jepa_core.jobs import Job, State
-from jepa_core.reference import percentile
 from jepa_core.scoring import known_rank
 from pages._shared import pictures, state, widgets
 
@@ -31,24 +30,8 @@ same without sign.
 When two singular values are nearly equal, their two directions can be mixed freely; the page says so.""",
 )
 choice = state.choice()
-left, right = st.columns(2)
-with left:
-    dataset = widgets.choose_dataset(choice.spec.reference)
-if dataset is None:
-    st.stop()
-with right:
-    label = widgets.choose_class(dataset)
-widgets.keep_scored(choice, dataset)
-table = state.scores(choice, dataset.name)
-if label is not None:
-    table = table[table["label"] == label]
-if table.empty:
-    st.info("No scores yet. They appear here as they arrive.", icon=":material/hourglass_empty:")
-    st.stop()
-scores = table["jepa_score"].to_numpy()
-table = (
-    table.assign(percentile=percentile(scores, scores)).sort_values("jepa_score", kind="stable").reset_index(drop=True)
-)
+chosen = widgets.choose_scored(choice)
+dataset, table = chosen.dataset, chosen.table.reset_index(drop=True)
 rank = known_rank(choice.spec, choice.output, state.store())
 
 linked = st.query_params.get("image")

@@ -5,7 +5,6 @@ import streamlit as st
 
 from jepa_core.figures.histogram import class_histogram
 from jepa_core.figures.style import CONFIG
-from jepa_core.reference import percentile
 from pages._shared import pictures, state, widgets
 
 PER_ROW = 8
@@ -26,29 +25,15 @@ Domains page shows where it fails.
 Source: [arXiv 2510.05949](https://arxiv.org/abs/2510.05949).""",
 )
 choice = state.choice()
-left, right = st.columns(2)
-with left:
-    dataset = widgets.choose_dataset(choice.spec.reference)
-if dataset is None:
-    st.stop()
-with right:
-    label = widgets.choose_class(dataset)
-widgets.keep_scored(choice, dataset)
-
-everything = state.scores(choice, dataset.name)
-table = everything if label is None else everything[everything["label"] == label]
-if table.empty:
-    st.info("No scores yet. They appear here as they arrive.", icon=":material/hourglass_empty:")
-    st.stop()
-
+chosen = widgets.choose_scored(choice)
+dataset, table = chosen.dataset, chosen.table
 scores = table["jepa_score"].to_numpy()
-table = table.assign(percentile=percentile(scores, scores)).sort_values("jepa_score", kind="stable")
 shown = min(PER_ROW, max(1, len(table) // 2))
 least, most = table.iloc[:shown], table.iloc[::-1].iloc[:shown]
 if len(table) == 1:
     st.info("This class has one image, so there is nothing to rank it against.", icon=":material/info:")
 
-title = label or dataset.title
+title = chosen.label or dataset.title
 st.subheader("Least likely")
 pictures.grid(pictures.cards(choice, dataset, least), "unlikely")
 st.subheader("Most likely")
@@ -59,13 +44,13 @@ left.subheader("Random")
 seed = st.session_state.setdefault("shuffle", 0)
 if right.button("Shuffle", icon=":material/shuffle:", width="stretch"):
     seed = st.session_state["shuffle"] = seed + 1
-chosen = np.random.default_rng(seed).permutation(len(table))[:shown]
-pictures.grid(pictures.cards(choice, dataset, table.iloc[chosen]))
+order = np.random.default_rng(seed).permutation(len(table))[:shown]
+pictures.grid(pictures.cards(choice, dataset, table.iloc[order]))
 
 st.subheader("Scores of " + title)
 st.plotly_chart(
     class_histogram(
-        scores, everything["jepa_score"].to_numpy(), title, least["jepa_score"].max(), most["jepa_score"].min()
+        scores, chosen.everything["jepa_score"].to_numpy(), title, least["jepa_score"].max(), most["jepa_score"].min()
     ),
     config=CONFIG,
     alt=f"Histogram of {len(table)} scores of {title}, median {np.median(scores):.1f}",

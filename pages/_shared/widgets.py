@@ -1,13 +1,16 @@
 """Widgets that more than one page uses: choosing a dataset, and the progress of a job."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+import pandas as pd
 import streamlit as st
 
 from jepa_core import datasets
 from jepa_core.datasets import DatasetSpec
 from jepa_core.errors import JepaError
 from jepa_core.jobs import Job, State
+from jepa_core.reference import percentile
 from jepa_core.scoring import RunSummary, score_items
 from pages._shared import state
 from pages._shared.state import Choice
@@ -67,6 +70,36 @@ def choose_class(dataset: DatasetSpec) -> str | None:
         return None
     chosen = st.selectbox("Class", [_ALL, *labels], key="class", bind="query-params")
     return None if chosen == _ALL else chosen
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a page looks at: a dataset, a class of it (None for all), and the score tables of both, never empty."""
+
+    dataset: DatasetSpec
+    label: str | None
+    everything: pd.DataFrame
+    table: pd.DataFrame  # of the class, least likely first, with percentiles within the class
+
+
+def choose_scored(choice: Choice) -> Shown:
+    """Choose a dataset and a class, and have them scored. The page stops here while there is nothing to show."""
+    left, right = st.columns(2)
+    with left:
+        dataset = choose_dataset(choice.spec.reference)
+    if dataset is None:
+        st.stop()
+    with right:
+        label = choose_class(dataset)
+    keep_scored(choice, dataset)
+    everything = state.scores(choice, dataset.name)
+    table = everything if label is None else everything[everything["label"] == label]
+    if table.empty:
+        st.info("No scores yet. They appear here as they arrive.", icon=":material/hourglass_empty:")
+        st.stop()
+    scores = table["jepa_score"].to_numpy()
+    table = table.assign(percentile=percentile(scores, scores)).sort_values("jepa_score", kind="stable")
+    return Shown(dataset, label, everything, table)
 
 
 def keep_scored(choice: Choice, dataset: DatasetSpec) -> None:
