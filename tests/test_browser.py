@@ -7,12 +7,15 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from jepa_core import datasets
 
-playwright = pytest.importorskip("playwright.sync_api", reason="tests/requirements.txt is not installed")
+if TYPE_CHECKING:  # tests/requirements.txt brings it; collecting these tests must not need it
+    from playwright.sync_api import Browser, Page
+
 ROOT = Path(__file__).parent.parent
 PAGES = {"gallery": "", "domains": "domains", "directions": "directions", "check": "check"}
 WAIT = 90_000  # ms; generous, since a busy machine is no fault of the page
@@ -60,8 +63,10 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], address: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator["playwright.Browser"]:
-    with playwright.sync_playwright() as started:
+def chromium() -> Iterator["Browser"]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
         browser = started.chromium.launch(
             executable_path="/usr/bin/chromium",
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"],
@@ -71,7 +76,7 @@ def chromium() -> Iterator["playwright.Browser"]:
 
 
 @pytest.fixture
-def tab(chromium: "playwright.Browser") -> Iterator["playwright.Page"]:
+def tab(chromium: "Browser") -> Iterator["Page"]:
     """A tab that fails the test on an uncaught error of a script."""
     context = chromium.new_context(viewport={"width": 1440, "height": 1000})
     page = context.new_page()
@@ -83,7 +88,7 @@ def tab(chromium: "playwright.Browser") -> Iterator["playwright.Page"]:
     assert errors == []
 
 
-def _settle(tab: "playwright.Page") -> None:
+def _settle(tab: "Page") -> None:
     """Wait until the script has run and no job is in progress."""
     tab.wait_for_selector("h1")
     tab.wait_for_function(
@@ -93,14 +98,14 @@ def _settle(tab: "playwright.Page") -> None:
     )
 
 
-def _pictures(tab: "playwright.Page", count: int) -> list[int]:
+def _pictures(tab: "Page", count: int) -> list[int]:
     """The natural widths of the pictures in grids once there are `count` of them; 0 for one that did not load."""
     tab.wait_for_function("count => document.querySelectorAll('.jepa-grid img').length >= count", arg=count)
     tab.wait_for_function("() => [...document.querySelectorAll('.jepa-grid img')].every(image => image.complete)")
     return tab.eval_on_selector_all(".jepa-grid img", "images => images.map(image => image.naturalWidth)")
 
 
-def _assert_sound(tab: "playwright.Page") -> None:
+def _assert_sound(tab: "Page") -> None:
     assert tab.locator("[data-testid=stException]").count() == 0
     assert tab.locator("[data-testid=stAlertContentError]").count() == 0
     assert "Traceback" not in tab.inner_text("body")
@@ -110,9 +115,7 @@ def _assert_sound(tab: "playwright.Page") -> None:
 
 @pytest.mark.parametrize("width", [1440, 390])
 @pytest.mark.parametrize("name", PAGES)
-def test_each_page_loads_as_the_first_request_of_a_server(
-    server: str, tab: "playwright.Page", name: str, width: int
-) -> None:
+def test_each_page_loads_as_the_first_request_of_a_server(server: str, tab: "Page", name: str, width: int) -> None:
     tab.set_viewport_size({"width": width, "height": 900})
     tab.goto(f"{server}/{PAGES[name]}")
     _settle(tab)
@@ -124,7 +127,7 @@ def test_each_page_loads_as_the_first_request_of_a_server(
         tab.wait_for_selector(".js-plotly-plot .plot-container")
 
 
-def test_a_picture_of_the_gallery_leads_to_its_directions(server: str, tab: "playwright.Page") -> None:
+def test_a_picture_of_the_gallery_leads_to_its_directions(server: str, tab: "Page") -> None:
     tab.goto(server)
     _settle(tab)
     first = tab.locator(".jepa-grid a").first
@@ -136,7 +139,7 @@ def test_a_picture_of_the_gallery_leads_to_its_directions(server: str, tab: "pla
     assert tab.locator(".jepa-grid img").first.get_attribute("alt") == described
 
 
-def test_a_link_opens_its_dataset_and_class(server: str, tab: "playwright.Page") -> None:
+def test_a_link_opens_its_dataset_and_class(server: str, tab: "Page") -> None:
     tab.goto(f"{server}/?dataset=shapes&class=star")
     _settle(tab)
     _assert_sound(tab)
@@ -144,7 +147,7 @@ def test_a_link_opens_its_dataset_and_class(server: str, tab: "playwright.Page")
     assert all("class star" in alt for alt in tab.eval_on_selector_all(".jepa-grid img", "all => all.map(i => i.alt)"))
 
 
-def test_a_folder_is_scored_while_one_watches(server: str, tab: "playwright.Page", tmp_path: Path) -> None:
+def test_a_folder_is_scored_while_one_watches(server: str, tab: "Page", tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
     for item in datasets.get_dataset("digits-test").items("3"):
@@ -155,7 +158,7 @@ def test_a_folder_is_scored_while_one_watches(server: str, tab: "playwright.Page
     _assert_sound(tab)
 
 
-def test_an_upload_is_checked_and_a_bad_one_named(server: str, tab: "playwright.Page", tmp_path: Path) -> None:
+def test_an_upload_is_checked_and_a_bad_one_named(server: str, tab: "Page", tmp_path: Path) -> None:
     good, bad = tmp_path / "digit.ppm", tmp_path / "bad.png"
     good.write_bytes(datasets.get_dataset("digits-test").item(0).read())
     bad.write_bytes(b"not a picture")
