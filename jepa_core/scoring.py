@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from jepa_core.encoders import Encoder
 
-# A transaction, a progress step and the check for cancelling come after at most this many images.
+# Images read and looked up together. Their scoring goes batch by batch, of the size that the memory allows.
 _BLOCK = 64
 
 
@@ -75,9 +75,16 @@ def score_batch(
 
 
 def score_pictures(
-    encoder: "Encoder", output: str, named: Sequence[tuple[str, str, bytes]], put: Callable[[list[Result]], None]
+    encoder: "Encoder",
+    output: str,
+    named: Sequence[tuple[str, str, bytes]],
+    put: Callable[[list[Result]], None],
+    stop: Callable[[], bool] = lambda: False,
 ) -> list[tuple[str, str]]:
-    """Score (name, digest, bytes) triples, hand results to `put` batch by batch, and return the failures."""
+    """Score (name, digest, bytes) triples and return the failures.
+
+    Results are handed to `put` batch by batch; `stop` is asked before each batch, since one may take minutes.
+    """
     import torch
 
     from jepa_core import jacobian
@@ -93,6 +100,8 @@ def score_pictures(
         return failed
     plan = jacobian.make_plan(encoder.module(output), ready[0][2].to(encoder.device))
     for start in range(0, len(ready), plan.images):
+        if stop():
+            break
         part = ready[start : start + plan.images]
         inputs = torch.stack([tensor for _name, _digest, tensor in part])
         digests = [digest for _name, digest, _tensor in part]
@@ -126,8 +135,8 @@ def score_items(
         items: which images; unreadable ones are reported in the summary and the run goes on.
         output: the encoder's output; its default for None.
         whole: whether `items` is the whole dataset, so that recorded members that are not among them are gone.
-        progress: called with (done, total) after each block.
-        cancelled: asked before each block.
+        progress: called with (done, total) after each batch.
+        cancelled: asked before each batch.
     """
     output = encoder.spec.check_output(output)
     config = loaded_config(encoder, output)
@@ -136,20 +145,26 @@ def score_items(
     def put(results: list[Result]) -> None:
         store.put(config, results)
         summary.scored += len(results)
+        tell()
+
+    def done() -> int:
+        return summary.scored + summary.reused + len(summary.failed)
+
+    def tell() -> None:
+        progress(done(), len(items))
 
     if whole:
         names = {item.name for item in items}
         store.forget_members(dataset, [member.name for member in store.members(dataset) if member.name not in names])
     start = time.perf_counter()
-    progress(0, len(items))
+    tell()
     for first in range(0, len(items), _BLOCK):
         if cancelled():
-            summary.cancelled = True
             break
-        block = items[first : first + _BLOCK]
-        missing = _missing(store, config, dataset, block, summary)
-        summary.failed += score_pictures(encoder, output, missing, put)
-        progress(first + len(block), len(items))
+        missing = _missing(store, config, dataset, items[first : first + _BLOCK], summary)
+        summary.failed += score_pictures(encoder, output, missing, put, cancelled)
+        tell()
+    summary.cancelled = done() < len(items)
     summary.seconds = time.perf_counter() - start
     spectra = store.rows(config, dataset).spectra
     if len(spectra):

@@ -226,13 +226,23 @@ def test_progress_goes_from_nothing_to_all(store, tiny, folder, monkeypatch):
     monkeypatch.setattr(scoring, "_BLOCK", 5)
     seen = []
     run(store, tiny, folder, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(0, 12), (5, 12), (10, 12), (12, 12)]
+    assert seen == sorted(seen)
+    assert {(0, 12), (5, 12), (10, 12), (12, 12)} <= set(seen)
+
+
+def test_a_batch_within_a_block_is_told_and_can_be_the_last(store, tiny, folder, monkeypatch):
+    monkeypatch.setattr(jacobian, "make_plan", lambda *_: jacobian.Plan(images=1, cotangents=16))
+    seen = []
+    summary = run(store, tiny, folder, progress=lambda done, _total: seen.append(done), cancelled=lambda: seen[-1] == 3)
+    assert seen[:4] == [0, 1, 2, 3]
+    assert (summary.scored, summary.cancelled) == (3, True)
+    assert len(scores(store, tiny, folder)) == 3
 
 
 def test_a_cancelled_run_keeps_what_is_done_and_the_next_one_goes_on(store, tiny, folder, monkeypatch):
     monkeypatch.setattr(scoring, "_BLOCK", 5)
-    asked = iter([False, True])
-    summary = run(store, tiny, folder, cancelled=lambda: next(asked))
+    seen = []
+    summary = run(store, tiny, folder, progress=lambda done, _total: seen.append(done), cancelled=lambda: seen[-1] == 5)
     assert (summary.scored, summary.cancelled) == (5, True)
     assert len(scores(store, tiny, folder)) == 5
     summary = run(store, tiny, folder)
