@@ -10,6 +10,7 @@ import streamlit as st
 from jepa_core.config import ASSETS
 from jepa_core.errors import JepaError
 from pages._shared import state
+from pages._shared.text import plain
 
 PAGES = (
     ("gallery", "Gallery", "grid_view", "The least and most likely images of a class, with their scores."),
@@ -18,7 +19,6 @@ PAGES = (
     ("check", "Check", "fact_check", "Upload images and see whether they belong."),
 )
 
-st.set_page_config(page_title="JEPA-SCORE Explorer", page_icon=str(ASSETS / "icon.svg"), layout="wide")
 st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "icon.svg"))
 st.html(ASSETS / "theme.css")
 page = st.navigation(
@@ -34,18 +34,22 @@ page = st.navigation(
         for position, (name, title, icon, text) in enumerate(PAGES)
     ]
 )
+st.set_page_config(page_title=f"{page.title} - JEPA-SCORE Explorer", page_icon=str(ASSETS / "icon.svg"), layout="wide")
 try:
+    st.session_state["page"] = page.title
     state.open_everything()
     state.choose_encoder()
     with state.inside_app():
         page.run()
     state.warm_up()
 except JepaError as error:
-    st.error(str(error), icon=":material/error:")
+    st.error(plain(str(error)), icon=":material/error:")
 except Exception as error:
     logging.getLogger(__name__).exception("Page %r failed", page.title)
     st.error(
-        f"The page {page.title} met something it did not expect ({type(error).__name__}: {error}). The log has the "
-        "details; the other pages still work.",
+        plain(
+            f"The page {page.title} met something it did not expect ({type(error).__name__}: {error}). The log has the "
+            "details; the other pages still work."
+        ),
         icon=":material/error:",
     )

@@ -2,6 +2,11 @@
 
 import sys
 
-from jepa_core.cli import main
+try:
+    from jepa_core.cli import main  # takes a second
 
-sys.exit(main())
+    status = main()
+except KeyboardInterrupt:  # before `main` could turn it into its own sentence
+    print("Stopped before anything was begun.", file=sys.stderr)
+    status = 1
+sys.exit(status)

@@ -5,6 +5,7 @@ on different pictures: where the score falls among the reference's scores, and h
 reference's embeddings.
 """
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from numpy import ndarray
 from PIL import Image
 
 from jepa_core import images
+from jepa_core.datasets import FOLDER_PREFIX
 from jepa_core.encoders import Encoder, EncoderSpec
 from jepa_core.errors import JepaError, NotEnoughData
 from jepa_core.projection import nearest
@@ -79,9 +81,10 @@ def load_reference(store: Store, spec: EncoderSpec, output: str, dataset: str) -
     """The reference out of the store. Raises `NotEnoughData` with too few scored images to have neighbours."""
     table = stored_scores(store, spec, output, dataset)
     if len(table) <= NEIGHBOURS:
+        data = shlex.quote(dataset.removeprefix(FOLDER_PREFIX))
         raise NotEnoughData(
             f"The reference {dataset!r} has {len(table)} scored images; more than {NEIGHBOURS} are needed; "
-            f"run 'python -m jepa_core score --encoder {spec.name} --output {output} --data {dataset}' first."
+            f"run 'python -m jepa_core score --encoder {spec.name} --output {output} --data {data}' first."
         )
     embeddings = store.embeddings(config_of(spec, output).space, table["digest"].tolist())
     scores = table["jepa_score"].to_numpy()

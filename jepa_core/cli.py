@@ -7,15 +7,18 @@ arguments; every error is one line.
 import argparse
 import json
 import logging
+import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pandas as pd
 from tqdm import tqdm
 
-from jepa_core import datasets, tables
+from jepa_core import datasets, folders, tables
 from jepa_core.encoders import get_spec, list_encoders
 from jepa_core.errors import JepaError, UnknownName
 from jepa_core.store import Store
@@ -29,10 +32,18 @@ class _Parser(argparse.ArgumentParser):
         sys.exit(2)
 
 
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} was given where a whole number from 1 on is accepted")
+def _whole_number(text: str, least: int) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} was given where a whole number from {least} on is accepted")
     return int(text)
+
+
+def _count(text: str) -> int:
+    return _whole_number(text, 1)
+
+
+def _seed(text: str) -> int:
+    return _whole_number(text, 0)
 
 
 def _table_path(text: str) -> Path:
@@ -72,7 +83,8 @@ def _open_store() -> Store:
     store = Store()
     if store.notice:
         _note(store.notice)
-    tables.load_all_shipped(store)
+    for problem in tables.load_all_shipped(store):
+        _note(problem)
     return store
 
 
@@ -124,7 +136,7 @@ def _score(args: argparse.Namespace) -> None:
     for _name, sentence in summary.failed:
         _note(sentence)
     _note(
-        f"{summary.scored} images scored in {summary.seconds:.1f} s, {summary.reused} found in the store, "
+        f"{summary.scored} images scored in {summary.seconds:.1f} s, {summary.reused} known already, "
         f"{len(summary.failed)} failed."
     )
     if frame.empty:
@@ -136,21 +148,31 @@ def _score(args: argparse.Namespace) -> None:
         _show(frame, args.json)
 
 
+def _read_pictures(paths: Sequence[Path]) -> tuple[list[tuple[str, bytes]], list[tuple[str, str]]]:
+    """(name, bytes) of the files that can be read, (name, sentence) of the others."""
+    named, unread = [], []
+    for path in paths:
+        name = folders.readable(str(path))
+        try:
+            named.append((name, path.read_bytes()))
+        except OSError as error:
+            unread.append((name, f"{name} cannot be read ({error.strerror}); give the paths of image files."))
+    return named, unread
+
+
 def _check(args: argparse.Namespace) -> None:
     from jepa_core import check
     from jepa_core.encoders import load_encoder
 
     spec = get_spec(args.encoder)
     output = spec.check_output(args.output)
-    named = []
-    for path in args.images:
-        try:
-            named.append((str(path), path.read_bytes()))
-        except OSError as error:
-            raise JepaError(f"{path} cannot be read ({error.strerror}); give the paths of image files.") from error
+    named, unread = _read_pictures(args.images)
+    if not named:
+        raise JepaError(" ".join(sentence for _name, sentence in unread))
     name = datasets.get_dataset(args.reference or spec.reference).name  # a folder is stored by its full path
     reference = check.load_reference(_open_store(), spec, output, name)
     outcome = check.check_pictures(load_encoder(args.encoder, args.device), output, named, reference)
+    outcome = replace(outcome, failed=unread + outcome.failed)
     for _name, sentence in outcome.failed:
         _note(sentence)
     check.fail_if_nothing(outcome)
@@ -165,9 +187,10 @@ def _export(args: argparse.Namespace) -> None:
     dataset = datasets.get_dataset(args.data)
     frame = stored_scores(_open_store(), spec, output, dataset.name)
     if frame.empty:
+        data = shlex.quote(dataset.name.removeprefix(datasets.FOLDER_PREFIX))
         raise JepaError(
             f"The store has no scores of {dataset.title} for encoder {spec.name!r}, output {output!r}; "
-            f"run 'python -m jepa_core score --encoder {spec.name} --output {output} --data {args.data}' first."
+            f"run 'python -m jepa_core score --encoder {spec.name} --output {output} --data {data}' first."
         )
     tables.write_table(frame, args.out)
     _show(pd.DataFrame([{"rows": len(frame), "file": str(args.out)}]), args.json)
@@ -235,7 +258,7 @@ def build_parser() -> argparse.ArgumentParser:
     score.add_argument("--data", required=True, help="name of a bundled dataset, or a folder of images")
     score.add_argument("--class", dest="label", help="only this class")
     score.add_argument("--limit", type=_count, metavar="N", help="only a random sample of N images")
-    score.add_argument("--seed", type=int, default=0, help="seed of the sample")
+    score.add_argument("--seed", type=_seed, default=0, help="seed of the sample")
     score.add_argument("--out", type=_table_path, metavar="FILE", help="write a .parquet or .csv instead of printing")
 
     check = command("check", _check, "Hold pictures against a reference: do they belong?")
@@ -258,16 +281,14 @@ def build_parser() -> argparse.ArgumentParser:
     verify.add_argument("--encoder", help="only this encoder")
     verify.add_argument("--device", choices=["cpu", "cuda", "mps"], help="where to compute")
     verify.add_argument("--count", type=_count, default=50, help="how many rows of each table")
-    verify.add_argument("--seed", type=int, default=0, help="seed of the choice")
+    verify.add_argument("--seed", type=_seed, default=0, help="seed of the choice")
     verify.add_argument("--write", action="store_true", help="make the shipped tables again first")
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit status."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    args = build_parser().parse_args(argv)
+def _run(argv: Sequence[str] | None) -> int:
     try:
+        args = build_parser().parse_args(argv)
         args.run(args)
     except UnknownName as error:
         _note(f"error: {error}")
@@ -278,4 +299,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _note("Stopped; what is finished is kept, and the same command goes on from there.")
         return 1
+    finally:
+        sys.stdout.flush()  # here, where a reader that has gone can still be met without a traceback
     return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit status."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    try:
+        return _run(argv)
+    except BrokenPipeError:  # as in `... | head -1`
+        # Python writes out what is left once more when it ends; it must not fail there again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

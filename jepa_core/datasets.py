@@ -5,7 +5,6 @@ gives its bytes when asked. `get_dataset` takes a bundled name or the path of a 
 """
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jepa_core import images, synthetic
+from jepa_core import folders, images, synthetic
 from jepa_core.errors import DatasetError, UnknownName
 
 FOLDER_PREFIX = "folder:"
@@ -51,6 +50,7 @@ class DatasetSpec:
     label_of: Callable[[int], str] = field(repr=False, compare=False)
     name_of: Callable[[int], str] = field(repr=False, compare=False)
     reader_of: Callable[[int], Callable[[], bytes]] = field(repr=False, compare=False)
+    fingerprint: str = ""  # of a folder: another one after a file was added, removed or written; "" for bundled sets
 
     def __len__(self) -> int:
         return self.size
@@ -272,10 +272,10 @@ def get_dataset(name_or_path: str) -> DatasetSpec:
         return bundled[name_or_path]
     given = name_or_path.removeprefix(FOLDER_PREFIX)
     looks_like_path = name_or_path.startswith((FOLDER_PREFIX, ".", "~")) or os.sep in given
-    root = _resolve(given)
+    root = folders.resolve(given)
     if root is None or not (looks_like_path or root.is_dir()):
         raise UnknownName("dataset", name_or_path, bundled, "Or give the path of a folder of images.")
-    _check_allowed(root)
+    folders.check_allowed(root)
     if not root.is_dir():
         raise DatasetError(
             f"There is no folder {given!r}; the name of a bundled dataset or the path of a folder of images is "
@@ -284,37 +284,8 @@ def get_dataset(name_or_path: str) -> DatasetSpec:
     return _folder(root)
 
 
-def _resolve(path: str) -> Path | None:
-    if not path.strip():
-        return None
-    try:
-        # Not Path.resolve and Path.expanduser: they raise for a loop of links and an unknown user, and both are only
-        # folders that do not exist.
-        return Path(os.path.realpath(os.path.expanduser(path)))  # noqa: PTH111
-    except (ValueError, OSError):  # a zero byte, a name too long
-        return None
-
-
-def _roots() -> tuple[Path, ...]:
-    given = os.environ.get("JEPA_DATA_ROOTS", "").split(os.pathsep)
-    return tuple(root for part in given if (root := _resolve(part)) is not None)
-
-
-def _is_allowed(path: Path, roots: tuple[Path, ...]) -> bool:
-    return not roots or any(path.is_relative_to(root) for root in roots)
-
-
-def _check_allowed(path: Path) -> None:
-    roots = _roots()
-    if not _is_allowed(path, roots):
-        raise DatasetError(
-            f"The folder {path} is outside what this server may read; a folder in "
-            f"{' or '.join(map(str, roots))} is accepted; choose one there."
-        )
-
-
 def _folder(root: Path) -> DatasetSpec:
-    found = sorted(_image_files(root), key=lambda path: _order(root, path))
+    found = folders.image_files(root)
     if not found:
         raise DatasetError(
             f"The folder {root} has no images; files that end in {', '.join(sorted(images.SUFFIXES))} are accepted, "
@@ -323,74 +294,24 @@ def _folder(root: Path) -> DatasetSpec:
     labels = tuple(_folder_label(root, path) for path in found)
     return DatasetSpec(
         name=f"{FOLDER_PREFIX}{root}",
-        title=_readable(root.name or str(root)),
-        description=f"The images of the folder {_readable(str(root))}. Its sub-folders are the classes.",
+        title=folders.readable(root.name or str(root)),
+        description=f"The images of the folder {folders.readable(str(root))}. Its sub-folders are the classes.",
         source="folder",
         licence="that of its owner",
         held_out=True,
         classes=tuple(dict.fromkeys(labels)),
         size=len(found),
         label_of=labels.__getitem__,
-        name_of=tuple(_readable(path.relative_to(root).as_posix()) for path in found).__getitem__,
+        name_of=tuple(folders.readable(path.relative_to(root).as_posix()) for path in found).__getitem__,
         reader_of=partial(_reading, tuple(found)),
+        fingerprint=folders.fingerprint(found),
     )
-
-
-def _image_files(root: Path) -> Iterator[Path]:
-    """Every image file at or below `root`; each folder is entered once, however many links lead to it."""
-    roots = _roots()
-    entered = {root}
-    waiting = [root]
-    while waiting:
-        for path in _visible(waiting.pop()):
-            real = Path(os.path.realpath(path))
-            if not _is_allowed(real, roots):
-                continue
-            if real.is_dir() and real not in entered:
-                entered.add(real)
-                waiting.append(path)
-            elif path.suffix.lower() in images.SUFFIXES and real.is_file():
-                yield path
-
-
-def _visible(folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError:  # a folder that may not be opened holds nothing for us
-        return []
 
 
 def _folder_label(root: Path, path: Path) -> str:
     parts = path.relative_to(root).parts
-    return _readable(parts[0]) if len(parts) > 1 else NO_CLASS
-
-
-def _order(root: Path, path: Path) -> tuple[bool, list[tuple[tuple[str, int, str], ...]]]:
-    """Class by class, those without one last; "2.png" before "10.png"."""
-    parts = path.relative_to(root).parts
-    return len(parts) == 1, [_natural(part) for part in parts]
-
-
-def _natural(text: str) -> tuple[tuple[str, int, str], ...]:
-    pieces = re.findall(r"([^0-9]*)([0-9]*)", text)
-    # The piece itself last, so that "1" and "01" keep one order on each machine.
-    return tuple((word.casefold(), int(number or -1), word + number) for word, number in pieces)
-
-
-def _readable(text: str) -> str:
-    """File names need not be text; pages and tables need text."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return folders.readable(parts[0]) if len(parts) > 1 else NO_CLASS
 
 
 def _reading(paths: tuple[Path, ...], position: int) -> Callable[[], bytes]:
-    return partial(_read_file, paths[position])
-
-
-def _read_file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DatasetError(
-            f"The image {path} cannot be read ({error.strerror}); a file that was there when the folder was listed is "
-            "accepted; open the folder again."
-        ) from error
+    return partial(folders.read_file, paths[position])

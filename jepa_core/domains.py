@@ -17,8 +17,9 @@ from jepa_core.reference import percentile
 from jepa_core.scoring import config_of, stored_scores
 from jepa_core.store import Store
 
-# Above this an AUROC is called a clear separation, below its mirror an inverted one.
+# AUROC from which on the score is said to tell a domain apart, and the band around chance in which it hardly does.
 _CLEAR = 0.8
+_CHANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,9 @@ def domain_table(domains: Sequence[Domain], reference: Domain, training: Domain 
     AUROC and FPR95 of: the JEPA-SCORE, the score with the Gaussian term, and the distance to the 10th nearest training
     embedding (missing without `training`). The reference's own line has no AUROC.
     """
-    knn = KNN().fit(training.embeddings) if training and len(training.table) >= KNN().k else None
+    # A training image is its own neighbour, so distances to the training set say nothing about that set.
+    usable = training is not None and len(training.table) >= KNN().k and reference.name != training.name
+    knn = KNN().fit(training.embeddings) if training and usable else None
     methods = {
         "jepa": lambda domain: -domain.table["jepa_score"].to_numpy(),
         "gaussian": lambda domain: -domain.table["gaussian_score"].to_numpy(),
@@ -64,6 +67,8 @@ def domain_table(domains: Sequence[Domain], reference: Domain, training: Domain 
         }
         if domain.name != reference.name:
             for name, method in methods.items():
+                if name == "knn" and training and domain.name == training.name:
+                    continue
                 outliers = method(domain)
                 line[f"auroc_{name}"] = auroc(inliers[name], outliers)
                 line[f"fpr95_{name}"] = fpr95(inliers[name], outliers)
@@ -77,23 +82,23 @@ def in_words(table: pd.DataFrame, reference: str) -> str:
     if others.empty:
         return f"Choose another domain to compare with {reference}."
     found = others["auroc_jepa"]
-    clear = others.loc[found >= _CLEAR, "domain"].tolist()
-    inverted = others.loc[found <= 1 - _CLEAR, "domain"].tolist()
-    unclear = others.loc[(found < _CLEAR) & (found > 1 - _CLEAR), "domain"].tolist()
+    kinds = (
+        (found >= _CLEAR, "It tells {} from {}."),
+        ((found < _CLEAR) & (found > 0.5 + _CHANCE), "It tells {} from {} weakly."),
+        ((found - 0.5).abs() <= _CHANCE, "It hardly tells {} from {}."),
+        (found < 0.5 - _CHANCE, "It is upside down on {}: it finds them more likely than {}."),
+    )
     sentences = []
-    if clear:
-        sentences.append(f"The score tells {_listed(clear)} from {reference}: it finds most of them less likely.")
-    if unclear:
-        sentences.append(f"The score hardly tells {_listed(unclear)} from {reference}.")
-    if inverted:
-        sentences.append(
-            f"The score is upside down on {_listed(inverted)}: it finds them more likely than {reference}."
-        )
+    for mask, sentence in kinds:
+        if mask.any():
+            named = [f"{name} ({value:.2f})" for name, value in zip(others["domain"][mask], found[mask], strict=True)]
+            sentences.append(sentence.format(_listed(named), reference))
+    words = " ".join(sentences).replace("It", "The score", 1).replace(" (", " (AUROC ", 1)
     if "auroc_knn" in others:
         better = others.loc[others["auroc_knn"] > found + 0.05, "domain"].tolist()
         if better:
-            sentences.append(f"The distance to the 10th nearest training image does better on {_listed(better)}.")
-    return " ".join(sentences)
+            words += f" The distance to the 10th nearest training image does better on {_listed(better)}."
+    return words
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -199,25 +199,43 @@ class Encoder:
         return sum(parameter.numel() for parameter in self._net.parameters())
 
 
-def default_device() -> str:
-    """`cuda` where torch finds one, else `mps`, else `cpu`."""
+def _devices() -> list[str]:
+    """What torch can compute on here, the best first."""
     import torch
 
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return [device for device, is_there in there.items() if is_there]
+
+
+def default_device() -> str:
+    """`cuda` where torch finds one, else `mps`, else `cpu`."""
+    return _devices()[0]
+
+
+def _check_device(device: str) -> str:
+    import torch
+
+    try:
+        torch.empty(0, device=device)  # the one question to which torch's answer holds for every kind and number
+    except (RuntimeError, AssertionError) as error:
+        raise EncoderError(
+            f"The device {device!r} is not to be had on this machine; {' or '.join(_devices())} is accepted; "
+            "choose that, or name no device to get the best there is."
+        ) from error
+    return device
 
 
 def load_encoder(name: str = "digits", device: str | None = None) -> Encoder:
     """Load an encoder by name onto a device (`default_device()` for None), ready to score.
 
     Raises `UnknownName` for a name that no card has, `EncoderError` for weights that are missing, damaged or of
-    another architecture.
+    another architecture, and for a device that is not there.
     """
     import safetensors.torch
     from safetensors import SafetensorError
 
     spec = get_spec(name)
+    device = _check_device(device) if device else default_device()
     net = build_net(spec)
     assert spec.weights is not None  # every card has its weights beside it
     try:
@@ -228,7 +246,7 @@ def load_encoder(name: str = "digits", device: str | None = None) -> Encoder:
             f"The weights {spec.weights} do not load into encoder {name!r} ({first_line}); "
             f"a file that fits its card is accepted; make it again with 'python -m jepa_core pretrain {name}'."
         ) from error
-    encoder = Encoder(spec, net, device or default_device())
+    encoder = Encoder(spec, net, device)
     if encoder.weights != spec.weights_digest:
         raise EncoderError(
             f"The weights {spec.weights} are not those that the card of encoder {name!r} describes; a pair written "

@@ -35,5 +35,9 @@ class StoreError(JepaError):
     """A store of results that cannot be opened, read or written."""
 
 
+class TableError(JepaError):
+    """A shipped score table that cannot be read."""
+
+
 class NotEnoughData(JepaError):
     """A statistic asked of fewer values than it needs."""

@@ -11,9 +11,10 @@ value below 3e-4 of the largest. In float64 the floor is 1.5e-8 of the largest.
 Source of the score: Balestriero, Ballas, Rabbat, LeCun, arXiv 2510.05949, Eq. 5 and its listing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -21,10 +22,10 @@ from torch import Tensor, nn
 Embed = Callable[[Tensor], Tensor]
 """A differentiable map from images (B, C, H, W) to embeddings (B, K), each image on its own."""
 
-# Columns of J turned to float64 at a time: bounds the copy to K x 16,384 x 8 bytes (100 MB at K = 768).
+# Columns of one image's J turned to float64 at a time: bounds the copy to K x 16,384 x 8 bytes (100 MB at K = 768).
 _GRAM_COLUMNS = 16_384
 
-# Beside the saved activations, a backward pass holds gradients of about the same size for a while.
+# Beside the saved activations, a backward pass holds their gradients, of about the same size, for a while.
 _BACKWARD_OVERHEAD = 2.0
 
 
@@ -71,13 +72,15 @@ def make_plan(f: Embed, image: Float[Tensor, "channel height width"], memory_bud
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), torch.enable_grad():
         embedding = f(image[None].clone().requires_grad_())
-    k = embedding.shape[1]
-    per_replica = _BACKWARD_OVERHEAD * sum(saved.values()) + 4 * image.numel()
-    rows = 4 * k * image.numel()  # J of one image, float32, held until its Gram is done
-    per_image = rows + k * per_replica
-    if per_image <= budget:
-        return Plan(images=int(budget // per_image), cotangents=k)
-    cotangents = int(max(1, min(k, (budget - rows) // per_replica)))
+    k, pixels = embedding.shape[1], image.numel()
+    # A replica is a copy of the image, its share of the saved activations and, at the end, a gradient: a row of J.
+    per_replica = _BACKWARD_OVERHEAD * sum(saved.values()) + 2 * 4 * pixels
+    rows = 4 * k * pixels  # J of one image, float32, held until its Gram is done
+    wide = 8 * k * min(pixels, _GRAM_COLUMNS)  # the part of J in float64, once however many images
+    if k * per_replica <= budget:
+        # The fuller of two moments decides: all gradients at once, or all J and the float64 part.
+        return Plan(images=int(max(1, min(budget // (k * per_replica), (budget - wide) // rows))), cotangents=k)
+    cotangents = int(max(1, (budget - rows) // per_replica))
     # Even chunks: 100 rows, 60 at a time, are two chunks of 50, not one of 60 and one padded from 40.
     return Plan(images=1, cotangents=-(-k // -(-k // cotangents)))
 
@@ -91,8 +94,8 @@ def _check(f: Embed, images: Tensor) -> None:
         )
 
 
-def _row_chunks(f: Embed, images: Tensor, cotangents: int | None) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Yield (first row, rows (B, n, CHW), embedding (B, K)) until all K rows are done."""
+def _rows(f: Embed, images: Tensor, cotangents: int | None) -> tuple[Tensor, Tensor]:
+    """J (B, K, CHW) and f(x) (B, K). A chunk's rows go to their place at once, so that no row is held twice."""
     batch = images.shape[0]
     with torch.enable_grad():
         if cotangents is None:
@@ -101,15 +104,25 @@ def _row_chunks(f: Embed, images: Tensor, cotangents: int | None) -> Iterator[tu
         replicas = images.detach().repeat_interleave(cotangents, dim=0).requires_grad_()
         embeddings = f(replicas)
     k = embeddings.shape[1]
-    embedding = embeddings.detach().view(batch, cotangents, k)[:, 0]
-    for first in range(0, k, cotangents):
-        count = min(cotangents, k - first)
-        directions = embeddings.new_zeros(cotangents, k)
-        directions[torch.arange(count), torch.arange(first, first + count)] = 1
-        (gradient,) = torch.autograd.grad(
-            embeddings, replicas, directions.repeat(batch, 1), retain_graph=first + cotangents < k
-        )
-        yield first, gradient.view(batch, cotangents, -1)[:, :count], embedding
+    if cotangents >= k:
+        rows = _chunk(embeddings, replicas, batch, 0)
+    else:
+        rows = images.new_empty(batch, k, images[0].numel())
+        for first in range(0, k, cotangents):
+            rows[:, first : first + cotangents] = _chunk(embeddings, replicas, batch, first)
+    return rows, embeddings.detach().view(batch, cotangents, k)[:, 0].clone()  # a view would keep the replicas' too
+
+
+def _chunk(embeddings: Tensor, replicas: Tensor, batch: int, first: int) -> Tensor:
+    """Rows `first` and following of J (B, n, CHW), one for each replica of an image until all K are there."""
+    cotangents, k = len(replicas) // batch, embeddings.shape[1]
+    count = min(cotangents, k - first)
+    directions = embeddings.new_zeros(cotangents, k)
+    directions[torch.arange(count), torch.arange(first, first + count)] = 1
+    (gradient,) = torch.autograd.grad(
+        embeddings, replicas, directions.repeat(batch, 1), retain_graph=first + cotangents < k
+    )
+    return gradient.view(batch, cotangents, -1)[:, :count]
 
 
 def jacobian(
@@ -126,22 +139,26 @@ def jacobian(
         ValueError: for a wrong shape, or an encoder in training mode.
     """
     _check(f, images)
-    return torch.cat([rows for _first, rows, _embedding in _row_chunks(f, images, cotangents)], dim=1)
+    return _rows(f, images, cotangents)[0]
 
 
 def gram_matrix(rows: Float[Tensor, "*batch k pixels"]) -> Float[Tensor, "*batch k k"]:
-    """G = J J^T accumulated in float64, block of columns by block of columns.
+    """G = J J^T accumulated in float64, image by image and block of columns by block of columns.
 
     >>> gram_matrix(torch.tensor([[3.0, 4.0]])).item()
     25.0
     """
-    if rows.device.type == "mps":  # has no float64
-        rows = rows.cpu()
-    gram = rows.new_zeros(*rows.shape[:-1], rows.shape[-2], dtype=torch.float64)
-    for block in rows.split(_GRAM_COLUMNS, dim=-1):
-        wide = block.double()
-        gram += wide @ wide.mT
+    device = "cpu" if rows.device.type == "mps" else rows.device  # mps has no float64
+    gram = torch.zeros(*rows.shape[:-1], rows.shape[-2], dtype=torch.float64, device=device)
+    for image in np.ndindex(rows.shape[:-2]):
+        for block in rows[image].split(_GRAM_COLUMNS, dim=-1):
+            gram[image] += _wide_product(block.to(device))
     return gram
+
+
+def _wide_product(block: Tensor) -> Tensor:
+    wide = block.double()  # gone on return, before the next block is turned
+    return wide @ wide.mT
 
 
 def gram(f: Embed, images: Float[Tensor, "batch channel height width"], *, cotangents: int | None = None) -> GramResult:
@@ -150,6 +167,5 @@ def gram(f: Embed, images: Float[Tensor, "batch channel height width"], *, cotan
     Args, errors: as of `jacobian`. An image with a non-finite Jacobian gets non-finite entries in its own Gram only.
     """
     _check(f, images)
-    chunks = list(_row_chunks(f, images, cotangents))
-    rows = torch.cat([rows for _first, rows, _embedding in chunks], dim=1)
-    return GramResult(gram_matrix(rows).cpu(), chunks[0][2].float().cpu())
+    rows, embedding = _rows(f, images, cotangents)
+    return GramResult(gram_matrix(rows).cpu(), embedding.float().cpu())

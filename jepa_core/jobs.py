@@ -2,14 +2,15 @@
 
 Pages rerun on every click and must not compute; they submit a callable here and look at the job. The callable gets
 the `Job`, reports through `job.report(done, total)` and stops when `job.cancelled` is set. One worker a device: two
-computations at once on the same cores or card only slow each other down.
+computations at once on the same cores or card only slow each other down. An urgent job, for which a person is waiting,
+goes before the others: it starts when the running one next reports.
 """
 
 import itertools
 import logging
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 
@@ -17,7 +18,7 @@ from jepa_core.errors import JepaError
 
 _log = logging.getLogger(__name__)
 # Finished jobs that are remembered for the person who started them.
-_KEPT = 16
+_KEPT = 32
 
 
 class State(StrEnum):
@@ -30,10 +31,16 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
+def _nothing() -> None:
+    """Between the steps of a job that need not make way."""
+
+
 class Job:
     """One piece of work. `done` of `total` are steps, `message` is a sentence, `result` what the callable returned."""
 
-    def __init__(self, key: str, title: str, work: Callable[["Job"], object]) -> None:
+    def __init__(
+        self, key: str, title: str, work: Callable[["Job"], object], between: Callable[[], None] = _nothing
+    ) -> None:
         self.key = key
         self.title = title
         self.state = State.QUEUED
@@ -43,6 +50,7 @@ class Job:
         self.result: object = None
         self.started: float | None = None
         self._work = work
+        self._between = between
         self._cancel = threading.Event()
         self._finished = threading.Event()
 
@@ -59,8 +67,9 @@ class Job:
         return (time.monotonic() - self.started) * (self.total - self.done) / self.done
 
     def report(self, done: int, total: int) -> None:
-        """Say how far the work is."""
+        """Say how far the work is. Urgent jobs run before this returns."""
         self.done, self.total = done, total
+        self._between()
 
     def cancelled(self) -> bool:
         """Whether the person asked to stop; the work looks at it between steps."""
@@ -105,22 +114,33 @@ class JobQueue:
     """Runs jobs one after another on a thread of its own."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._ordinary: deque[Job] = deque()
+        self._urgent: deque[Job] = deque()
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
+        self._arrived = threading.Semaphore(0)
         threading.Thread(target=self._work, name="jepa-worker", daemon=True).start()
 
     def _work(self) -> None:
         while True:
-            self._queue.get().run()
+            self._arrived.acquire()
+            self._run_urgent()
+            if self._ordinary:
+                self._ordinary.popleft().run()
 
-    def submit(self, key: str, title: str, work: Callable[[Job], object]) -> Job:
+    def _run_urgent(self) -> None:
+        while self._urgent:
+            self._urgent.popleft().run()
+
+    def submit(self, key: str, title: str, work: Callable[[Job], object], *, urgent: bool = False) -> Job:
         """Queue `work` unless a job of the same key is queued or running; return the job of that key."""
         with self._lock:
             job = self._jobs.get(key)
             if job is None or not job.active:
-                job = self._jobs[key] = Job(key, title, work)
-                self._queue.put(job)
+                self._jobs.pop(key, None)  # so that it becomes the youngest
+                job = self._jobs[key] = Job(key, title, work, _nothing if urgent else self._run_urgent)
+                (self._urgent if urgent else self._ordinary).append(job)
+                self._arrived.release()
                 finished = [other for other, old in self._jobs.items() if not old.active]
                 for other in itertools.islice(finished, max(0, len(finished) - _KEPT)):
                     del self._jobs[other]

@@ -5,14 +5,40 @@ This is the architecture's side; `jepa_core.spectrum.decide_rank` confirms it on
 Why a LayerNorm costs directions: its output u (before the affine part) always has sum(u) = 0 and sum(u^2) = K, up to
 eps. So it cannot move along the constant vector (one direction, exactly) nor along u itself (one more, up to eps).
 As the last step it leaves K - 2. Averaging several normalised tokens keeps the first constraint alone: K - 1. An
-RMSNorm has only the second constraint. A projection afterwards mixes the directions and is limited by its own width.
+RMSNorm has only the second constraint, and timm's SimpleNorm, which divides by the standard deviation, one like it:
+K - 1. A projection afterwards mixes the directions and is limited by its own width.
 """
 
+import timm.layers
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from jepa_core.spectrum import Rank
+
+# Norms that divide by a size and subtract nothing, by the name a person knows them by. timm's derive from nn.Module.
+_SCALING_NORMS: dict[str, tuple[type[nn.Module], ...]] = {
+    "RMSNorm": (
+        nn.RMSNorm,
+        timm.layers.RmsNorm,
+        timm.layers.RmsNormFp32,
+        timm.layers.RmsNorm2d,
+        timm.layers.RmsNorm2dFp32,
+    ),
+    "SimpleNorm": (
+        timm.layers.SimpleNorm,
+        timm.layers.SimpleNormFp32,
+        timm.layers.SimpleNorm2d,
+        timm.layers.SimpleNorm2dFp32,
+    ),
+}
+
+
+def _norm_name(module: nn.Module) -> str | None:
+    """ "LayerNorm", "RMSNorm" or "SimpleNorm", or None for what is none of them."""
+    if isinstance(module, nn.LayerNorm):
+        return "LayerNorm"
+    return next((name for name, kinds in _SCALING_NORMS.items() if isinstance(module, kinds)), None)
 
 
 def _trailing_norm(embedding: Tensor, normed: Tensor) -> str | None:
@@ -38,11 +64,13 @@ def architectural_rank(f: nn.Module, images: Float[Tensor, "batch channel height
 
     Needs at least two different images, so that agreement is not a coincidence.
     """
-    outputs: list[tuple[nn.Module, Tensor]] = []
+    outputs: list[tuple[str, Tensor]] = []
     hooks = [
-        module.register_forward_hook(lambda module, _inputs, output: outputs.append((module, output.detach())))
+        module.register_forward_hook(
+            lambda _module, _inputs, output, name=name: outputs.append((name, output.detach()))
+        )
         for module in f.modules()
-        if isinstance(module, nn.LayerNorm | nn.RMSNorm)
+        if (name := _norm_name(module))
     ]
     try:
         with torch.no_grad():
@@ -53,15 +81,13 @@ def architectural_rank(f: nn.Module, images: Float[Tensor, "batch channel height
     k, pixels = embedding.shape[1], images[0].numel()
     if pixels < k:
         return Rank(pixels, f"the input has only {pixels} numbers, fewer than the {k} of the embedding")
-    for module, output in reversed(outputs):
+    for name, output in reversed(outputs):
         kind = _trailing_norm(embedding, output)
         if kind is None:
             continue
-        is_layer_norm = isinstance(module, nn.LayerNorm)
-        name = "LayerNorm" if is_layer_norm else "RMSNorm"
         if kind == "last":
-            lost = 2 if is_layer_norm else 1
+            lost = 2 if name == "LayerNorm" else 1
             return Rank(k - lost, f"a {name} is the last step, which leaves K - {lost}")
-        if is_layer_norm:
+        if name == "LayerNorm":
             return Rank(k - 1, "a LayerNorm followed by average pooling leaves K - 1")
     return Rank(k, "no layer at the end removes a direction")

@@ -34,7 +34,7 @@ _BLOCK = 64
 
 @dataclass
 class RunSummary:
-    """What a run did: images scored now, found in the store, and failed as (name, sentence)."""
+    """What a run did: images scored now, known already (equal ones too), and failed as (name, sentence)."""
 
     scored: int = 0
     reused: int = 0
@@ -145,6 +145,7 @@ def score_items(
     def put(results: list[Result]) -> None:
         store.put(config, results)
         summary.scored += len(results)
+        summary.reused += sum(len(names[result.digest]) - 1 for result in results)
         tell()
 
     def done() -> int:
@@ -153,16 +154,23 @@ def score_items(
     def tell() -> None:
         progress(done(), len(items))
 
+    names: dict[str, list[str]] = {}  # digest -> the images of the block that have it
     if whole:
-        names = {item.name for item in items}
-        store.forget_members(dataset, [member.name for member in store.members(dataset) if member.name not in names])
+        listed = {item.name for item in items}
+        store.forget_members(dataset, [member.name for member in store.members(dataset) if member.name not in listed])
     start = time.perf_counter()
     tell()
     for first in range(0, len(items), _BLOCK):
         if cancelled():
             break
-        missing = _missing(store, config, dataset, items[first : first + _BLOCK], summary)
-        summary.failed += score_pictures(encoder, output, missing, put, cancelled)
+        names, missing = _missing(store, config, dataset, items[first : first + _BLOCK], summary)
+        failed = dict(score_pictures(encoder, output, missing, put, cancelled))
+        summary.failed += [
+            (name, failed[same[0]].replace(same[0], name))  # equal files fail for the same reason
+            for same in names.values()
+            if same[0] in failed
+            for name in same
+        ]
         tell()
     summary.cancelled = done() < len(items)
     summary.seconds = time.perf_counter() - start
@@ -174,8 +182,11 @@ def score_items(
 
 def _missing(
     store: Store, config: ResultConfig, dataset: str, block: Sequence[Item], summary: RunSummary
-) -> list[tuple[str, str, bytes]]:
-    """Read a block, record its images as members, and return (name, digest, bytes) of those without a result."""
+) -> tuple[dict[str, list[str]], list[tuple[str, str, bytes]]]:
+    """Read a block and record its images as members.
+
+    Returns the names of the images without a result, by digest, and one (name, digest, bytes) for each such digest.
+    """
     read: list[tuple[Item, str, bytes]] = []
     for item in block:
         try:
@@ -187,14 +198,28 @@ def _missing(
             read.append((item, images.digest(data), data))
     store.put_members(dataset, [Member(item.name, item.position, item.label, digest) for item, digest, _data in read])
     known = store.done(config, [digest for _item, digest, _data in read])
-    missing = {digest: (item.name, digest, data) for item, digest, data in read if digest not in known}
-    summary.reused += len(read) - len(missing)
-    return list(missing.values())
+    names: dict[str, list[str]] = {}
+    missing: list[tuple[str, str, bytes]] = []
+    for item, digest, data in read:
+        if digest in known:
+            summary.reused += 1
+            continue
+        if digest not in names:
+            missing.append((item.name, digest, data))
+        names.setdefault(digest, []).append(item.name)
+    return names, missing
 
 
 def known_rank(spec: EncoderSpec, output: str, store: Store) -> Rank | None:
     """The rank that the card or the store records, or None before the first images are scored."""
     return spec.ranks.get(output) or store.rank(config_of(spec, output).space)
+
+
+def current_rank(spec: EncoderSpec, output: str, store: Store) -> Rank:
+    """`known_rank`, or all K while too few images are scored to tell."""
+    return known_rank(spec, output, store) or Rank(
+        spec.outputs[output], f"not settled before {spectrum.CALIBRATION_IMAGES} images are scored"
+    )
 
 
 def settle_rank(encoder: "Encoder", output: str, spectra: ndarray, store: Store | None = None) -> Rank:
@@ -241,11 +266,7 @@ def score_table(rows: Rows, rank: Rank) -> pd.DataFrame:
 
 def stored_scores(store: Store, spec: EncoderSpec, output: str, dataset: str) -> pd.DataFrame:
     """`score_table` of what the store holds for a dataset; empty before anything is scored. Loads no encoder."""
-    rank = known_rank(spec, output, store)
-    rows = store.rows(config_of(spec, output), dataset)
-    if rank is None:  # fewer images than a rank needs: what they show is not recorded yet
-        rank = Rank(rows.spectra.shape[1] or 1, "not settled yet")
-    return score_table(rows, rank)
+    return score_table(store.rows(config_of(spec, output), dataset), current_rank(spec, output, store))
 
 
 def score_images(

@@ -142,12 +142,11 @@ class Store:
                 check_same_thread=False,  # for the garbage collector alone, which may close it from another thread
                 factory=_Connection,
             )
+            self._local.connection.execute("PRAGMA synchronous = NORMAL")  # holds for one connection, not for the file
         return self._local.connection
 
     def _prepare(self) -> None:
-        connection = self._connection()
-        self._use_wal(connection)
-        connection.execute("PRAGMA synchronous = NORMAL")
+        self._use_wal(self._connection())
         with self._transaction() as cursor:
             version = cursor.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
@@ -291,15 +290,16 @@ class Store:
             config.key,
         )[0][0]
 
-    def scored_names(self, config: ResultConfig, dataset: str) -> set[str]:
-        """The names of a dataset's recorded images that have a result."""
-        found = self._select(
-            "SELECT name FROM members JOIN results ON results.digest = members.digest "
-            "WHERE dataset = ? AND config = (SELECT id FROM configs WHERE key = ?)",
-            dataset,
-            config.key,
+    def scored(self, config: ResultConfig, dataset: str) -> dict[str, str]:
+        """Name -> digest of a dataset's recorded images that have a result."""
+        return dict(
+            self._select(
+                "SELECT name, members.digest FROM members JOIN results ON results.digest = members.digest "
+                "WHERE dataset = ? AND config = (SELECT id FROM configs WHERE key = ?) ORDER BY position",
+                dataset,
+                config.key,
+            )
         )
-        return {row[0] for row in found}
 
     def embeddings(self, space: str, digests: Sequence[str]) -> ndarray:
         """The embeddings (n, K) of images, in the order given. Raises `StoreError` if one is missing."""

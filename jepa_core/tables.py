@@ -17,7 +17,7 @@ from numpy import ndarray
 
 from jepa_core.config import ASSETS
 from jepa_core.encoders import EncoderSpec
-from jepa_core.errors import JepaError, NotEnoughData, StoreError
+from jepa_core.errors import JepaError, NotEnoughData, TableError
 from jepa_core.files import replace_file
 from jepa_core.images import digest
 from jepa_core.records import Member, Result, ResultConfig
@@ -102,7 +102,7 @@ def ship(store: Store, config: ResultConfig, datasets: Sequence[str], path: Path
 
 
 def read_shipped(path: Path) -> ShippedTable:
-    """Read a shipped table. Raises `StoreError` for a file that is none."""
+    """Read a shipped table. Raises `TableError` for a file that is none."""
     try:
         table = pq.read_table(path)
         config = ResultConfig(**json.loads(table.schema.metadata[b"config"]))
@@ -112,7 +112,7 @@ def read_shipped(path: Path) -> ShippedTable:
         )
         plain = table.drop_columns(["spectrum", "embedding"]).to_pylist()
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
-        raise StoreError(
+        raise TableError(
             f"The score table {path} cannot be read ({type(error).__name__}); a table written by "
             "'python -m jepa_core verify --write' is accepted; restore the file or make it again."
         ) from error
@@ -144,6 +144,12 @@ def load_shipped(store: Store, path: Path) -> bool:
     return True
 
 
-def load_all_shipped(store: Store) -> int:
-    """Put every shipped table into the store; return how many were new."""
-    return sum(load_shipped(store, path) for path in sorted((ASSETS / "scores").glob("*.parquet")))
+def load_all_shipped(store: Store) -> list[str]:
+    """Put every shipped table into the store; return a sentence for each that is damaged and left out."""
+    problems = []
+    for path in sorted((ASSETS / "scores").glob("*.parquet")):
+        try:
+            load_shipped(store, path)
+        except TableError as error:
+            problems.append(str(error))
+    return problems

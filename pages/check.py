@@ -10,8 +10,10 @@ from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
 from pages._shared import pictures, state, widgets
 from pages._shared.state import Choice
+from pages._shared.text import counted, plain
 
 MOST = 64
+MARKED = 10  # lines on the histogram, as many as there are colours
 
 widgets.header(
     "Check",
@@ -23,13 +25,13 @@ percentile too: 99 means that hardly any reference image lies so far from the ot
 The two fail on different images. A low score, a very *high* score, or a large distance: each is a reason to look. One
 that is unremarkable on its own proves nothing.
 
-The images stay in memory for this visit and are not stored.""",
+The images stay in memory until you leave this page, and are not stored.""",
 )
 choice = state.choice()
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
-def _reference(config_key: str, name: str, count: int, _choice: Choice) -> Reference:  # noqa: ARG001
+def _reference(version: str, name: str, _choice: Choice) -> Reference:  # noqa: ARG001
     return load_reference(state.store(), _choice.spec, _choice.output, name)
 
 
@@ -37,33 +39,35 @@ def show_one(item: Checked) -> None:
     left, right = st.columns([1, 4])
     with left:
         png = images.display_png(item.crop, 160)
-        pictures.grid(
-            [pictures.Card(pictures.data_address(png), "", item.name, ("the crop that was scored",), item.name)]
-        )
+        pictures.grid([pictures.Card(pictures.data_address(png), "", item.name, ("the scored crop",), item.name)])
     with right:
         a, b, c = st.columns(3)
         a.metric("JEPA-SCORE", f"{item.scores['jepa_score']:.1f}")
         b.metric("Percentile of the score", f"{item.percentile:.1f}", help="Low: unlikely. Very high is untypical too.")
         c.metric("Percentile of the distance", f"{item.distance_percentile:.1f}", help="High: far from the reference.")
-        st.markdown(in_words(item, reference))
+        st.markdown(plain(in_words(item, reference)))
         for note in item.notes:
-            st.caption(note)
+            st.caption(plain(note))
     with st.expander("Nearest references", icon=":material/image_search:"):
         for share, rows, end in (("most", item.likely, "likely"), ("least", item.unlikely, "unlikely")):
             st.markdown(f"Among the **{share} likely** quarter of the reference")
-            pictures.grid(pictures.cards(choice, dataset, rows), end)
+            pictures.grid(pictures.cards(choice, dataset, rows), end, new_tab=True)
 
 
 def show(outcome: Outcome) -> None:
     for _name, sentence in outcome.failed:
-        st.error(sentence, icon=":material/broken_image:")
+        st.error(plain(sentence), icon=":material/broken_image:")
     if not outcome.checked:
         return
     st.plotly_chart(
-        mark_on_reference(reference.scores, {item.name: item.scores["jepa_score"] for item in outcome.checked[:10]}),
+        mark_on_reference(
+            reference.scores, {item.name: item.scores["jepa_score"] for item in outcome.checked[:MARKED]}
+        ),
         config=CONFIG,
         alt=f"The uploaded images on the histogram of {len(reference.scores)} reference scores",
     )
+    if len(outcome.checked) > MARKED:
+        st.caption(f"The first {MARKED} are marked.")
     for item in outcome.checked:
         with st.container(border=True):
             show_one(item)
@@ -87,8 +91,8 @@ if not uploads:
     st.stop()
 if len(uploads) > MOST:
     st.warning(f"{len(uploads)} images were given and the first {MOST} are checked; upload the rest afterwards.")
-count = state.store().count(choice.config, dataset.name)
-reference = _reference(choice.config.key, dataset.name, count, choice)
+version = state.version(choice, dataset.name)
+reference = _reference(version, dataset.name, choice)
 named = [(upload.name, upload.getvalue()) for upload in uploads[:MOST]]
 
 
@@ -96,19 +100,14 @@ def work(_job: Job) -> Outcome:
     return check_pictures(state.encoder(choice.spec.name), choice.output, named, reference)
 
 
-key = make_key(
-    "check",
-    choice.config.key,
-    dataset.name,
-    count,
-    *(part for name, data in named for part in (name, images.digest(data))),
-)
+digests = [part for name, data in named for part in (name, images.digest(data))]
+key = make_key("check", version, *digests)
 job = state.jobs().get(key)
 if job is None or job.state is State.CANCELLED:
-    job = state.jobs().submit(key, f"Checking {len(named)} images", work)
+    job = state.jobs().submit(key, f"Checking {counted(len(named), 'image')}", work, urgent=True)
 if job.active:
     widgets.watch(job)
 elif job.state is State.FAILED:
-    st.error(job.message, icon=":material/error:")
+    st.error(plain(job.message), icon=":material/error:")
 else:
     show(job.result)

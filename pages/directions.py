@@ -11,8 +11,11 @@ from jepa_core.figures.spectrum import energy_picture, signed_picture, spectrum_
 from jepa_core.figures.style import CONFIG
 from jepa_core.images import array_png
 from jepa_core.jobs import Job, State
-from jepa_core.scoring import known_rank
+from jepa_core.pictures import read_member
+from jepa_core.records import Member
+from jepa_core.scoring import current_rank
 from pages._shared import pictures, state, widgets
+from pages._shared.text import plain
 
 STRIP = 8  # directions shown of each end
 
@@ -32,11 +35,15 @@ When two singular values are nearly equal, their two directions can be mixed fre
 choice = state.choice()
 chosen = widgets.choose_scored(choice)
 dataset, table = chosen.dataset, chosen.table.reset_index(drop=True)
-rank = known_rank(choice.spec, choice.output, state.store())
+rank = current_rank(choice.spec, choice.output, state.store())
+
+
+def moved() -> None:
+    st.query_params.pop("image", None)  # from now on the slider says which image, also in the address
+
 
 linked = st.query_params.get("image")
-if linked and linked != st.session_state.get("linked"):  # a new link wins over where the slider was
-    st.session_state["linked"] = linked
+if linked:
     found = table.index[table["digest"] == linked]
     if len(found):
         st.session_state["place"] = int(found[0]) + 1
@@ -44,28 +51,37 @@ if linked and linked != st.session_state.get("linked"):  # a new link wins over 
         st.warning("The linked image is not among these; choose its dataset and class.", icon=":material/link_off:")
 place = 1
 if len(table) > 1:
-    st.session_state["place"] = min(st.session_state.get("place", 1), len(table))
-    place = st.slider("Image, from the least likely to the most likely", 1, len(table), key="place")
+    if st.session_state.get("place", 1) > len(table):
+        st.session_state["place"] = len(table)
+    place = st.slider(
+        "Image, from the least likely to the most likely",
+        1,
+        len(table),
+        key="place",
+        bind="query-params",
+        on_change=moved,
+    )
 row = table.iloc[place - 1]
 
 
 def compute(_job: Job) -> Directions:
-    picture = images.decode(dataset.item(int(row["position"])).read(), name=row["name"]).image
+    member = Member(row["name"], int(row["position"]), row["label"], row["digest"])
+    picture = images.decode(read_member(dataset, member), name=member.name).image
     return directions_of(state.encoder(choice.spec.name), choice.output, picture, rank.rank)
 
 
-key = f"directions:{choice.config.key}:{row['digest']}"
+key = f"directions:{choice.config.key}:{rank.rank}:{row['digest']}"
 job = state.jobs().get(key)
 if job is None or (not isinstance(job.result, Directions) and job.state in (State.DONE, State.CANCELLED)):
-    job = state.jobs().submit(key, "Computing the directions", compute)
+    job = state.jobs().submit(key, "Computing the directions", compute, urgent=True)
 
-[card] = pictures.cards(choice, dataset, table.iloc[[place - 1]])
+[card] = pictures.cards(choice, dataset, table.iloc[[place - 1]], chosen.label)
 if job.active:
     pictures.grid([replace(card, link="")], large=True)
     widgets.watch(job)
     st.stop()
 if job.state is State.FAILED:
-    st.error(job.message, icon=":material/error:")
+    st.error(plain(job.message), icon=":material/error:")
     st.stop()
 found = job.result
 
@@ -80,10 +96,13 @@ def drawn(k: int, name: str, text: str, picture: ndarray) -> pictures.Card:
     )
 
 
-k = (
-    st.slider("Direction k", 1, len(found.sigma), 1, key="k", help="1 moves the embedding most, the last one least.")
-    - 1
-)
+count = len(found.sigma)
+k = 0
+if count > 1:
+    if st.session_state.get("k", 1) > count:
+        st.session_state["k"] = count
+    text = "1 moves the embedding most, the last one least."
+    k = st.slider("Direction k", 1, count, key="k", bind="query-params", help=text) - 1
 vector = found.right(k)
 pictures.grid(
     [
@@ -110,11 +129,13 @@ st.plotly_chart(
     config=CONFIG,
     alt=f"Singular values from {found.sigma[0]:.3g} to {found.sigma[-1]:.3g} on a log axis",
 )
-count = len(found.sigma)
-for title, ends in (
-    ("Directions that it notices most", range(min(STRIP, count))),
-    ("Directions that it notices least", range(max(0, count - STRIP), count)),
-):
+strips = {"All directions, from the most to the least noticed": range(count)}
+if count > 2 * STRIP:
+    strips = {
+        "Directions that it notices most": range(STRIP),
+        "Directions that it notices least": range(count - STRIP, count),
+    }
+for title, ends in strips.items():
     st.subheader(title)
     pictures.grid(
         [

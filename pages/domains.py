@@ -8,6 +8,7 @@ from jepa_core.figures.histogram import domain_histogram
 from jepa_core.figures.style import CONFIG
 from pages._shared import state, widgets
 from pages._shared.state import Choice
+from pages._shared.text import plain
 
 widgets.header(
     "Domains",
@@ -26,12 +27,12 @@ choice = state.choice()
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
-def _domain(config_key: str, name: str, count: int, _choice: Choice) -> Domain:  # noqa: ARG001
+def _domain(version: str, name: str, _choice: Choice) -> Domain:  # noqa: ARG001
     return load_domain(state.store(), _choice.spec, _choice.output, name)
 
 
 def domain(name: str) -> Domain:
-    return _domain(choice.config.key, name, state.store().count(choice.config, name), choice)
+    return _domain(state.version(choice, name), name, choice)
 
 
 bundled = datasets.list_datasets()
@@ -70,12 +71,24 @@ st.plotly_chart(
 training = domain(choice.spec.training) if choice.spec.training in scored else None
 table = domain_table([domain(name) for name in names], domain(reference), training)
 table["domain"] = [bundled[name].title for name in table["domain"]]
-st.markdown(in_words(table, title))
+st.markdown(plain(in_words(table, title)))
 
 plain = st.column_config.NumberColumn
 st.dataframe(
-    table.drop(columns=["fpr95_gaussian", "fpr95_knn"], errors="ignore"),
+    table,
     hide_index=True,
+    column_order=[
+        "domain",
+        "auroc_jepa",
+        "auroc_gaussian",
+        "auroc_knn",
+        "fpr95_jepa",
+        "median",
+        "q25",
+        "q75",
+        "median_percentile",
+        "images",
+    ],
     placeholder="-",
     column_config={
         "domain": st.column_config.TextColumn("Domain", pinned=True),

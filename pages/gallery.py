@@ -1,11 +1,14 @@
 """Gallery: the least and most likely images of a class, and random ones between them."""
 
+from dataclasses import replace
+
 import numpy as np
 import streamlit as st
 
 from jepa_core.figures.histogram import class_histogram
 from jepa_core.figures.style import CONFIG
 from pages._shared import pictures, state, widgets
+from pages._shared.text import counted, plain
 
 PER_ROW = 8
 
@@ -28,16 +31,18 @@ choice = state.choice()
 chosen = widgets.choose_scored(choice)
 dataset, table = chosen.dataset, chosen.table
 scores = table["jepa_score"].to_numpy()
-shown = min(PER_ROW, max(1, len(table) // 2))
-least, most = table.iloc[:shown], table.iloc[::-1].iloc[:shown]
-if len(table) == 1:
-    st.info("This class has one image, so there is nothing to rank it against.", icon=":material/info:")
-
 title = chosen.label or dataset.title
+if len(table) == 1:
+    st.info("There is one image here, so nothing to rank it against.", icon=":material/info:")
+    pictures.grid([replace(card, aside=()) for card in pictures.cards(choice, dataset, table, chosen.label)])
+    st.stop()
+st.caption(plain(f"Percentiles are among the {len(table)} images of {title}."))
+shown = min(PER_ROW, len(table) // 2)
+least, most = table.iloc[:shown], table.iloc[::-1].iloc[:shown]
 st.subheader("Least likely")
-pictures.grid(pictures.cards(choice, dataset, least), "unlikely")
+pictures.grid(pictures.cards(choice, dataset, least, chosen.label), "unlikely")
 st.subheader("Most likely")
-pictures.grid(pictures.cards(choice, dataset, most), "likely")
+pictures.grid(pictures.cards(choice, dataset, most, chosen.label), "likely")
 
 left, right = st.columns([5, 1], vertical_alignment="bottom")
 left.subheader("Random")
@@ -45,9 +50,9 @@ seed = st.session_state.setdefault("shuffle", 0)
 if right.button("Shuffle", icon=":material/shuffle:", width="stretch"):
     seed = st.session_state["shuffle"] = seed + 1
 order = np.random.default_rng(seed).permutation(len(table))[:shown]
-pictures.grid(pictures.cards(choice, dataset, table.iloc[order]))
+pictures.grid(pictures.cards(choice, dataset, table.iloc[order], chosen.label))
 
-st.subheader("Scores of " + title)
+st.subheader(plain(f"Scores of {title}"))
 st.plotly_chart(
     class_histogram(
         scores, chosen.everything["jepa_score"].to_numpy(), title, least["jepa_score"].max(), most["jepa_score"].min()
@@ -56,12 +61,8 @@ st.plotly_chart(
     alt=f"Histogram of {len(table)} scores of {title}, median {np.median(scores):.1f}",
 )
 flagged = int(table["rank_disagrees"].sum())
+note = f" {flagged} of them have a spectrum that does not fit the encoder's rank; compare them with care."
 st.caption(
-    f"{len(table)} images, median {np.median(scores):.1f}. Exact scores in float32, encoder {choice.spec.name}, output "
-    f"{choice.output}."
-    + (
-        f" {flagged} of them have a spectrum that does not fit the encoder's rank; compare them with care."
-        if flagged
-        else ""
-    )
+    f"{counted(len(table), 'image')}, median {np.median(scores):.1f}. The coloured ends are the images shown above. "
+    f"Exact scores in float32, encoder {choice.spec.name}, output {choice.output}.{note if flagged else ''}"
 )

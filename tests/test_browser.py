@@ -133,7 +133,7 @@ def test_a_picture_of_the_gallery_leads_to_its_directions(server: str, tab: "Pag
     first = tab.locator(".jepa-grid a").first
     described = first.locator("img").get_attribute("alt")
     first.click()
-    tab.wait_for_selector("text=Directions that it notices most")
+    tab.wait_for_selector("text=notice")
     _settle(tab)
     _assert_sound(tab)
     assert tab.locator(".jepa-grid img").first.get_attribute("alt") == described
@@ -145,6 +145,58 @@ def test_a_link_opens_its_dataset_and_class(server: str, tab: "Page") -> None:
     _assert_sound(tab)
     tab.wait_for_selector("text=Scores of star")
     assert all("class star" in alt for alt in tab.eval_on_selector_all(".jepa-grid img", "all => all.map(i => i.alt)"))
+
+
+def test_a_linked_dataset_stays_from_page_to_page(server: str, tab: "Page") -> None:
+    tab.goto(f"{server}/?dataset=shapes&class=star")
+    tab.wait_for_selector("text=Scores of star")
+    tab.get_by_role("link", name="Directions").click()
+    tab.wait_for_selector("text=notice")
+    _settle(tab)
+    _assert_sound(tab)
+    assert "class star" in (tab.locator(".jepa-grid figcaption").first.inner_text())
+    assert "dataset=shapes" in tab.url
+
+
+def test_another_dataset_drops_the_class_from_the_address(server: str, tab: "Page") -> None:
+    tab.goto(f"{server}/?dataset=shapes&class=star")
+    tab.wait_for_selector("text=Scores of star")
+    tab.get_by_role("combobox", name="Dataset").click()
+    tab.get_by_role("option", name="galaxies").click()
+    tab.wait_for_selector("text=Scores of Galaxies")
+    _settle(tab)
+    assert "dataset=galaxies" in tab.url
+    assert "class=" not in tab.url
+
+
+def test_the_address_follows_the_image(server: str, tab: "Page") -> None:
+    tab.goto(f"{server}/directions")
+    tab.wait_for_selector("text=notice")
+    _settle(tab)
+    before = tab.url
+    slider = tab.get_by_role("slider").first
+    slider.focus()
+    slider.press("ArrowRight")
+    tab.wait_for_function("before => location.href !== before", arg=before)
+    _settle(tab)
+    described = tab.locator(".jepa-grid img").first.get_attribute("alt")
+    tab.goto(tab.url)
+    tab.wait_for_selector("text=notice")
+    _settle(tab)
+    assert tab.locator(".jepa-grid img").first.get_attribute("alt") == described
+
+
+def test_a_folder_in_a_link_is_text_and_nothing_else(server: str, tab: "Page") -> None:
+    asked: list[str] = []
+    tab.on("request", lambda request: asked.append(request.url))
+    folder = "/x ![x](https://example.org/p.png) [y](https://example.org)"
+    tab.goto(f"{server}/?dataset=folder+on+this+computer&folder={folder}")
+    tab.wait_for_selector("[data-testid=stAlertContentError]")
+    _settle(tab)
+    assert not [url for url in asked if url.startswith("https://example.org")]
+    assert tab.locator("[data-testid=stAlertContentError] img").count() == 0
+    # Addresses become links by themselves, but none can hide behind other words.
+    assert all("example.org" in text for text in tab.locator("[data-testid=stAlertContentError] a").all_inner_texts())
 
 
 def test_a_folder_is_scored_while_one_watches(server: str, tab: "Page", tmp_path: Path) -> None:

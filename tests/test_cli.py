@@ -1,6 +1,7 @@
 """The terminal: tables or JSON on standard output, everything else on standard error, and an honest exit status."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -91,7 +92,7 @@ def test_scores_are_printed_as_a_table_and_the_summary_apart(score):
     assert lines[0].split()[:5] == ["name", "label", "position", "digest", "jepa_score"]
     assert len(lines) == 15
     assert last_line(err).startswith("14 images scored in ")
-    assert last_line(err).endswith(" s, 0 found in the store, 0 failed.")
+    assert last_line(err).endswith(" s, 0 known already, 0 failed.")
 
 
 def test_scores_are_printed_as_json_that_parses(score):
@@ -108,7 +109,7 @@ def test_the_second_time_all_come_from_the_store(score):
     status, out, err = score("--json")
     assert status == 0
     assert "0 images scored" in err
-    assert "14 found in the store, 0 failed." in err
+    assert "14 known already, 0 failed." in err
     assert json.loads(out) == first
 
 
@@ -186,6 +187,27 @@ def test_a_bad_picture_does_not_stop_the_check_but_alone_it_fails(check, folder,
     assert check(tmp_path / "letter.png")[0] == 1
 
 
+def test_a_missing_picture_does_not_stop_the_check_but_alone_it_fails(check, folder, tmp_path):
+    good, missing = folder / "cats" / "0.png", tmp_path / "missing.png"
+    told = f"{missing} cannot be read (No such file or directory); give the paths of image files."
+    status, out, err = check(good, missing, "--json")
+    assert (status, [row["name"] for row in json.loads(out)], err) == (0, [str(good)], f"{told}\n")
+    assert check(missing) == (1, "", f"error: {told}\n")
+    (tmp_path / "letter.png").write_bytes(b"Dear Sir")
+    status, out, err = check(missing, tmp_path / "letter.png")
+    assert (status, out, last_line(err)) == (1, "", f"error: {told}")
+
+
+def test_a_picture_whose_name_is_no_text_is_checked(check, folder, tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.png")
+    try:
+        path.write_bytes((folder / "cats" / "0.png").read_bytes())
+    except OSError:
+        pytest.skip("this file system has no such names")
+    status, out, _err = check(path, "--json")
+    assert (status, json.loads(out)[0]["name"]) == (0, f"{tmp_path}/caf\\udce9.png")
+
+
 def test_the_encoders_own_reference_is_taken_and_must_be_scored_first(command, folder):
     status, out, err = command("check", "--encoder", "tiny", "--device", "cpu", folder / "cats" / "0.png")
     assert (status, out) == (1, "")
@@ -215,6 +237,13 @@ def test_nothing_scored_is_nothing_to_export(command, folder, tmp_path):
         "error: The store has no scores of pictures for encoder 'tiny', output 'projector'; run 'python -m jepa_core "
         f"score --encoder tiny --output projector --data {folder}' first.\n"
     )
+
+
+@pytest.mark.parametrize("prefix", ["", "folder:"])
+def test_the_command_to_score_first_can_be_pasted_into_a_shell(command, folder, tmp_path, prefix):
+    moved = folder.rename(tmp_path / "my pictures")
+    _status, _out, err = command("export", "--encoder", "tiny", "--data", f"{prefix}{moved}", "--out", "table.csv")
+    assert err.endswith(f"score --encoder tiny --output projector --data '{moved}'' first.\n")
 
 
 # --- pretrain and verify ----------------------------------------------------------------------------------------------
@@ -270,6 +299,7 @@ def test_nothing_shipped_is_a_failure(command):
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------
 
+ABSENT = "cuda" if sys.platform == "darwin" else "mps"
 WRONG = [
     (("score", "--data", "digits-test", "--encoder", "tny"), 2, "error: Unknown encoder: 'tny'. Must be one of: tiny."),
     (
@@ -294,6 +324,23 @@ WRONG = [
     ((), 2, "error: the following arguments are required: command; see 'python -m jepa_core --help'."),
     (("scores",), 2, "error: argument command: invalid choice: 'scores'"),
     (("score",), 2, "error: the following arguments are required: --data; see 'python -m jepa_core score --help'."),
+    (("score", "--data", "digits-test", "--seed", "-1"), 2, "error: argument --seed: '-1' was given where a whole"),
+    (("score", "--data", "digits-test", "--seed", "1.5"), 2, "error: argument --seed: '1.5' was given where a whole"),
+    (
+        ("verify", "--seed", "-1"),
+        2,
+        "error: argument --seed: '-1' was given where a whole number from 0 on is accepted",
+    ),
+    (
+        ("score", "--data", "digits-test", "--encoder", "tiny", "--device", ABSENT),
+        1,
+        f"error: The device '{ABSENT}' is not to be had on this machine; ",
+    ),
+    (
+        ("pretrain", "digits", "--out", __file__),
+        1,
+        f"error: The encoder cannot be written to {__file__} (File exists);",
+    ),
     (("score", "--data", "digits-test", "--limit", "x"), 2, "error: argument --limit: 'x' was given where a whole"),
     (("score", "--data", "digits-test", "--device", "tpu"), 2, "error: argument --device: invalid choice: 'tpu'"),
 ]
@@ -330,6 +377,31 @@ def test_stopping_from_the_keyboard_is_a_sentence(command, monkeypatch):
     status, out, err = command("encoders")
     assert (status, out) == (1, "")
     assert err == "Stopped; what is finished is kept, and the same command goes on from there.\n"
+
+
+def test_stopping_while_it_is_still_being_imported_is_a_sentence(tmp_path):
+    (tmp_path / "pandas.py").write_text("raise KeyboardInterrupt")
+    done = subprocess.run(
+        [sys.executable, "-m", "jepa_core", "datasets"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "Stopped before anything was begun.\n"
+
+
+@pytest.mark.parametrize("words", [["datasets", "--json"], ["datasets"], ["score", "--help"]])
+def test_a_reader_that_has_gone_is_no_traceback(words):
+    # As in `... | head -1`, made sure of: the reading end is closed before the program starts.
+    reading, writing = os.pipe()
+    os.close(reading)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # as most people run it
+    words = [sys.executable, "-m", "jepa_core", *words]
+    done = subprocess.run(words, cwd=ROOT, env=env, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 @pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in ("score", "check", "export", "verify"))])

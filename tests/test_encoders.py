@@ -1,6 +1,7 @@
 """Encoders: cards become specs, weights are identified by their content, and what does not fit is told."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,29 @@ def test_any_change_of_the_weights_is_another_digest(change):
 def test_the_digest_says_nothing_of_memory_layout():
     other = changed(lambda other: other[0].weight.set_(other[0].weight.T.contiguous().T))
     assert weights_digest(other) == weights_digest(net())
+
+
+# --- devices ----------------------------------------------------------------------------------------------------------
+
+ABSENT = "cuda" if sys.platform == "darwin" else "mps"
+
+
+@pytest.mark.parametrize("device", [ABSENT, "cuda:99", "gpu"])
+def test_a_device_that_is_not_there_is_told_with_those_that_are(install_tiny, device):
+    install_tiny()
+    with pytest.raises(EncoderError) as caught:
+        load_encoder("tiny", device)
+    there = " or ".join(encoders._devices())
+    assert there.endswith("cpu")
+    assert str(caught.value) == (
+        f"The device {device!r} is not to be had on this machine; {there} is accepted; "
+        "choose that, or name no device to get the best there is."
+    )
+
+
+def test_the_best_device_there_is_is_the_default(install_tiny):
+    install_tiny()
+    assert load_encoder("tiny").device == encoders.default_device() == encoders._devices()[0]
 
 
 # --- files that do not fit --------------------------------------------------------------------------------------------

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from benchmarks.exactness import ARCHITECTURES, build, compare, inputs_of
 from jepa_core import jacobian
@@ -230,6 +233,57 @@ def test_weights_do_not_count_against_the_budget_since_they_exist_once():
     narrow = make_plan(Linear(random(4, D)), image, 10**6)
     heavy = nn.Sequential(nn.Flatten(), nn.Linear(D, D), nn.Linear(D, 4)).eval().requires_grad_(False)
     assert make_plan(heavy, image, 10**6).images >= narrow.images // 2
+
+
+class Held(TorchDispatchMode):
+    """Follows the bytes of the tensors that are made inside, until each is gone; `most` is the largest sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most = 0
+        self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        given = {part.untyped_storage()._cdata for part in tree_leaves((args, kwargs)) if isinstance(part, Tensor)}
+        made = func(*args, **(kwargs or {}))
+        for part in tree_leaves(made):
+            if isinstance(part, Tensor) and part.untyped_storage()._cdata not in given:
+                storage = part.untyped_storage()
+                self._alive[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
+        self._alive = {key: held for key, held in self._alive.items() if not held[0].expired()}
+        self.most = max(self.most, sum(size for _reference, size in self._alive.values()))
+        return made
+
+
+@pytest.mark.parametrize("cotangents", [None, 20, 5, 3])
+def test_the_jacobian_is_held_once(cotangents):
+    net, image = Linear(random(20, D * 1000)), random(1, 2, 3, 4000)
+    row = 4 * D * 1000
+    with Held() as mode:
+        jacobian.jacobian(net, image, cotangents=cotangents)
+    # In one chunk the gradients are J itself. The images repeated and, in several, the chunk at hand come on top.
+    on_top = {None: 20, 20: 20, 5: 5 + 5, 3: 3 + 3}[cotangents]
+    assert mode.most < (20 + on_top) * row + 10**4
+
+
+def test_one_part_of_one_image_at_a_time_is_held_in_float64(monkeypatch):
+    k, columns, count = 40, 500, 30
+    monkeypatch.setattr(jacobian, "_GRAM_COLUMNS", columns)
+    rows = random(count, k, 4 * columns)
+    with Held() as mode:
+        gram_matrix(rows)
+    assert mode.most <= 8 * k * columns + 8 * (count + 1) * k * k  # the part, and the Grams with one product
+
+
+@pytest.mark.parametrize("net", [small_net(), Linear(random(6, D))], ids=["convolution", "linear"])
+@pytest.mark.parametrize("budget", [10**4, 3 * 10**4, 10**5, 10**6])
+def test_a_plan_keeps_to_its_budget(net, budget):
+    plan = make_plan(net, random(*SHAPE), budget)
+    images = random(plan.images, *SHAPE)
+    with Held() as mode:
+        gram(net, images, cotangents=plan.cotangents)
+    outputs = 3 * 4 * 6 * plan.cotangents + 8 * 6 * 6  # cotangents, embeddings, Gram: too small to be planned for
+    assert mode.most <= budget + outputs * plan.images
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------

@@ -143,10 +143,36 @@ def test_a_key_that_has_finished_may_be_queued_again(queue):
 
 
 def test_old_jobs_are_forgotten_but_not_active_ones(queue, held):
-    jobs = [queue.submit(str(n), "Job", lambda _job: None) for n in range(40)]
+    jobs = [queue.submit(str(n), "Job", lambda _job: None) for n in range(60)]
     assert jobs[-1].wait(SOON)
     running = queue.submit("running", "Job", held)
-    assert len(queue.all()) <= 20
-    assert queue.get("39") is jobs[39]
+    assert len(queue.all()) <= 34
+    assert queue.get("59") is jobs[59]
     assert queue.get("0") is None
     assert queue.get("running") is running
+
+
+def test_an_urgent_job_goes_between_the_steps_of_the_running_one(queue):
+    order = []
+    started, go_on = threading.Event(), threading.Event()
+
+    def steps(job):
+        started.set()
+        assert go_on.wait(SOON)
+        for step in range(2):
+            order.append(f"step {step}")
+            job.report(step + 1, 2)
+
+    long = queue.submit("long", "Long", steps)
+    assert started.wait(SOON)
+    waiting = queue.submit("waiting", "Waiting", lambda _job: order.append("ordinary"))
+    urgent = queue.submit("urgent", "Urgent", lambda _job: order.append("urgent"), urgent=True)
+    go_on.set()
+    assert all(job.wait(SOON) for job in (long, waiting, urgent))
+    assert order == ["step 0", "urgent", "step 1", "ordinary"]
+
+
+def test_a_job_that_runs_again_is_the_youngest(queue):
+    for key in ["first", *map(str, range(30)), "first"]:
+        assert queue.submit(key, "Job", lambda _job: None).wait(SOON)
+    assert queue.all()[-1].key == "first"

@@ -171,9 +171,9 @@ def test_without_enough_training_images_there_is_no_distance(training):
 def test_the_words_say_which_domains_the_score_tells_apart_and_where_it_fails():
     words = in_words(table(domain("training", [0.0] * 12, 0.0)).reset_index(), "digits")
     assert words == (
-        "The score tells noise from digits: it finds most of them less likely. "
-        "The score hardly tells flipped from digits. "
-        "The score is upside down on flat: it finds them more likely than digits. "
+        "The score tells noise (AUROC 1.00) from digits. "
+        "It hardly tells flipped (0.50) from digits. "
+        "It is upside down on flat (0.00): it finds them more likely than digits. "
         "The distance to the 10th nearest training image does better on flat."
     )
 

@@ -1,8 +1,10 @@
 """Every page through Streamlit's AppTest, on the bundled encoder and the shipped scores."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import streamlit as st
 from PIL import Image
@@ -10,6 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 from jepa_core import datasets, images
 from jepa_core.domains import in_words
+from pages._shared import state
+from pages._shared.text import plain
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,8 +33,6 @@ def open_page() -> Callable[..., AppTest]:
 
 def settled(app: AppTest) -> AppTest:
     """Run the page until no job is shown any more; a fragment does this in a browser."""
-    from pages._shared import state
-
     for _ in range(200):
         jobs = [job for job in state.jobs().all() if job.active]
         if not jobs:
@@ -120,7 +122,7 @@ def test_domains_compares_the_held_out_sets_in_words_and_numbers(open_page: Call
     assert table["domain"].iloc[0] == "Digits (test)"
     assert table["auroc_jepa"].iloc[1:].between(0, 1).all()
     assert {"auroc_gaussian", "auroc_knn"} <= set(table.columns)
-    assert in_words(table, "Digits (test)") in [text.value for text in app.markdown]
+    assert plain(in_words(table, "Digits (test)")) in [text.value for text in app.markdown]
 
 
 def test_directions_follows_the_slider(open_page: Callable[..., AppTest]) -> None:
@@ -157,6 +159,68 @@ def test_check_shows_evidence_for_good_pictures_and_a_sentence_for_bad_ones(open
     ]
 
 
+def choose_folder(app: AppTest, folder: Path) -> AppTest:
+    app.selectbox(key="dataset").select("folder on this computer").run()
+    return settled(app.text_input(key="folder").set_value(str(folder)).run())
+
+
+def write_digits(folder: Path, positions: Iterable[int]) -> None:
+    folder.mkdir(exist_ok=True)
+    for position in positions:
+        (folder / f"{position}.ppm").write_bytes(datasets.get_dataset("digits-test").item(position).read())
+
+
+def test_a_folder_that_changes_is_noticed(open_page: Callable[..., AppTest], tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    write_digits(folder, range(6))
+    app = choose_folder(open_page(), folder)
+    assert "Percentiles are among the 6 images of mine." in [text.value for text in app.caption]
+    (folder / "0.ppm").unlink()
+    (folder / "1.ppm").write_bytes(datasets.get_dataset("galaxies").item(0).read())
+    write_digits(folder, (7, 8))
+    state.dataset.clear()  # a listing is kept for some seconds
+    app = settled(app.run())
+    assert_no_error(app)
+    assert "Percentiles are among the 7 images of mine." in [text.value for text in app.caption]
+    assert "0.ppm" not in pictures(app)
+    assert scoring_of(app, "1.ppm") != scoring_of(app, "2.ppm")
+
+
+def scoring_of(app: AppTest, name: str) -> float:
+    table = state.scores(app.session_state["choice"], state.dataset(app.text_input(key="folder").value))
+    return table.set_index("name")["jepa_score"][name]
+
+
+def test_directions_of_a_file_that_moved_up_are_its_own(open_page: Callable[..., AppTest], tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    write_digits(folder, range(6))
+    app = choose_folder(open_page(), folder)
+    (folder / "0.ppm").unlink()
+    state.dataset.clear()
+    app = settled(app.switch_page("pages/directions.py").run())
+    app = settled(app)
+    assert_no_error(app)
+    for place in range(1, 6):
+        app = settled(app.slider(key="place").set_value(place).run())
+        table = state.scores(app.session_state["choice"], state.dataset(str(folder))).sort_values("jepa_score")
+        row = table.iloc[place - 1]
+        [job] = [job for job in state.jobs().all() if job.key.endswith(row["digest"])]
+        assert np.log(job.result.sigma).sum() == pytest.approx(row["jepa_score"], abs=1e-3)
+
+
+def test_names_from_outside_are_shown_as_they_are(open_page: Callable[..., AppTest], tmp_path: Path) -> None:
+    folder = tmp_path / "![x](y)"
+    name = "*a* $b$ :smile: <b>c"
+    write_digits(folder, ())
+    write_digits(folder / name, range(3))
+    (folder / name / "_bad_.png").write_bytes(b"nothing")
+    app = choose_folder(open_page(), folder)
+    assert_no_error(app)
+    shown = [element.value for kind in (app.markdown, app.subheader, app.caption) for element in kind]
+    assert not any(re.search(r"(?<!\\)(\*a\*|\$b|_bad_|!\[x\]|:smile)", text) for text in shown)
+    assert "<b>c" not in pictures(app)
+
+
 @pytest.mark.parametrize("page", ["gallery", "domains", "directions", "check"])
 def test_a_cache_that_cannot_be_written_is_a_sentence_and_the_page_still_works(
     open_page: Callable[..., AppTest], page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -167,7 +231,7 @@ def test_a_cache_that_cannot_be_written_is_a_sentence_and_the_page_still_works(
     app = open_page(page)
     assert_no_error(app)
     assert len(app.warning) == 1
-    assert "JEPA_CACHE" in app.warning[0].value
+    assert plain("JEPA_CACHE") in app.warning[0].value
 
 
 def test_a_damaged_store_is_set_aside_with_a_sentence(open_page: Callable[..., AppTest], cache: Path) -> None:

@@ -1,7 +1,9 @@
 """LeJEPA pretraining: the statistic, the views, the loop, the card. Tiny recipes; no figure of a shipped encoder."""
 
+import errno
 import json
 import math
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import torch
 
 from jepa_core import digits
 from jepa_core.encoders import build_net, spec_from_card, weights_digest
-from jepa_core.errors import EncoderError, UnknownName
+from jepa_core.errors import EncoderError, JepaError, UnknownName
 from jepa_core.pretrain import RECIPES, data, evaluate, pretrain, train
 from jepa_core.pretrain.sigreg import GAUSSIAN_EXPECTATION, epps_pulley, sigreg
 from jepa_core.pretrain.views import ViewRange, random_views
@@ -244,3 +246,45 @@ class TestPretrain:
         (tmp_path / "tiny.checkpoint").write_bytes(b"not a checkpoint")
         with pytest.raises(EncoderError, match="cannot be read"):
             pretrain(TINY, tmp_path)
+
+    def test_a_folder_that_cannot_be_made_is_told_before_anything_is_trained(self, tmp_path: Path):
+        (tmp_path / "file").write_text("in the way")
+        for out_dir, reason in ((tmp_path / "file", "File exists"), (tmp_path / "file" / "in", "Not a directory")):
+            with pytest.raises(JepaError) as caught:
+                pretrain(TINY, out_dir, log=pytest.fail)
+            assert str(caught.value) == (
+                f"The encoder cannot be written to {out_dir} ({reason}); a folder that can be made and written is "
+                "accepted; choose another."
+            )
+
+    def test_a_folder_that_takes_no_file_is_told_before_anything_is_trained(self, tmp_path: Path, monkeypatch):
+        def refuse(**_options: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(tempfile, "TemporaryFile", refuse)  # a folder's permissions do not hold for every user
+        with pytest.raises(JepaError, match=r"cannot be written to .* \(Permission denied\); a folder that"):
+            pretrain(TINY, tmp_path, log=pytest.fail)
+
+    def test_a_disk_that_fills_while_training_is_told(self, tmp_path: Path, monkeypatch):
+        def full(*_args: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(train, "_save", full)
+        with pytest.raises(JepaError, match=r"cannot be written to .* \(No space left on device\); a folder that"):
+            pretrain(TINY, tmp_path)
+
+    @pytest.mark.parametrize("bundled", ["tiny", "other"])
+    def test_a_bundled_encoder_that_stays_in_use_is_told(self, bundled: str, tmp_path: Path, monkeypatch):
+        monkeypatch.setattr(train, "ASSETS", tmp_path / "the assets")
+        folder = tmp_path / "the assets" / "encoders"
+        folder.mkdir(parents=True)
+        (folder / f"{bundled}.json").write_text("{}")
+        lines: list[str] = []
+        pretrain(TINY, tmp_path / "mine", log=lines.append)
+        told = (
+            "The bundled encoder 'tiny' stays in use, since no other of its name replaces it; to replace it, "
+            f"train with --out '{folder}', or copy the two files there."
+        )
+        assert (lines[-1] == told) == (bundled == "tiny")
+        pretrain(TINY, folder, log=lines.append)
+        assert lines[-1] == f"wrote {folder / 'tiny.json'}"

@@ -31,6 +31,17 @@ class Tokens(nn.Module):
         return self.last(pooled)
 
 
+class Maps(nn.Module):
+    """The patches pooled to a map of 1 x 1 with K channels, then `norm`."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.patches, self.pool, self.norm = nn.Conv2d(1, K, 4, stride=4), nn.AdaptiveAvgPool2d(1), norm
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.norm(self.pool(torch.tanh(self.patches(images)))).flatten(1)
+
+
 def ready(net: nn.Module) -> nn.Module:
     enliven(net)
     return net.eval().requires_grad_(False)
@@ -51,6 +62,13 @@ ENDINGS = [
     ("two LayerNorms around the pooling", Tokens(nn.LayerNorm(K), "average", nn.LayerNorm(K)), K - 2, "K - 2"),
     ("RMSNorm last", Tokens(nn.RMSNorm(K), "first"), K - 1, "a RMSNorm is the last step, which leaves K - 1"),
     ("RMSNorm, then average pooling", Tokens(nn.RMSNorm(K), "average"), K, "no layer at the end removes a direction"),
+    ("timm's RmsNorm last", Tokens(timm.layers.RmsNorm(K), "first"), K - 1, "a RMSNorm is the last step"),
+    ("timm's RmsNormFp32 last", Tokens(timm.layers.RmsNormFp32(K), "first"), K - 1, "a RMSNorm is the last step"),
+    ("timm's RmsNorm2d, channels first", Maps(timm.layers.RmsNorm2d(K)), K - 1, "a RMSNorm is the last step"),
+    ("timm's RmsNorm2dFp32, channels first", Maps(timm.layers.RmsNorm2dFp32(K)), K - 1, "a RMSNorm is the last step"),
+    ("timm's RmsNorm, then average pooling", Tokens(timm.layers.RmsNorm(K), "average"), K, "no layer at the end"),
+    ("timm's SimpleNorm last", Tokens(timm.layers.SimpleNorm(K), "first"), K - 1, "a SimpleNorm is the last step"),
+    ("timm's SimpleNorm2d, channels first", Maps(timm.layers.SimpleNorm2d(K)), K - 1, "a SimpleNorm is the last step"),
     ("a narrower projection afterwards", Tokens(nn.LayerNorm(K), "first", nn.Linear(K, 5)), 5, "no layer at the end"),
     ("no norm", Tokens(nn.Identity(), "first"), K, "no layer at the end removes a direction"),
 ]

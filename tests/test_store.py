@@ -194,6 +194,14 @@ def test_two_threads_may_use_one_store(store):
     assert store.done(CONFIG, [str(number) for number in range(41)]) == {str(number) for number in range(41)}
 
 
+def test_every_threads_connection_is_set_up_alike(store):
+    def synchronous() -> int:
+        return store._connection().execute("PRAGMA synchronous").fetchone()[0]
+
+    with ThreadPoolExecutor(1) as pool:
+        assert (synchronous(), pool.submit(synchronous).result()) == (1, 1)  # 1 is NORMAL, 2 the default FULL
+
+
 def test_an_error_in_the_middle_of_a_batch_leaves_nothing_of_it(store):
     store.put(CONFIG, results("a"))
     with pytest.raises(AttributeError):

@@ -11,7 +11,7 @@ import pytest
 
 from jepa_core import tables, verify
 from jepa_core.datasets import get_dataset, sample
-from jepa_core.errors import JepaError, NotEnoughData, StoreError
+from jepa_core.errors import JepaError, NotEnoughData, StoreError, TableError
 from jepa_core.scoring import loaded_config, score_items
 from jepa_core.store import Store
 from tests.helpers import run, scores
@@ -95,24 +95,34 @@ def test_a_shipped_table_brings_every_row_bit_for_bit(store, tiny, shipped, tmp_
 
 def test_a_shipped_table_is_read_in_once_and_again_when_it_has_changed(store, tiny, shipped, tmp_path):
     fresh = Store(tmp_path / "fresh.sqlite")
-    assert tables.load_all_shipped(fresh) == 1
-    assert tables.load_all_shipped(fresh) == 0
+    assert tables.load_shipped(fresh, shipped)
+    assert not tables.load_shipped(fresh, shipped)
     store.forget_members("digits-test", [store.members("digits-test")[0].name])
     tables.ship(store, loaded_config(tiny), ["digits-test"], shipped)
-    assert tables.load_all_shipped(fresh) == 1
+    assert tables.load_shipped(fresh, shipped)
     assert len(fresh.members("digits-test")) == 11  # what the newer table does not name is forgotten
 
 
 @pytest.mark.parametrize("content", [b"", b"text", None])
 def test_a_damaged_shipped_table_is_told(store, shipped, content):
     shipped.write_bytes(shipped.read_bytes()[:-100] if content is None else content)
-    with pytest.raises(StoreError, match=r"The score table .*tiny-projector\.parquet cannot be read \(.*\); a table"):
+    with pytest.raises(TableError, match=r"The score table .*tiny-projector\.parquet cannot be read \(.*\); a table"):
         tables.load_shipped(store, shipped)
+
+
+def test_a_damaged_table_does_not_take_the_others_away(shipped, tmp_path):
+    fresh = Store(tmp_path / "fresh.sqlite")
+    shipped.with_name("another.parquet").write_bytes(b"damaged")
+    problems = tables.load_all_shipped(fresh)
+    assert len(problems) == 1
+    assert "another.parquet cannot be read" in problems[0]
+    assert len(fresh.members("digits-test")) == 12
+    assert tables.load_all_shipped(fresh) == problems
 
 
 def test_an_exported_table_is_not_taken_for_a_shipped_one(store, scored, tmp_path):
     tables.write_table(scored, tmp_path / "table.parquet")
-    with pytest.raises(StoreError, match="cannot be read"):
+    with pytest.raises(TableError, match="cannot be read"):
         tables.load_shipped(store, tmp_path / "table.parquet")
 
 

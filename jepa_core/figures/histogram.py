@@ -1,6 +1,7 @@
 """Histograms of scores, binned here so that the browser gets a few dozen numbers and not every image."""
 
 from collections.abc import Mapping
+from html import escape
 
 import numpy as np
 import plotly.graph_objects as go
@@ -42,8 +43,9 @@ def class_histogram(
     figure.add_bar(
         x=centres,
         y=share,
-        name=title,
+        name=escape(title),
         marker={"color": colours.tolist()},
+        showlegend=False,  # the swatch would have the colour of the first bar
         hovertemplate="score about %{x:.1f}: %{y:.1%} of the images<extra></extra>",
     )
     figure.update_yaxes(tickformat=".0%")
@@ -59,12 +61,12 @@ def domain_histogram(scores: Mapping[str, Float[ndarray, "_n"]], reference: str)
         figure.add_scatter(
             x=np.repeat(edges, 2)[1:-1],
             y=np.repeat(share, 2),
-            name=name,
+            name=escape(name),
             mode="lines",
             line={"color": colour, "width": 2.5 if name == reference else 1.8},
             fill="tozeroy" if name == reference else None,
             fillcolor=_faint(colour),
-            hovertemplate="%{x:.1f}: %{y:.1%}<extra>" + name + "</extra>",
+            hovertemplate="%{x:.1f}: %{y:.1%}<extra>" + escape(name) + "</extra>",
         )
     figure.update_yaxes(tickformat=".0%")
     return finish(figure, x=_AXIS, y="share of images", height=420)
@@ -97,8 +99,8 @@ def mark_on_reference(reference: Float[ndarray, "m"], marks: Mapping[str, float]
             x=[score, score],
             y=[0, top],
             mode="lines",
-            name=name,
+            name=escape(name),
             line={"color": colour, "width": 3},
-            hovertemplate=f"{name}: %{{x:.1f}}<extra></extra>",
+            hovertemplate=f"{escape(name)}: %{{x:.1f}}<extra></extra>",
         )
     return finish(figure, x=_AXIS, y="images", height=280)

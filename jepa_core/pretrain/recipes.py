@@ -70,8 +70,9 @@ _DIGITS = Recipe(
     steps=800,
     bf16=True,
     limits=(
-        "Its score is upside down on most foreign pictures: it finds noise, photo tiles, shapes and galaxies more "
-        "likely than held-out digits (AUROC 0.00 to 0.24). The distance in the embedding tells them apart.",
+        "Its score is upside down on most foreign pictures: it finds flipped digits, noise, flat colours, photo "
+        "tiles, shapes and galaxies more likely than held-out digits (AUROC 0.00 to 0.24). The distance in the "
+        "embedding tells them apart.",
         "It saw white digits on black paper only: for dark strokes on light paper its scores mean nothing known.",
         "Colour is dropped, and whatever is finer than 16 x 16 pixels.",
         "It saw no mirrored digits, but nothing taught it that they are wrong: do not expect it to tell them apart.",

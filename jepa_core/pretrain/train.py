@@ -7,8 +7,11 @@ Source: Balestriero and LeCun, LeJEPA, arXiv 2511.08544.
 """
 
 import math
+import shlex
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,9 +20,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jepa_core.config import cache_dir
+from jepa_core.config import ASSETS, cache_dir
 from jepa_core.encoders import EncoderSpec, build_net
-from jepa_core.errors import EncoderError
+from jepa_core.errors import EncoderError, JepaError
 from jepa_core.network import EncoderNet
 from jepa_core.pretrain import card, data, evaluate
 from jepa_core.pretrain.recipes import Recipe, get_recipe
@@ -72,10 +75,13 @@ def pretrain(
     Raises:
         UnknownName: for a recipe there is not.
         EncoderError: for a checkpoint that is damaged or was written under another recipe.
+        JepaError: for a folder that cannot be made or written; where that shows at once, before anything is trained.
     """
     recipe = get_recipe(recipe) if isinstance(recipe, str) else recipe
     out_dir = out_dir or cache_dir() / "encoders"
-    out_dir.mkdir(parents=True, exist_ok=True)
+    with _writing_to(out_dir):
+        out_dir.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out_dir).close()  # a folder may be there and yet take no file
     parts = {part: data.load_part(recipe, part) for part in ("train", "validation")}
     data_config = data.measure_data_config(recipe, parts["train"])
     spec = card.training_spec(recipe, data_config)
@@ -87,11 +93,36 @@ def pretrain(
     while state.step < recipe.steps:
         _train_until_checkpoint(state, recipe, parts, data_config, log)
         if state.step < recipe.steps:
-            _save(state, checkpoint, recipe)
-    path = card.write(state.net, recipe, data_config, out_dir, seconds=state.seconds, device=device)
-    checkpoint.unlink(missing_ok=True)
+            with _writing_to(out_dir):
+                _save(state, checkpoint, recipe)
+    with _writing_to(out_dir):
+        path = card.write(state.net, recipe, data_config, out_dir, seconds=state.seconds, device=device)
+        checkpoint.unlink(missing_ok=True)
     log(f"wrote {path}")
+    if _is_overshadowed(path):
+        bundled = shlex.quote(str(ASSETS / "encoders"))
+        log(
+            f"The bundled encoder {recipe.name!r} stays in use, since no other of its name replaces it; to replace it, "
+            f"train with --out {bundled}, or copy the two files there."
+        )
     return path
+
+
+@contextmanager
+def _writing_to(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise JepaError(
+            f"The encoder cannot be written to {folder} ({error.strerror}); a folder that can be made and written is "
+            "accepted; choose another."
+        ) from error
+
+
+def _is_overshadowed(card_path: Path) -> bool:
+    """Whether a bundled encoder has the name of this card and is not this one."""
+    bundled = ASSETS / "encoders" / card_path.name
+    return bundled.exists() and not bundled.samefile(card_path)
 
 
 def build(recipe: Recipe, spec: EncoderSpec) -> EncoderNet:

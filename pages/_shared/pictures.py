@@ -17,6 +17,7 @@ from jepa_core.pictures import scored_crop
 from jepa_core.records import Member
 from pages._shared import state, widgets
 from pages._shared.state import Choice
+from pages._shared.text import percent_place
 
 EDGES = {"likely": LIKELY, "unlikely": UNLIKELY}
 
@@ -44,8 +45,11 @@ def _shown_crop(transform: str, digest: str, _dataset: DatasetSpec, _member: Mem
     return data_address(images.display_png(images.decode(crop).image, 160))
 
 
-def cards(choice: Choice, dataset: DatasetSpec, rows: pd.DataFrame) -> list[Card]:
-    """A card for each row of a score table that has a `percentile` column; each links to its directions."""
+def cards(choice: Choice, dataset: DatasetSpec, rows: pd.DataFrame, label: str | None = None) -> list[Card]:
+    """A card for each row of a score table that has a `percentile` column; each links to its directions.
+
+    `label` is the class within which the percentiles are, and which the link opens.
+    """
     made = []
     many = len(dataset.labels()) > 1
     for row in rows.itertuples():
@@ -55,9 +59,11 @@ def cards(choice: Choice, dataset: DatasetSpec, rows: pd.DataFrame) -> list[Card
             source = _shown_crop(choice.config.transform, row.digest, dataset, member)
         except JepaError as error:
             problem = str(error)
-        place = f"percentile {row.percentile:.0f}"
+        place = percent_place(row.percentile)
         query = urlencode(
-            {"encoder": choice.spec.name, "output": choice.output, "image": row.digest} | widgets.address_of(dataset)
+            {"encoder": choice.spec.name, "output": choice.output, "image": row.digest}
+            | widgets.address_of(dataset)
+            | ({"class": label} if label else {})
         )
         made.append(
             Card(
@@ -72,16 +78,19 @@ def cards(choice: Choice, dataset: DatasetSpec, rows: pd.DataFrame) -> list[Card
     return made
 
 
-def grid(shown: Sequence[Card], end: str = "", *, large: bool = False) -> None:
+def grid(shown: Sequence[Card], end: str = "", *, large: bool = False, new_tab: bool = False) -> None:
     """Draw cards side by side, as many in a row as fit; `end` ("likely", "unlikely") colours their edge."""
     figures = []
+    target = "_blank" if new_tab else "_self"
     for card in shown:
         if card.source:
             picture = f'<img src="{card.source}" alt="{html.escape(card.alt)}" loading="lazy">'
         else:
             picture = f'<div class="jepa-gone" role="note">{html.escape(card.problem)}</div>'
         if card.link:
-            picture = f'<a href="{html.escape(card.link)}" target="_self" title="Look at its directions">{picture}</a>'
+            picture = (
+                f'<a href="{html.escape(card.link)}" target="{target}" title="Look at its directions">{picture}</a>'
+            )
         lines = "".join(f'<span class="aside">{html.escape(line)}</span>' for line in card.aside)
         figures.append(
             f'<figure>{picture}<figcaption><span class="title">{html.escape(card.title)}</span>'

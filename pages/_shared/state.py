@@ -18,8 +18,10 @@ from jepa_core.datasets import DatasetSpec
 from jepa_core.encoders import Encoder, EncoderSpec, list_encoders, load_encoder
 from jepa_core.errors import StoreError
 from jepa_core.jobs import JobQueue
+from jepa_core.keys import make_key
 from jepa_core.records import ResultConfig
 from jepa_core.store import Store
+from pages._shared.text import plain
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,10 @@ def _opened() -> tuple[Store, list[str]]:
     notices = []
     try:
         store = Store()
-        tables.load_all_shipped(store)
     except StoreError as error:
         notices.append(f"{error} Until then results last only as long as the explorer runs.")
         store = Store(Path(tempfile.mkdtemp(prefix="jepa-score-")) / "store.sqlite")
-        tables.load_all_shipped(store)
+    notices += tables.load_all_shipped(store)
     if store.notice:
         notices.append(store.notice)
     return store, notices
@@ -86,7 +87,7 @@ def store() -> Store:
 def open_everything() -> None:
     """Open the store before a page needs it, and say what a person should know about it."""
     for notice in _opened()[1]:
-        st.warning(notice, icon=":material/warning:")
+        st.warning(plain(notice), icon=":material/warning:")
 
 
 @st.cache_resource(show_spinner=False)
@@ -101,20 +102,30 @@ def encoder(name: str) -> Encoder:
     return load_encoder(name)
 
 
-@st.cache_resource(show_spinner=False, ttl=20, max_entries=8)
+@st.cache_resource(show_spinner=False, ttl=5, max_entries=8)
 def dataset(name: str) -> DatasetSpec:
     """A dataset's listing; a folder is listed again after a while, since its files may change."""
     return datasets.get_dataset(name)
 
 
+def version(choice: Choice, dataset_name: str) -> str:
+    """Changes when anything that a page shows of a dataset's scores may have changed: a part of every cache's key."""
+    rank = scoring.current_rank(choice.spec, choice.output, store()).rank
+    scored = store().scored(choice.config, dataset_name)
+    return make_key(choice.config.key, dataset_name, rank, *(part for pair in scored.items() for part in pair))
+
+
 @st.cache_data(show_spinner=False, max_entries=64)
-def _scores(config_key: str, dataset_name: str, count: int, _choice: Choice) -> pd.DataFrame:  # noqa: ARG001
+def _scores(version: str, dataset_name: str, _choice: Choice) -> pd.DataFrame:  # noqa: ARG001
     return scoring.stored_scores(store(), _choice.spec, _choice.output, dataset_name)
 
 
-def scores(choice: Choice, dataset_name: str) -> pd.DataFrame:
-    """The score table of what the store holds for a dataset; read again only when rows were added."""
-    return _scores(choice.config.key, dataset_name, store().count(choice.config, dataset_name), choice)
+def scores(choice: Choice, dataset: DatasetSpec) -> pd.DataFrame:
+    """The score table of what the store holds for a dataset, without images that a folder no longer has."""
+    table = _scores(version(choice, dataset.name), dataset.name, choice)
+    if not dataset.fingerprint:
+        return table
+    return table[table["name"].isin({item.name for item in dataset.items()})]
 
 
 def choose_encoder() -> None:
@@ -148,7 +159,7 @@ def warm_up() -> None:
     name = choice().spec.name
     key = f"warm-up:{name}"
     if jobs().get(key) is None:
-        jobs().submit(key, f"Loading encoder {name}", lambda _job: encoder(name) and None)
+        jobs().submit(key, f"Loading encoder {name}", lambda _job: encoder(name) and None, urgent=True)
 
 
 def choice() -> Choice:

@@ -1,6 +1,6 @@
 """Widgets that more than one page uses: choosing a dataset, and the progress of a job."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -14,6 +14,7 @@ from jepa_core.reference import percentile
 from jepa_core.scoring import RunSummary, score_items
 from pages._shared import state
 from pages._shared.state import Choice
+from pages._shared.text import counted, plain
 
 _FOLDER = "folder on this computer"
 # More than this is not started without being asked for.
@@ -31,28 +32,59 @@ def header(title: str, text: str, explanation: str) -> None:
         st.markdown(explanation)
 
 
+def _arrive(key: str, default: str, options: Sequence[str] | None = None) -> None:
+    """Give a widget its value: on arrival at a page from the address, else from the page before, else the default.
+
+    Streamlit's own binding of widgets to the address forgets what came with a link and was never touched.
+    """
+    here = st.session_state["page"]
+    kept = st.session_state.get(f"kept:{key}", default)
+    if st.session_state.get(f"page:{key}") != here:
+        st.session_state[f"page:{key}"] = here
+        st.session_state[key] = st.query_params.get(key, kept)
+    value = st.session_state.setdefault(key, kept)
+    if options is not None and value not in options:
+        st.session_state[key] = default
+
+
+def _publish(key: str, value: str, default: str) -> None:
+    """Keep a widget's value for the next page, and put it into the address unless it is the default."""
+    st.session_state[f"kept:{key}"] = value
+    if value == default:
+        st.query_params.pop(key, None)
+    elif st.query_params.get(key) != value:
+        st.query_params[key] = value
+
+
+def _forget_class() -> None:
+    # The classes of one dataset mean nothing in another.
+    st.session_state["class"] = st.session_state["kept:class"] = _ALL
+
+
 def choose_dataset(default: str, title: str = "Dataset", key: str = "dataset") -> DatasetSpec | None:
     """A bundled dataset or a folder; None while no folder is given, or (with a sentence) when it cannot be used."""
-    # Options are the names that the terminal takes too: a bound widget writes what it shows into the address.
     options = [*datasets.list_datasets(), _FOLDER]
-    name = st.selectbox(
-        title, options, index=options.index(default) if default in options else 0, key=key, bind="query-params"
-    )
+    default = default if default in options else options[0]
+    _arrive(key, default, options)
+    name = st.selectbox(title, options, key=key, on_change=_forget_class)
+    _publish(key, name, default)
     if name == _FOLDER:
+        _arrive("folder", "")
         name = st.text_input(
             "Folder of images",
             key="folder",
-            bind="query-params",
             placeholder="/path/to/images",
             help="Sub-folders are classes.",
+            on_change=_forget_class,
         ).strip()
+        _publish("folder", name, "")
         if not name:
             st.info("Give the path of a folder of images; its sub-folders are the classes.", icon=":material/folder:")
             return None
     try:
         return state.dataset(name)
     except JepaError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
         return None
 
 
@@ -68,7 +100,10 @@ def choose_class(dataset: DatasetSpec) -> str | None:
     labels = dataset.labels()
     if len(labels) == 1:
         return None
-    chosen = st.selectbox("Class", [_ALL, *labels], key="class", bind="query-params")
+    options = [_ALL, *labels]
+    _arrive("class", _ALL, options)
+    chosen = st.selectbox("Class", options, key="class")
+    _publish("class", chosen, _ALL)
     return None if chosen == _ALL else chosen
 
 
@@ -92,7 +127,7 @@ def choose_scored(choice: Choice) -> Shown:
     with right:
         label = choose_class(dataset)
     keep_scored(choice, dataset)
-    everything = state.scores(choice, dataset.name)
+    everything = state.scores(choice, dataset)
     table = everything if label is None else everything[everything["label"] == label]
     if table.empty:
         st.info("No scores yet. They appear here as they arrive.", icon=":material/hourglass_empty:")
@@ -104,23 +139,41 @@ def choose_scored(choice: Choice) -> Shown:
 
 def keep_scored(choice: Choice, dataset: DatasetSpec) -> None:
     """See to it that a dataset's missing scores are computed: start the job, show its progress, let it be cancelled."""
-    key = f"score:{choice.config.key}:{dataset.name}"
-    scored = state.store().scored_names(choice.config, dataset.name)
-    missing = sum(item.name not in scored for item in dataset.items())
+    # A folder that has changed is another job, so that what was done or failed before does not stand for it.
+    key = f"score:{choice.config.key}:{dataset.name}:{dataset.fingerprint}"
     job = state.jobs().get(key)
-    if job and job.active:
+    if job is None or not job.active:
+        if job:
+            _tell_ended(job, dataset)
+        job = _start(key, job, choice, dataset)
+    if job:
         watch(job, lambda: state.store().count(choice.config, dataset.name))
-        return
-    if job and isinstance(job.result, RunSummary) and job.result.failed:
-        with st.expander(
-            f"{len(job.result.failed)} of {len(dataset)} images could not be scored", icon=":material/warning:"
-        ):
-            for _name, sentence in job.result.failed[:50]:
-                st.write(sentence)
-    if job and job.state is State.FAILED:
-        st.error(job.message, icon=":material/error:")
-    if not missing or (job and job.state is State.DONE):
-        return
+
+
+def _tell_ended(job: Job, dataset: DatasetSpec) -> None:
+    if isinstance(job.result, RunSummary) and job.result.failed:
+        failed = job.result.failed
+        label = f"{len(failed)} of {counted(len(dataset), 'image')} could not be scored"
+        with st.expander(label, icon=":material/warning:"):
+            for _name, sentence in failed[:50]:
+                st.write(plain(sentence))
+            if len(failed) > 50:
+                st.write(f"And {len(failed) - 50} more.")
+    if job.state is State.FAILED:
+        st.error(plain(job.message), icon=":material/error:")
+
+
+def _start(key: str, before: Job | None, choice: Choice, dataset: DatasetSpec) -> Job | None:
+    """Start the scoring job if there is something to score and nobody has stopped it or needs to be asked."""
+    scored = state.store().scored(choice.config, dataset.name)
+    missing = sum(item.name not in scored for item in dataset.items())
+    unseen = before is None and bool(dataset.fingerprint)  # a folder's files may have been written anew
+    if (before and before.state is State.DONE) or not (missing or unseen):
+        return None
+    if (before or missing > _ASK_ABOVE) and not st.button(
+        f"Score {counted(missing, 'missing image')}", icon=":material/play_arrow:"
+    ):
+        return None
 
     def work(job: Job) -> RunSummary:
         return score_items(
@@ -133,15 +186,7 @@ def keep_scored(choice: Choice, dataset: DatasetSpec) -> None:
             cancelled=job.cancelled,
         )
 
-    stopped = job is not None
-    if (stopped or missing > _ASK_ABOVE) and not st.button(
-        f"Score the {missing} missing images", icon=":material/play_arrow:"
-    ):
-        return
-    watch(
-        state.jobs().submit(key, f"Scoring {dataset.title}", work),
-        lambda: state.store().count(choice.config, dataset.name),
-    )
+    return state.jobs().submit(key, f"Scoring {dataset.title}", work)
 
 
 def watch(job: Job, arrived: Callable[[], int] = lambda: 0) -> None:
@@ -152,16 +197,25 @@ def watch(job: Job, arrived: Callable[[], int] = lambda: 0) -> None:
     def poll() -> None:
         if not job.active:
             st.rerun()
-        left = job.seconds_left
-        remaining = "" if left is None else f", about {left:.0f} s left"
         bar, button = st.columns([6, 1], vertical_alignment="center")
-        bar.progress(
-            job.done / job.total if job.total else 0.0,
-            f"{job.title}: {job.done} of {job.total} images{remaining}" if job.total else f"{job.title} …",
-        )
-        if button.button("Cancel", key=f"cancel:{job.key}", width="stretch"):
+        bar.progress(min(job.done / job.total, 1.0) if job.total else 0.0, plain(_progress_words(job)))
+        stopping = job.cancelled()
+        if button.button(
+            "Stopping" if stopping else "Cancel", key=f"cancel:{job.key}", width="stretch", disabled=stopping
+        ):
             job.cancel()
+            st.rerun(scope="fragment")
         if arrived() > before:
             st.rerun()
 
     poll()
+
+
+def _progress_words(job: Job) -> str:
+    if job.state is State.QUEUED:
+        return f"{job.title}: waiting for another computation"
+    if not job.total:
+        return f"{job.title} …"
+    left = job.seconds_left
+    remaining = "" if left is None else f", about {left:.0f} s left"
+    return f"{job.title}: {job.done} of {counted(job.total, 'image')}{remaining}"

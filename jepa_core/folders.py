@@ -1,0 +1,128 @@
+"""Folders of images: which files they hold and in what order, and whether this server may read them.
+
+Where `$JEPA_DATA_ROOTS` is set, only its folders and what lies in them may be read, once symbolic links are resolved.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from jepa_core import images
+from jepa_core.errors import DatasetError
+from jepa_core.keys import make_key
+
+
+def resolve(path: str) -> Path | None:
+    """The absolute path with links and "~" resolved, or None for what can be no path."""
+    if not path.strip():
+        return None
+    try:
+        # Not Path.resolve and Path.expanduser: they raise for a loop of links and an unknown user, and both are only
+        # folders that do not exist.
+        return Path(os.path.realpath(os.path.expanduser(path)))  # noqa: PTH111
+    except (ValueError, OSError):  # a zero byte, a name too long
+        return None
+
+
+def _roots() -> tuple[Path, ...] | None:
+    """The folders that may be read; None where all may be."""
+    given = os.environ.get("JEPA_DATA_ROOTS")
+    if not given:
+        return None
+    # A variable that names no folder, such as " ", is a mistake of the one who meant to confine: it opens nothing.
+    return tuple(root for part in given.split(os.pathsep) if (root := resolve(part)) is not None)
+
+
+def _is_allowed(path: Path, roots: tuple[Path, ...] | None) -> bool:
+    return roots is None or any(path.is_relative_to(root) for root in roots)
+
+
+def check_allowed(path: Path) -> None:
+    """Raise `DatasetError` for a resolved path that this server may not read."""
+    roots = _roots()
+    if _is_allowed(path, roots):
+        return
+    if not roots:
+        raise DatasetError(
+            f"The folder {path} may not be read: JEPA_DATA_ROOTS is set but names no folder; only the bundled datasets "
+            f"are accepted; choose one, or set the variable to folders with {os.pathsep!r} between them."
+        )
+    raise DatasetError(
+        f"The folder {path} is outside what this server may read; a folder in "
+        f"{' or '.join(map(str, roots))} is accepted; choose one there."
+    )
+
+
+def image_files(root: Path) -> list[Path]:
+    """Every image file at or below `root`, class by class, "2.png" before "10.png".
+
+    Hidden files and folders, and links that lead outside what may be read, are left out.
+    """
+    return sorted(_find_images(root), key=lambda path: _order(root, path))
+
+
+def _find_images(root: Path) -> Iterator[Path]:
+    """Each folder is entered once, however many links lead to it."""
+    roots = _roots()
+    entered = {root}
+    waiting = [root]
+    while waiting:
+        for path in _visible(waiting.pop()):
+            real = Path(os.path.realpath(path))
+            if not _is_allowed(real, roots):
+                continue
+            if real.is_dir() and real not in entered:
+                entered.add(real)
+                waiting.append(path)
+            elif path.suffix.lower() in images.SUFFIXES and real.is_file():
+                yield path
+
+
+def _visible(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:  # a folder that may not be opened holds nothing for us
+        return []
+
+
+def _order(root: Path, path: Path) -> tuple[bool, list[tuple[tuple[str, int, str], ...]]]:
+    """Class by class, those without one last."""
+    parts = path.relative_to(root).parts
+    return len(parts) == 1, [_natural(part) for part in parts]
+
+
+def _natural(text: str) -> tuple[tuple[str, int, str], ...]:
+    pieces = re.findall(r"([^0-9]*)([0-9]*)", text)
+    # The piece itself last, so that "1" and "01" keep one order on each machine.
+    return tuple((word.casefold(), int(number or -1), word + number) for word, number in pieces)
+
+
+def fingerprint(paths: Sequence[Path]) -> str:
+    """Another one after a file was added, removed or written."""
+    return make_key(*(part for path in paths for part in _stamp(path)))
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    """What changes when a file is written anew; a file that is gone by now has no size and no time."""
+    try:
+        status = path.stat()
+    except OSError:
+        return readable(str(path)), 0, 0
+    return readable(str(path)), status.st_size, status.st_mtime_ns
+
+
+def readable(text: str) -> str:
+    r"""A file name as text, for pages and tables. Bytes that are no text are written as "\udce9": files stay apart."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a listed file; `DatasetError` where they are gone."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetError(
+            f"The image {path} cannot be read ({error.strerror}); a file that was there when the folder was listed is "
+            "accepted; open the folder again."
+        ) from error

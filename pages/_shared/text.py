@@ -1,0 +1,30 @@
+"""Words on a page: names and sentences from outside, shown as they are."""
+
+import re
+
+
+def plain(text: str) -> str:
+    """Escape what Streamlit would read as Markdown, mathematics, an icon or a link.
+
+    File, class and folder names are anyone's text: without this, a link to the explorer could put pictures from
+    elsewhere on its pages.
+    """
+    return re.sub(r"([\\`*_\[\]#$~:<>|])", r"\\\1", text)
+
+
+def counted(count: int, noun: str) -> str:
+    """A number and its noun.
+
+    >>> counted(1, "image"), counted(2, "image")
+    ('1 image', '2 images')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def percent_place(percentile: float) -> str:
+    """A percentile in a caption; with a decimal near the ends, where rounding would claim what is not so.
+
+    >>> percent_place(0.3), percent_place(42.4)
+    ('percentile 0.3', 'percentile 42')
+    """
+    return f"percentile {percentile:.1f}" if percentile < 1 or percentile > 99 else f"percentile {percentile:.0f}"
