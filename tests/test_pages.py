@@ -1,6 +1,7 @@
 """Every page through Streamlit's AppTest, on the bundled encoder and the shipped scores."""
 
 import re
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -19,8 +20,10 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
-def open_page() -> Callable[..., AppTest]:
+def open_page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
     """Open a page of the app in a fresh session, with nothing left of other tests' stores."""
+    # Streamlit leaves app.py as the main module, which processes started by later tests would then run.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     st.cache_resource.clear()
     st.cache_data.clear()
 
