@@ -19,6 +19,8 @@ PAGES = (
     ("check", "Check", "fact_check", "Upload images and see whether they belong."),
 )
 
+# Before the navigation: a page's own icon would become the tab's, which the browser fetches from another server.
+st.set_page_config(page_icon=str(ASSETS / "icon.svg"), layout="wide")
 st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "icon.svg"))
 st.html(ASSETS / "theme.css")
 page = st.navigation(
@@ -34,7 +36,6 @@ page = st.navigation(
         for position, (name, title, icon, text) in enumerate(PAGES)
     ]
 )
-st.set_page_config(page_title=f"{page.title} - JEPA-SCORE Explorer", page_icon=str(ASSETS / "icon.svg"), layout="wide")
 try:
     st.session_state["page"] = page.title
     state.open_everything()

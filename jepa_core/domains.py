@@ -89,11 +89,15 @@ def in_words(table: pd.DataFrame, reference: str) -> str:
         (found < 0.5 - _CHANCE, "It is upside down on {}: it finds them more likely than {}."),
     )
     sentences = []
+    unit = "AUROC "  # said once
     for mask, sentence in kinds:
         if mask.any():
-            named = [f"{name} ({value:.2f})" for name, value in zip(others["domain"][mask], found[mask], strict=True)]
+            named = []
+            for name, value in zip(others["domain"][mask], found[mask], strict=True):
+                named.append(f"{name} ({unit}{value:.2f})")
+                unit = ""
             sentences.append(sentence.format(_listed(named), reference))
-    words = " ".join(sentences).replace("It", "The score", 1).replace(" (", " (AUROC ", 1)
+    words = " ".join(sentences).replace("It", "The score", 1)
     if "auroc_knn" in others:
         better = others.loc[others["auroc_knn"] > found + 0.05, "domain"].tolist()
         if better:

@@ -77,15 +77,20 @@ def chromium() -> Iterator["Browser"]:
 
 @pytest.fixture
 def tab(chromium: "Browser") -> Iterator["Page"]:
-    """A tab that fails the test on an uncaught error of a script."""
+    """A tab that fails the test on an uncaught error of a script, and on a request to any other machine."""
     context = chromium.new_context(viewport={"width": 1440, "height": 1000})
     page = context.new_page()
     page.set_default_timeout(WAIT)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: _is_here(request.url) or errors.append(request.url))
     yield page
     context.close()
     assert errors == []
+
+
+def _is_here(url: str) -> bool:
+    return url.startswith(("http://127.0.0.1:", "data:", "blob:"))
 
 
 def _settle(tab: "Page") -> None:
