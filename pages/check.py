@@ -6,7 +6,7 @@ from jepa_core import images
 from jepa_core.check import Checked, Outcome, Reference, check_pictures, in_words, load_reference, outcome_table
 from jepa_core.figures.histogram import mark_on_reference
 from jepa_core.figures.style import CONFIG
-from jepa_core.jobs import Job, State
+from jepa_core.jobs import Job
 from jepa_core.keys import make_key
 from pages._shared import pictures, state, widgets
 from pages._shared.state import Choice
@@ -102,12 +102,4 @@ def work(_job: Job) -> Outcome:
 
 digests = [part for name, data in named for part in (name, images.digest(data))]
 key = make_key("check", version, *digests)
-job = state.jobs().get(key)
-if job is None or job.state is State.CANCELLED:
-    job = state.jobs().submit(key, f"Checking {counted(len(named), 'image')}", work, urgent=True)
-if job.active:
-    widgets.watch(job)
-elif job.state is State.FAILED:
-    st.error(plain(job.message), icon=":material/error:")
-else:
-    show(job.result)
+show(widgets.computed(key, f"Checking {counted(len(named), 'image')}", work))

@@ -10,12 +10,11 @@ from jepa_core.directions import Directions, directions_of
 from jepa_core.figures.spectrum import energy_picture, signed_picture, spectrum_figure
 from jepa_core.figures.style import CONFIG
 from jepa_core.images import array_png
-from jepa_core.jobs import Job, State
+from jepa_core.jobs import Job
 from jepa_core.pictures import read_member
 from jepa_core.records import Member
 from jepa_core.scoring import current_rank
 from pages._shared import pictures, state, widgets
-from pages._shared.text import plain
 
 STRIP = 8  # directions shown of each end
 
@@ -71,19 +70,12 @@ def compute(_job: Job) -> Directions:
 
 
 key = f"directions:{choice.config.key}:{rank.rank}:{row['digest']}"
-job = state.jobs().get(key)
-if job is None or (not isinstance(job.result, Directions) and job.state in (State.DONE, State.CANCELLED)):
-    job = state.jobs().submit(key, "Computing the directions", compute, urgent=True)
-
 [card] = pictures.cards(choice, dataset, table.iloc[[place - 1]], chosen.label)
-if job.active:
+waiting = st.empty()
+with waiting.container():
     pictures.grid([replace(card, link="")], large=True)
-    widgets.watch(job)
-    st.stop()
-if job.state is State.FAILED:
-    st.error(plain(job.message), icon=":material/error:")
-    st.stop()
-found = job.result
+found = widgets.computed(key, "Computing the directions", compute)
+waiting.empty()
 
 
 def drawn(k: int, name: str, text: str, picture: ndarray) -> pictures.Card:

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -243,3 +244,19 @@ def test_a_damaged_store_is_set_aside_with_a_sentence(open_page: Callable[..., A
     assert_no_error(app)
     assert "damaged" in app.warning[0].value
     assert pictures(app).count("data:image/png") == 24
+
+
+def test_a_computation_that_was_stopped_waits_to_be_asked_for(open_page: Callable[..., AppTest]) -> None:
+    release = threading.Event()
+    app = open_page()
+    state.jobs().submit("long", "Long", lambda _job: release.wait(60), urgent=True)
+    app = app.switch_page("pages/directions.py").run()
+    [job] = [job for job in state.jobs().all() if job.key.startswith("directions:")]
+    job.cancel()
+    release.set()
+    app = settled(app)
+    assert_no_error(app)
+    assert "Change of the picture" not in pictures(app)
+    next(button for button in app.button if button.label == "Compute it after all").click().run()
+    app = settled(app)
+    assert "Change of the picture" in pictures(app)

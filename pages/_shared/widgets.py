@@ -189,6 +189,23 @@ def _start(key: str, before: Job | None, choice: Choice, dataset: DatasetSpec) -
     return state.jobs().submit(key, f"Scoring {dataset.title}", work)
 
 
+def computed(key: str, title: str, work: Callable[[Job], object]) -> object:
+    """The result of an urgent job, started if need be. The page stops here until it is there."""
+    job = state.jobs().get(key)
+    stopped = job is not None and job.state is State.CANCELLED and job.result is None
+    if stopped and not st.button("Compute it after all", icon=":material/play_arrow:"):
+        st.stop()
+    if job is None or stopped:
+        job = state.jobs().submit(key, title, work, urgent=True)
+    if job.active:
+        watch(job)
+        st.stop()
+    if job.state is State.FAILED:
+        st.error(plain(job.message), icon=":material/error:")
+        st.stop()
+    return job.result
+
+
 def watch(job: Job, arrived: Callable[[], int] = lambda: 0) -> None:
     """Progress of a job with a cancel button; the page reruns when something new has arrived, and at the end."""
     before = arrived()
