@@ -22,7 +22,7 @@ ADDRESS = f"http://127.0.0.1:{PORT}"
 PAGES = {
     "gallery": "text=Scores of",
     "domains": "text=Where these images come from",
-    "directions": "text=notice",
+    "directions": "text=moves by",
     "check": "text=Percentile of the distance",
 }
 WIDTHS = {1440: 900, 390: 844}

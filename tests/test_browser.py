@@ -138,7 +138,7 @@ def test_a_picture_of_the_gallery_leads_to_its_directions(server: str, tab: "Pag
     first = tab.locator(".jepa-grid a").first
     described = first.locator("img").get_attribute("alt")
     first.click()
-    tab.wait_for_selector("text=notice")
+    tab.wait_for_selector("text=moves by")
     _settle(tab)
     _assert_sound(tab)
     assert tab.locator(".jepa-grid img").first.get_attribute("alt") == described
@@ -156,7 +156,7 @@ def test_a_linked_dataset_stays_from_page_to_page(server: str, tab: "Page") -> N
     tab.goto(f"{server}/?dataset=shapes&class=star")
     tab.wait_for_selector("text=Scores of star")
     tab.get_by_role("link", name="Directions").click()
-    tab.wait_for_selector("text=notice")
+    tab.wait_for_selector("text=moves by")
     _settle(tab)
     _assert_sound(tab)
     assert "class star" in (tab.locator(".jepa-grid figcaption").first.inner_text())
@@ -176,17 +176,19 @@ def test_another_dataset_drops_the_class_from_the_address(server: str, tab: "Pag
 
 def test_the_address_follows_the_image(server: str, tab: "Page") -> None:
     tab.goto(f"{server}/directions")
-    tab.wait_for_selector("text=notice")
+    tab.wait_for_selector("text=moves by")
     _settle(tab)
-    before = tab.url
+    before = tab.locator(".jepa-grid img").first.get_attribute("alt")
     slider = tab.get_by_role("slider").first
     slider.focus()
     slider.press("ArrowRight")
-    tab.wait_for_function("before => location.href !== before", arg=before)
+    # The address changes at once, the picture when the page has run: wait for the picture.
+    tab.wait_for_function("before => document.querySelector('.jepa-grid img')?.alt !== before", arg=before)
     _settle(tab)
     described = tab.locator(".jepa-grid img").first.get_attribute("alt")
+    assert "place=2" in tab.url
     tab.goto(tab.url)
-    tab.wait_for_selector("text=notice")
+    tab.wait_for_selector("text=moves by")
     _settle(tab)
     assert tab.locator(".jepa-grid img").first.get_attribute("alt") == described
 
