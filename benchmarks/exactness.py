@@ -141,10 +141,9 @@ def reference_spectra(module: nn.Module, inputs: Tensor) -> ndarray:
 
 def compare(module: nn.Module, inputs: Tensor) -> Comparison:
     """The core's float32 spectra and scores beside the reference's."""
-    plan = jacobian.make_plan(module, inputs[0])
+    engine = jacobian.Engine(module, inputs[0])
     start = time.perf_counter()
-    grams = [jacobian.gram(module, part, cotangents=plan.cotangents).gram for part in inputs.split(plan.images)]
-    ours = spectrum.singular_values(torch.cat(grams).numpy())
+    ours = spectrum.singular_values(engine.gram(inputs).gram.numpy())
     between = time.perf_counter()
     truth = reference_spectra(module, inputs)
     end = time.perf_counter()

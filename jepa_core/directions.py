@@ -71,8 +71,6 @@ def directions_of(encoder: "Encoder", output: str, image: Image.Image, rank: int
     """Singular values and vectors of the Jacobian of an encoder's output at an RGB picture."""
     from jepa_core import jacobian
 
-    module = encoder.module(output)
     tensor = encoder.preprocess(image).to(encoder.device)
-    plan = jacobian.make_plan(module, tensor)
-    rows = jacobian.jacobian(module, tensor[None], cotangents=plan.cotangents)[0]
+    rows = jacobian.engine_of(encoder, output).jacobian(tensor[None])[0]
     return decompose(rows.cpu().numpy(), encoder.input_shape, rank)

@@ -8,7 +8,7 @@ that a person trained, in `encoders/` of the cache folder.
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -160,7 +160,7 @@ class Encoder:
     """A loaded encoder: frozen weights in eval mode, its own transform, and its outputs as modules.
 
     Attributes: `spec`, `device`, `weights` (digest), `data_config` (resolved) and `transform` (its canonical JSON,
-    a part of every result's key).
+    a part of every result's key); `kept`, what other modules have made of it and need again.
     """
 
     def __init__(self, spec: EncoderSpec, net: "EncoderNet", device: str = "cpu") -> None:
@@ -168,6 +168,7 @@ class Encoder:
 
         self.spec = spec
         self.device = device
+        self.kept: dict[Hashable, Any] = {}
         self.weights = weights_digest(net)
         self.data_config = resolve_data_config(spec, net.backbone)
         self.transform = replace(spec, data_config=self.data_config).transform
@@ -177,7 +178,6 @@ class Encoder:
         self._to_tensor = timm.data.create_transform(**config, is_training=False)
         # In train mode batch-norm would let the images of a batch change each other's Jacobians, and dropout is noise.
         self._net = net.eval().requires_grad_(False).to(device)
-        self._net.explicit_attention()
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -31,6 +31,10 @@ class EncoderError(JepaError):
     """An encoder that cannot be loaded, or cannot take the input it was given."""
 
 
+class OutOfMemory(JepaError):
+    """A computation that does not fit into memory even in the smallest steps."""
+
+
 class StoreError(JepaError):
     """A store of results that cannot be opened, read or written."""
 

@@ -1,145 +1,289 @@
 """The Jacobian of an embedding with respect to the normalised image: the only place that differentiates an encoder.
 
 For an encoder f from images (C, H, W) to embeddings of K numbers, row k of the Jacobian J (K x CHW) is one
-vector-Jacobian product with the k-th unit vector (a "cotangent"). A score needs only the Gram G = J J^T (K x K), since
-its eigenvalues are the squared singular values of J. The image is repeated `cotangents` times, so that one forward pass
-and K / cotangents backward passes give all rows.
+vector-Jacobian product with the k-th unit vector, a "cotangent". A score needs only the Gram G = J J^T (K x K), since
+its eigenvalues are the squared singular values of J; a sketch needs only (D J)(D J)^T for a few directions D (r x K).
 
-The products are accumulated in float64: squaring halves the digits, and a float32 Gram would lose every singular
-value below 3e-4 of the largest. In float64 the floor is 1.5e-8 of the largest.
+There are two ways to the products. The usual one takes the encoder apart (`jepa_core.linearize`), so that all
+cotangents share what depends on the image alone. The general one repeats the image, one copy for each cotangent, and
+lets autograd do the rest. One rule decides: an encoder goes the usual way if it can be traced and its traced product
+with a random cotangent is autograd's; else it goes the general way.
+
+The Gram is accumulated in float64: squaring halves the digits, and a float32 Gram would lose every singular value below
+3e-4 of the largest. In float64 the floor is 1.5e-8 of the largest.
 
 Source of the score: Balestriero, Ballas, Rabbat, LeCun, arXiv 2510.05949, Eq. 5 and its listing.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+import gc
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-Embed = Callable[[Tensor], Tensor]
-"""A differentiable map from images (B, C, H, W) to embeddings (B, K), each image on its own."""
+from jepa_core import memory
+from jepa_core.errors import OutOfMemory
+from jepa_core.linearize import Embed, Linearized
 
+if TYPE_CHECKING:
+    from jepa_core.encoders import Encoder
+
+_log = logging.getLogger(__name__)
+
+Precision = Literal["fp32", "tf32", "bf16"]
+"""How products are computed: in float32, in float32 with TensorFloat-32 products (CUDA), or in bfloat16.
+
+In the usual way the forward pass stays float32 whichever is chosen, and in both the Gram is float64.
+"""
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+# How far the probe's product may be from autograd's, as a share of its length. Wrong graphs are off by far more.
+_PROBE_TOLERANCE: dict[Precision, float] = {"fp32": 1e-4, "tf32": 2e-2, "bf16": 2e-1}
 # Columns of one image's J turned to float64 at a time: bounds the copy to K x 16,384 x 8 bytes (100 MB at K = 768).
 _GRAM_COLUMNS = 16_384
-
-# Beside the saved activations, a backward pass holds their gradients, of about the same size, for a while.
-_BACKWARD_OVERHEAD = 2.0
-
-
-class Plan(NamedTuple):
-    """How much is computed together: `images` at a time, and for each `cotangents` rows at a time."""
-
-    images: int
-    cotangents: int
+# Traced graphs that are kept: for full batches, and for the last one.
+_KEPT_GRAPHS = 2
 
 
 class GramResult(NamedTuple):
-    """`gram` (B, K, K) in float64 on the CPU and `embedding` (B, K) in float32 on the CPU."""
+    """`gram` (B, r, r) in float64 on the CPU and `embedding` (B, K) in float32 on the CPU."""
 
     gram: Tensor
     embedding: Tensor
 
 
-def default_memory_budget(device: torch.device) -> int:
-    """Bytes that one call may use for activations: half of what is free on a CUDA card, else 256 MiB.
-
-    On a CPU more does not help but harms: a larger batch leaves the caches.
-    """
-    if device.type == "cuda":
-        free, _total = torch.cuda.mem_get_info(device)
-        return free // 2
-    return 2**28
-
-
-def make_plan(f: Embed, image: Float[Tensor, "channel height width"], memory_budget: int | None = None) -> Plan:
-    """Size the work by measurement: count the bytes that one forward pass saves for its backward pass.
-
-    Args:
-        f: the encoder, (B, C, H, W) -> (B, K).
-        image: any input of the right shape.
-        memory_budget: bytes; `default_memory_budget` of the image's device for None.
-    """
-    budget = memory_budget or default_memory_budget(image.device)
-    saved: dict[int, int] = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        if not tensor.is_leaf or tensor.requires_grad:  # weights are saved too, but exist once however many images
-            saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), torch.enable_grad():
-        embedding = f(image[None].clone().requires_grad_())
-    k, pixels = embedding.shape[1], image.numel()
-    # A replica is a copy of the image, its share of the saved activations and, at the end, a gradient: a row of J.
-    per_replica = _BACKWARD_OVERHEAD * sum(saved.values()) + 2 * 4 * pixels
-    rows = 4 * k * pixels  # J of one image, float32, held until its Gram is done
-    wide = 8 * k * min(pixels, _GRAM_COLUMNS)  # the part of J in float64, once however many images
-    if k * per_replica <= budget:
-        # The fuller of two moments decides: all gradients at once, or all J and the float64 part.
-        return Plan(images=int(max(1, min(budget // (k * per_replica), (budget - wide) // rows))), cotangents=k)
-    cotangents = int(max(1, (budget - rows) // per_replica))
-    # Even chunks: 100 rows, 60 at a time, are two chunks of 50, not one of 60 and one padded from 40.
-    return Plan(images=1, cotangents=-(-k // -(-k // cotangents)))
-
-
-def _check(f: Embed, images: Tensor) -> None:
-    if images.ndim != 4:
-        raise ValueError(f"Images must have shape (batch, channel, height, width). Got {tuple(images.shape)}.")
-    if isinstance(f, nn.Module) and any(module.training for module in f.modules()):
-        raise ValueError(
-            "The encoder is in training mode, where images of a batch influence each other. Call .eval() first."
-        )
-
-
-def _rows(f: Embed, images: Tensor, cotangents: int | None) -> tuple[Tensor, Tensor]:
-    """J (B, K, CHW) and f(x) (B, K). A chunk's rows go to their place at once, so that no row is held twice."""
-    batch = images.shape[0]
-    with torch.enable_grad():
-        if cotangents is None:
-            with torch.no_grad():
-                cotangents = f(images[:1]).shape[1]
-        replicas = images.detach().repeat_interleave(cotangents, dim=0).requires_grad_()
-        embeddings = f(replicas)
-    k = embeddings.shape[1]
-    if cotangents >= k:
-        rows = _chunk(embeddings, replicas, batch, 0)
-    else:
-        rows = images.new_empty(batch, k, images[0].numel())
-        for first in range(0, k, cotangents):
-            rows[:, first : first + cotangents] = _chunk(embeddings, replicas, batch, first)
-    return rows, embeddings.detach().view(batch, cotangents, k)[:, 0].clone()  # a view would keep the replicas' too
-
-
-def _chunk(embeddings: Tensor, replicas: Tensor, batch: int, first: int) -> Tensor:
-    """Rows `first` and following of J (B, n, CHW), one for each replica of an image until all K are there."""
-    cotangents, k = len(replicas) // batch, embeddings.shape[1]
-    count = min(cotangents, k - first)
-    directions = embeddings.new_zeros(cotangents, k)
-    directions[torch.arange(count), torch.arange(first, first + count)] = 1
-    (gradient,) = torch.autograd.grad(
-        embeddings, replicas, directions.repeat(batch, 1), retain_graph=first + cotangents < k
-    )
-    return gradient.view(batch, cotangents, -1)[:, :count]
-
-
-def jacobian(
-    f: Embed, images: Float[Tensor, "batch channel height width"], *, cotangents: int | None = None
-) -> Float[Tensor, "batch k pixels"]:
-    """J = df/dx of each image on its own, flattened to (B, K, CHW), in the input's precision and on its device.
+class Engine:
+    """The Grams and Jacobians of one encoder output, in batches and chunks sized to the machine.
 
     Args:
         f: the encoder, (B, C, H, W) -> (B, K), in eval mode.
-        images: normalised inputs.
-        cotangents: rows at a time; all K for None.
+        image: any input (C, H, W) of the right shape, on the device to compute on.
+        rows: how many directions an image will be asked for; K for None.
+        precision: of the products.
+        budget: bytes; half of the free memory for None.
+
+    Attributes: `k`; `plan`; `shared`, whether cotangents share what depends on the image (the usual way).
 
     Raises:
-        ValueError: for a wrong shape, or an encoder in training mode.
+        ValueError: for an encoder in training mode.
     """
-    _check(f, images)
-    return _rows(f, images, cotangents)[0]
+
+    def __init__(
+        self,
+        f: Embed,
+        image: Float[Tensor, "channel height width"],
+        *,
+        rows: int | None = None,
+        precision: Precision = "fp32",
+        budget: int | None = None,
+    ) -> None:
+        if isinstance(f, nn.Module) and any(module.training for module in f.modules()):
+            raise ValueError(
+                "The encoder is in training mode, where images of a batch influence each other. Call .eval() first."
+            )
+        self._f = f
+        self._precision = precision
+        self._traced: dict[Plan, Linearized] = {}
+        self._factors: dict[bool, Tensor] = {}
+        # Not a person's picture: one that is not finite must not decide how the others are computed.
+        noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
+        self._probe = noise.to(image)[None]
+        with torch.no_grad():
+            self.k = f(self._probe).shape[1]
+        sizes, device = memory.measure(f, self._probe), image.device
+        budget = budget or memory.default_budget(device)
+        self.plan = memory.plan_shared(sizes, rows or self.k, device, budget)
+        self.shared = self._can_share()
+        if not self.shared:
+            self._traced.clear()
+            self.plan = memory.plan_general(sizes, rows or self.k, device, budget)
+
+    def _can_share(self) -> bool:
+        """The rule: the encoder can be traced, and the traced product with a random cotangent is autograd's."""
+        direction = torch.randn(1, self.k, generator=torch.Generator().manual_seed(1)).to(self._probe)
+        try:
+            ours = next(self._parts(self._probe, direction, self._shared_rows, pixels=True))[0]
+        except OutOfMemory:
+            raise
+        except Exception as error:
+            _log.info("The encoder cannot be traced (%s), so it goes the general way.", error)
+            return False
+        truth = self._general_rows(self._probe, direction, 1)[0]
+        agrees = bool((ours - truth).norm() <= _PROBE_TOLERANCE[self._precision] * truth.norm())
+        if not agrees:
+            _log.warning("The traced product is not autograd's, so the encoder goes the general way.")
+        return agrees
+
+    def gram(
+        self, images: Float[Tensor, "batch channel height width"], directions: Float[Tensor, "r k"] | None = None
+    ) -> GramResult:
+        """(D J)(D J)^T in float64 and f(x) of each image; D is the identity for None.
+
+        An image with a non-finite Jacobian gets non-finite entries in its own Gram only.
+
+        Raises:
+            ValueError: for images without a batch axis.
+            OutOfMemory: if one row of one image does not fit.
+        """
+        grams, embeddings = [], []
+        for rows, embedding in self._parts(images, directions, self._rows, pixels=False):
+            grams.append(gram_matrix(rows).cpu())
+            embeddings.append(embedding.float().cpu())
+        return GramResult(torch.cat(grams), torch.cat(embeddings))
+
+    def jacobian(
+        self, images: Float[Tensor, "batch channel height width"], directions: Float[Tensor, "r k"] | None = None
+    ) -> Float[Tensor, "batch r pixels"]:
+        """D J of each image on its own, with pixels flattened (CHW), on the images' device. Errors: as of `gram`."""
+        return torch.cat([rows for rows, _embedding in self._parts(images, directions, self._rows, pixels=True)])
+
+    def _rows(self, images: Tensor, directions: Tensor, *, pixels: bool) -> tuple[Tensor, Tensor]:
+        if self.shared:
+            return self._shared_rows(images, directions, pixels=pixels)
+        return self._general_rows(images, directions, self.plan.cotangents)
+
+    def _parts(
+        self, images: Tensor, directions: Tensor | None, work: Callable[..., tuple[Tensor, Tensor]], *, pixels: bool
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """What `work` gives for one part of the images after the other; the parts shrink where memory runs out."""
+        if images.ndim != 4:
+            raise ValueError(f"Images must have shape (batch, channel, height, width). Got {tuple(images.shape)}.")
+        directions = (torch.eye(self.k) if directions is None else directions).to(self._probe)
+        done = 0
+        while done < len(images):
+            part = images[done : done + self.plan.images].detach()
+            try:
+                with _arithmetic("fp32"):
+                    found = work(part, directions, pixels=pixels)
+            except (MemoryError, RuntimeError) as error:
+                if not memory.is_out_of_memory(error):
+                    raise
+                self._shrink(str(error))
+                continue
+            done += len(part)
+            yield found
+
+    def _shrink(self, reason: str) -> None:
+        plan = self.plan.half()
+        if plan is None:
+            raise OutOfMemory(
+                f"One row of the Jacobian of one image needs more memory than there is ({reason.splitlines()[0]}); an "
+                "encoder and an input size that fit are accepted; choose smaller ones, or free memory."
+            )
+        _log.info("Out of memory at %s; going on with %s.", self.plan, plan)
+        self.plan = plan
+        self._traced.clear()
+        gc.collect()  # the failed pass's results may hang in a cycle of its traceback
+        if self._probe.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _linearized(self, images: int) -> Linearized:
+        shape = Plan(images, self.plan.cotangents)
+        if shape not in self._traced:
+            dtype = torch.bfloat16 if self._precision == "bf16" else self._probe.dtype
+            batch = self._probe.repeat(images, 1, 1, 1)
+            made = Linearized(self._f, batch, shape.cotangents, dtype)
+            while len(self._traced) >= _KEPT_GRAPHS:
+                del self._traced[next(iter(self._traced))]
+            self._traced[shape] = made
+        return self._traced[shape]
+
+    def _shared_rows(self, images: Tensor, directions: Tensor, *, pixels: bool) -> tuple[Tensor, Tensor]:
+        """D J (B, r, CHW), or with `pixels` False other rows that have the same products, and f(x) (B, K)."""
+        count, rows = self.plan.cotangents, None
+        with torch.no_grad():
+            traced = self._linearized(len(images))
+            embedding, constants = traced.constants(images)
+            with _arithmetic(self._precision):
+                for first in range(0, len(directions), count):
+                    chunk = directions[first : first + count]
+                    padded = chunk.new_zeros(count, len(images), self.k)
+                    padded[: len(chunk)] = chunk[:, None]
+                    found = traced.product(padded, constants)
+                    found = self._behind_patches(found, traced.patch_weight, pixels=pixels)
+                    found = found.view(count, len(images), -1)[: len(chunk)]
+                    if rows is None:
+                        rows = found.new_empty(len(images), len(directions), found.shape[-1])
+                    rows[:, first : first + count] = found.transpose(0, 1)
+        assert rows is not None
+        return rows, embedding
+
+    def _behind_patches(self, found: Tensor, weight: Tensor | None, *, pixels: bool) -> Tensor:
+        """Behind a patch embedding with weight W, token gradients times W; without pixels, times R with R R^T = W W^T.
+
+        R (D x D) makes the same Gram as W (D x C p p), and is narrower for most ViTs.
+        """
+        if weight is None:
+            return found.reshape(-1, self._probe.numel())
+        if pixels not in self._factors:
+            factor = weight.flatten(1) if pixels else _narrow(weight.flatten(1))
+            self._factors[pixels] = factor.to(found.dtype)
+        grid = found.shape[2:]
+        values = found.flatten(2).mT @ self._factors[pixels]
+        if pixels:
+            channels, high, wide = weight.shape[1:]
+            values = values.view(-1, *grid, channels, high, wide).permute(0, 3, 1, 4, 2, 5)
+        return values.reshape(len(values), -1)
+
+    def _general_rows(self, images: Tensor, directions: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The image repeated `count` times: one forward pass, then a backward pass for each chunk of directions."""
+        batch, half = len(images), self._precision == "bf16"
+        # MATH: fused attention would compute its map again in each backward pass.
+        with torch.enable_grad(), _arithmetic(self._precision), sdpa_kernel(SDPBackend.MATH):
+            replicas = images.repeat_interleave(count, dim=0).requires_grad_()
+            with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
+                embeddings = self._f(replicas)
+            rows = images.new_empty(batch, len(directions), images[0].numel())
+            for first in range(0, len(directions), count):
+                chunk = directions[first : first + count].to(embeddings)
+                padded = chunk.new_zeros(batch, count, self.k)
+                padded[:, : len(chunk)] = chunk
+                (gradient,) = torch.autograd.grad(
+                    embeddings, replicas, padded.flatten(0, 1), retain_graph=first + count < len(directions)
+                )
+                rows[:, first : first + count] = gradient.view(batch, count, -1)[:, : len(chunk)]
+        with torch.no_grad():
+            return rows, self._f(images) if half else embeddings.view(batch, count, self.k)[:, 0].clone()
+
+
+def engine_of(
+    encoder: "Encoder", output: str | None = None, *, rows: int | None = None, precision: Precision = "fp32"
+) -> Engine:
+    """The engine of a loaded encoder's output, kept for as long as the encoder lives. Arguments: as of `Engine`."""
+    key = encoder.spec.check_output(output), rows, precision
+    if key not in encoder.kept:
+        image = torch.zeros(encoder.input_shape, device=encoder.device)
+        encoder.kept[key] = Engine(encoder.module(output), image, rows=rows, precision=precision)
+    return encoder.kept[key]
+
+
+@contextmanager
+def _arithmetic(precision: Precision) -> Iterator[None]:
+    """TensorFloat-32 products inside or not; by default CUDA's convolutions have them, which is not float32."""
+    backends: Any = (torch.backends.cuda.matmul, getattr(torch.backends.cudnn, "conv"))  # noqa: B009 (has no type)
+    before = [backend.fp32_precision for backend in backends]
+    try:
+        for backend in backends:
+            backend.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+        yield
+    finally:
+        for backend, was in zip(backends, before, strict=True):
+            backend.fp32_precision = was
+
+
+def _narrow(weight: Tensor) -> Tensor:
+    """R with R R^T = W W^T and as few columns as possible, from W (D x P)."""
+    if weight.shape[1] <= weight.shape[0]:
+        return weight
+    wide = weight.double().cpu()
+    eigenvalues, vectors = torch.linalg.eigh(wide @ wide.mT)
+    return (vectors * eigenvalues.clip(0).sqrt()).to(weight)
 
 
 def gram_matrix(rows: Float[Tensor, "*batch k pixels"]) -> Float[Tensor, "*batch k k"]:
@@ -159,13 +303,3 @@ def gram_matrix(rows: Float[Tensor, "*batch k pixels"]) -> Float[Tensor, "*batch
 def _wide_product(block: Tensor) -> Tensor:
     wide = block.double()  # gone on return, before the next block is turned
     return wide @ wide.mT
-
-
-def gram(f: Embed, images: Float[Tensor, "batch channel height width"], *, cotangents: int | None = None) -> GramResult:
-    """The Gram G = J J^T (K x K, float64) and the embedding f(x) of each image.
-
-    Args, errors: as of `jacobian`. An image with a non-finite Jacobian gets non-finite entries in its own Gram only.
-    """
-    _check(f, images)
-    rows, embedding = _rows(f, images, cotangents)
-    return GramResult(gram_matrix(rows).cpu(), embedding.float().cpu())

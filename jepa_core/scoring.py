@@ -53,14 +53,12 @@ def loaded_config(encoder: "Encoder", output: str | None = None) -> ResultConfig
     return ResultConfig(encoder.weights, encoder.transform, encoder.spec.check_output(output))
 
 
-def score_batch(
-    encoder: "Encoder", output: str, digests: Sequence[str], inputs: "Tensor", *, cotangents: int | None = None
-) -> list[Result | None]:
+def score_batch(encoder: "Encoder", output: str, digests: Sequence[str], inputs: "Tensor") -> list[Result | None]:
     """The exact results of a batch of normalised inputs (B, C, H, W); None where the Jacobian is not finite."""
     from jepa_core import jacobian
 
     start = time.perf_counter()
-    grams, embeddings = jacobian.gram(encoder.module(output), inputs.to(encoder.device), cotangents=cotangents)
+    grams, embeddings = jacobian.engine_of(encoder, output).gram(inputs.to(encoder.device))
     finite = grams.isfinite().flatten(1).all(1).numpy()
     spectra = np.zeros(embeddings.shape, dtype=np.float32)
     if finite.any():
@@ -98,14 +96,14 @@ def score_pictures(
             failed.append((name, str(error)))
     if not ready:
         return failed
-    plan = jacobian.make_plan(encoder.module(output), ready[0][2].to(encoder.device))
-    for start in range(0, len(ready), plan.images):
+    size = jacobian.engine_of(encoder, output).plan.images
+    for start in range(0, len(ready), size):
         if stop():
             break
-        part = ready[start : start + plan.images]
+        part = ready[start : start + size]
         inputs = torch.stack([tensor for _name, _digest, tensor in part])
         digests = [digest for _name, digest, _tensor in part]
-        results = score_batch(encoder, output, digests, inputs, cotangents=plan.cotangents)
+        results = score_batch(encoder, output, digests, inputs)
         put([result for result in results if result is not None])
         failed += [
             (name, f"The Jacobian of {name} has values that are not finite; it gets no score; look at the picture.")

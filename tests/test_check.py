@@ -93,7 +93,7 @@ def test_a_picture_is_scored_with_the_rank_of_its_reference(store, tiny, referen
     (item,) = check.check_pictures(
         tiny, "projector", [("a.png", png(0))], check.load_reference(low, tiny.spec, "projector", "digits-test")
     ).checked
-    sigma = singular_values(jacobian.gram(tiny.module(), tiny.preprocess(picture(0))[None]).gram.numpy())
+    sigma = singular_values(jacobian.engine_of(tiny).gram(tiny.preprocess(picture(0))[None]).gram.numpy())
     assert item.scores["jepa_score"] == pytest.approx(jepa_score(sigma, 10)[0], abs=1e-4)
     assert len(reference.table) == 40
 

@@ -80,7 +80,7 @@ def test_an_ending_allows_the_rank_that_its_spectra_have(net, rank, reason):
     found = architectural_rank(ready(net), images(2))
     assert found.rank == rank
     assert reason in found.reason
-    spectra = singular_values(jacobian.gram(net, images()).gram.numpy())
+    spectra = singular_values(jacobian.Engine(net, images()[0]).gram(images()).gram.numpy())
     assert not disagrees(spectra, rank).any()
 
 
@@ -125,6 +125,7 @@ def test_an_image_beyond_the_usual_is_flagged():
     # Pixels that saturate the tanh make the Jacobian vanish: more directions are lost than the norm takes.
     net = ready(Tokens(nn.LayerNorm(K), "first"))
     usual, extreme = images(2)
-    spectra = singular_values(jacobian.gram(net, torch.stack([usual, 1e4 * extreme.abs()])).gram.numpy())
+    both = torch.stack([usual, 1e4 * extreme.abs()])
+    spectra = singular_values(jacobian.Engine(net, usual).gram(both).gram.numpy())
     assert disagrees(spectra, K - 2).tolist() == [False, True]
     assert np.isfinite(spectra).all()

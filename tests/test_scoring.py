@@ -16,6 +16,7 @@ from jepa_core import images, jacobian, scoring
 from jepa_core.datasets import get_dataset
 from jepa_core.encoders import get_spec
 from jepa_core.errors import BadImage, JepaError, UnknownName
+from jepa_core.memory import Plan
 from jepa_core.scoring import config_of, known_rank, loaded_config, score_images, score_items
 from jepa_core.spectrum import Rank, jepa_score, listing_score
 from jepa_core.store import Store
@@ -145,7 +146,7 @@ def test_another_output_is_another_score(store, tiny, folder):
 def test_blocks_and_batches_do_not_change_the_scores(store, tiny, folder, monkeypatch, tmp_path):
     run(store, tiny, folder)
     monkeypatch.setattr(scoring, "_BLOCK", 5)
-    monkeypatch.setattr(jacobian, "default_memory_budget", lambda _device: 1)
+    monkeypatch.setattr(jacobian.engine_of(tiny), "plan", Plan(images=2, cotangents=3))
     small = Store(tmp_path / "small.sqlite")
     run(small, tiny, folder)
     assert np.allclose(scores(store, tiny, folder)["jepa_score"], scores(small, tiny, folder)["jepa_score"], atol=1e-4)
@@ -231,7 +232,7 @@ def test_progress_goes_from_nothing_to_all(store, tiny, folder, monkeypatch):
 
 
 def test_a_batch_within_a_block_is_told_and_can_be_the_last(store, tiny, folder, monkeypatch):
-    monkeypatch.setattr(jacobian, "make_plan", lambda *_: jacobian.Plan(images=1, cotangents=16))
+    monkeypatch.setattr(jacobian.engine_of(tiny), "plan", Plan(images=1, cotangents=16))
     seen = []
     summary = run(store, tiny, folder, progress=lambda done, _total: seen.append(done), cancelled=lambda: seen[-1] == 3)
     assert seen[:4] == [0, 1, 2, 3]

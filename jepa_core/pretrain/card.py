@@ -103,7 +103,7 @@ def _ranks(outputs: dict[str, nn.Module], images: torch.Tensor) -> dict[str, dic
     """For each output what its layers allow, confirmed on calibration images."""
     ranks = {}
     for output, module in outputs.items():
-        spectra = spectrum.singular_values(jacobian.gram(module, images).gram.numpy())
+        spectra = spectrum.singular_values(jacobian.Engine(module, images[0]).gram(images).gram.numpy())
         ranks[output] = asdict(spectrum.decide_rank(rank.architectural_rank(module, images), spectra))
     return ranks
 

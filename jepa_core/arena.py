@@ -1,0 +1,127 @@
+"""Fixed memory for a graph that runs over and over: every intermediate result gets its place in one block.
+
+Fresh memory is slow (the system hands it out page by page, zeroed) and leaves the caches. Here the lifetimes of all
+results are known beforehand, so that a place is used again as soon as its value is not needed any more, and elementwise
+operations write over an operand that they are the last to read.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+
+_aten = torch.ops.aten
+_ALIGN = 64  # bytes: a cache line, and the widest vector register
+_ELEMENTWISE: dict[Any, Callable] = {
+    _aten.mul.Tensor: _aten.mul.out,
+    _aten.add.Tensor: _aten.add.out,
+    _aten.sub.Tensor: _aten.sub.out,
+    _aten.div.Tensor: _aten.div.out,
+}
+_WITH_OUT: dict[Any, Callable] = _ELEMENTWISE | {
+    _aten.mm.default: _aten.mm.out,
+    _aten.bmm.default: _aten.bmm.out,
+    _aten.sum.dim_IntList: _aten.sum.IntList_out,
+    _aten.cat.default: _aten.cat.out,
+    _aten.stack.default: _aten.stack.out,
+    _aten.clone.default: _aten.copy_.default,
+}
+
+
+class _Block:
+    """Offsets in a block that grows as needed; the first gap that is wide enough is taken."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._taken: list[tuple[int, int]] = []  # (start, end), sorted
+
+    def take(self, size: int) -> int:
+        size = -(-size // _ALIGN) * _ALIGN
+        start = 0
+        for other, end in self._taken:
+            if other - start >= size:
+                break
+            start = end
+        self._taken.append((start, start + size))
+        self._taken.sort()
+        self.size = max(self.size, start + size)
+        return start
+
+    def give_back(self, start: int) -> None:
+        self._taken = [place for place in self._taken if place[0] != start]
+
+
+def _storage(node: Node) -> int | None:
+    value = node.meta.get("val")
+    return value.untyped_storage()._cdata if isinstance(value, Tensor) else None
+
+
+def _written_over(node: Node, dying: set[int]) -> int | None:
+    """The storage of an operand that an elementwise operation may write its result over."""
+    value = node.meta["val"]
+    for operand in node.args:
+        if isinstance(operand, Node) and (storage := _storage(operand)) in dying:
+            other = operand.meta["val"]
+            whole = other.untyped_storage().nbytes() == value.untyped_storage().nbytes()
+            alone = sum(_storage(part) == storage for part in node.all_input_nodes) == 1
+            if whole and alone and other.shape == value.shape and other.stride() == value.stride():
+                return storage
+    return None
+
+
+def use_one_block(module: GraphModule, dtype: torch.dtype, device: torch.device) -> int:
+    """Rewrite a traced graph so that its results lie in one block, and return the block's bytes.
+
+    The graph's last result lies there too: it must be used before the graph runs again. `dtype` is that of all
+    floating-point results. Results of operations that cannot write to a given place get memory of their own.
+    """
+    graph = module.graph
+    nodes: list[Node] = list(graph.nodes)
+    made = {storage: node for node in nodes if node.target in _WITH_OUT and (storage := _storage(node)) is not None}
+    last_use: dict[int | None, int] = {}
+    for place, node in enumerate(nodes):
+        for part in (node, *node.all_input_nodes):
+            last_use[_storage(part)] = place
+    block = _Block()
+    places: dict[int, int] = {}  # storage -> where it lies, while it is needed
+    buffers: dict[Node, int] = {}
+    for place, node in enumerate(nodes):
+        dying = {storage for storage in places if last_use[storage] == place}
+        storage = _storage(node)
+        if storage is not None and made.get(storage) is node:
+            over = _written_over(node, dying) if node.target in _ELEMENTWISE else None
+            if over is None:
+                buffers[node] = block.take(_bytes(node, dtype))
+            else:
+                buffers[node] = places.pop(over)
+                dying.remove(over)
+            places[storage] = buffers[node]
+        for ended in dying:
+            block.give_back(places.pop(ended))
+    arena = torch.empty(block.size // dtype.itemsize, dtype=dtype, device=device)
+    for node, start in buffers.items():
+        _write_to(module, node, start // dtype.itemsize, arena)
+    module.recompile()
+    return block.size
+
+
+def _bytes(node: Node, dtype: torch.dtype) -> int:
+    return math.prod(node.meta["val"].shape) * dtype.itemsize
+
+
+def _write_to(module: GraphModule, node: Node, start: int, arena: Tensor) -> None:
+    graph, value, name = module.graph, node.meta["val"], f"place_{node.name}"
+    # A plain attribute, not a buffer of the module: those are looked up slowly.
+    setattr(module, name, torch.as_strided(arena, value.shape, value.stride(), start))
+    with graph.inserting_before(node):
+        buffer = graph.create_node("get_attr", name)
+        function = _WITH_OUT[node.target]
+        if function is _aten.copy_.default:
+            written = graph.call_function(function, (buffer, node.args[0]))
+        else:
+            written = graph.call_function(function, node.args, {**node.kwargs, "out": buffer})
+    node.replace_all_uses_with(written)
+    graph.erase_node(node)

@@ -1,0 +1,248 @@
+"""An encoder taken apart into what depends on the image and what depends on the cotangents.
+
+The vector-Jacobian products of a batch of images are traced into one graph of tensor operations, which is then divided:
+
+- what depends on the weights alone is computed when the graph is made;
+- what depends on the images but on no cotangent (the forward pass, attention maps, slopes), once a batch of images;
+- the rest, which is linear in the cotangents, once for each chunk of them.
+
+In that rest, rows of matrix products that must be zero are left out: behind class-token pooling the gradient of the
+last block's MLP is zero at all tokens but one. And a patch embedding at its end is left to the caller, who may need no
+pixels at all: the Gram of the Jacobian needs J J^T only, which a factor R with R R^T = W W^T gives as well as W.
+
+Shapes are fixed when a graph is traced, so there is one for each number of images and of cotangents.
+"""
+
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, fx
+from torch._decomp import get_decompositions
+from torch.fx import GraphModule, Node
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from jepa_core.arena import use_one_block
+from jepa_core.rules import Rules
+
+Embed = Callable[[Tensor], Tensor]
+"""A differentiable map from images (B, C, H, W) to embeddings (B, K), each image on its own."""
+
+_aten = torch.ops.aten
+# Kernels that compute a constant of the image together with the product; in parts, the constant is shared.
+_DECOMPOSITIONS: Any = get_decompositions(
+    [
+        _aten._softmax_backward_data,
+        _aten.native_layer_norm_backward,
+        _aten.slice_backward,
+        _aten.select_backward,
+        _aten.sigmoid_backward,
+        _aten.tanh_backward,
+    ]
+)
+_VIEWS = (_aten.view.default, _aten._unsafe_view.default, _aten.reshape.default)
+# A matrix product is cut down where at most this share of the rows (or of what is summed over) can be other than zero.
+_SPARSE = 0.5
+
+
+class Linearized:
+    """The vector-Jacobian products of one encoder at fixed numbers of images and cotangents.
+
+    Attributes: `patch_weight` (D, C, p, p), the weight of a patch embedding that `product` leaves out, or None.
+    """
+
+    def __init__(self, f: Embed, images: Tensor, cotangents: int, dtype: torch.dtype) -> None:
+        """Trace `f` at `images` (B, C, H, W); products are computed in `dtype`, all else in the images' own.
+
+        Raises whatever a network raises that cannot be traced.
+        """
+        self._dtype = dtype
+        graph = _trace(f, images, cotangents)
+        parts = _divide(graph)
+        place = _cut_patch_embedding(parts.product)
+        with torch.no_grad():
+            fixed = parts.fixed()
+            self.patch_weight = None if place is None else fixed[parts.to_product[place]]
+            self._forward = parts.forward
+            self._for_forward = [fixed[place] for place in parts.to_forward]
+            self._for_product = self._cast([fixed[place] for place in parts.to_product])
+            self._product = parts.product
+            directions = images.new_ones(cotangents, len(images), parts.width).to(dtype)
+            _leave_out_zeros(self._product, [directions, *self._for_product, *self.constants(images)[1]])
+            self.bytes = use_one_block(self._product, dtype, images.device)
+
+    def _cast(self, values: Iterable[Tensor]) -> list[Tensor]:
+        return [value.to(self._dtype) if value.is_floating_point() else value for value in values]
+
+    def constants(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """f(x) (B, K), and what `product` needs to know of these images."""
+        embedding, constants = self._forward(images, *self._for_forward)
+        return embedding, self._cast(constants)
+
+    def product(self, directions: Tensor, constants: Sequence[Tensor]) -> Tensor:
+        """The rows of directions (C, B, K): (C, B, ...) of image gradients, or (C * B, D, h, w) before the patches."""
+        return self._product(directions.to(self._dtype), *self._for_product, *constants)
+
+
+def _trace(f: Embed, images: Tensor, cotangents: int) -> GraphModule:
+    def products(x: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        with Rules():
+            embedding, vjp, *_ = torch.func.vjp(f, x)
+        return embedding, torch.func.vmap(lambda direction: vjp(direction)[0])(directions)
+
+    with torch.no_grad():
+        width = f(images[:1]).shape[1]
+    directions = images.new_zeros(cotangents, len(images), width)
+    # "fake": only shapes are followed, so tracing costs neither memory nor products.
+    traced = make_fx(products, decomposition_table=_DECOMPOSITIONS, tracing_mode="fake", _allow_non_fake_inputs=True)(
+        images, directions
+    )
+    traced.graph.eliminate_dead_code()
+    return traced
+
+
+class _Parts(NamedTuple):
+    """`fixed()` gives all values that depend on weights alone; `to_forward`, `to_product` say who needs which."""
+
+    fixed: GraphModule
+    forward: GraphModule  # (images, *fixed) -> (embedding, constants)
+    product: GraphModule  # (directions, *fixed, *constants) -> rows
+    to_forward: list[int]
+    to_product: list[int]
+    width: int
+
+
+def _reached(graph: fx.Graph, source: Node) -> set[Node]:
+    found = {source}
+    for node in graph.nodes:
+        if node.op == "call_function" and not found.isdisjoint(node.all_input_nodes):
+            found.add(node)
+    return found
+
+
+def _divide(traced: GraphModule) -> _Parts:
+    graph = traced.graph
+    images, directions = (node for node in graph.nodes if node.op == "placeholder")
+    by_direction = _reached(graph, directions)
+    by_image = _reached(graph, images) - by_direction
+    (embedding, rows) = next(node for node in graph.nodes if node.op == "output").args[0]
+    weights = [node for node in graph.nodes if node.op != "output" and node not in by_image | by_direction]
+
+    def needed(users: set[Node], sources: Iterable[Node]) -> list[Node]:
+        return [node for node in sources if not users.isdisjoint(node.users)]
+
+    constants = needed(by_direction, [node for node in graph.nodes if node in by_image])
+    from_weights = needed(by_image | by_direction, weights)
+    to_forward, to_product = needed(by_image, weights), needed(by_direction, weights)
+    return _Parts(
+        fixed=_part(traced, [], weights, from_weights),
+        forward=_part(traced, [images, *to_forward], by_image, (embedding, constants)),
+        product=_part(traced, [directions, *to_product, *constants], by_direction, rows),
+        to_forward=[from_weights.index(node) for node in to_forward],
+        to_product=[from_weights.index(node) for node in to_product],
+        width=directions.meta["val"].shape[-1],
+    )
+
+
+def _part(owner: GraphModule, inputs: Sequence[Node], chosen: Iterable[Node], outputs: Any) -> GraphModule:
+    """The nodes `chosen`, in their order, as a graph of its own."""
+    graph, chosen = fx.Graph(), set(chosen)
+    copies = {node: graph.placeholder(f"given_{place}") for place, node in enumerate(inputs)}
+    for node in copies:
+        copies[node].meta = node.meta
+    for node in owner.graph.nodes:
+        if node in chosen and node not in copies:
+            copies[node] = graph.node_copy(node, copies.__getitem__)
+    graph.output(fx.map_arg(outputs, copies.__getitem__))
+    graph.eliminate_dead_code()
+    return GraphModule(owner, graph)
+
+
+def _cut_patch_embedding(product: GraphModule) -> int | None:
+    """Cut the product before a patch embedding at its end; which of the weights given it is, None without one."""
+    graph = product.graph
+    output = next(node for node in graph.nodes if node.op == "output")
+    node = output.args[0]
+    while node.target in _VIEWS:
+        node = node.args[0]
+    if node.target is not operator.getitem or node.args[1] != 0:
+        return None
+    convolution = node.args[0]
+    if convolution.target is not _aten.convolution_backward.default:
+        return None
+    gradient, image, weight, _bias, stride, padding, dilation, transposed, _padding, groups, _mask = convolution.args
+    patch, grid = list(weight.meta["val"].shape[2:]), gradient.meta["val"].shape[2:]
+    covers = list(image.meta["val"].shape[2:]) == [size * count for size, count in zip(patch, grid, strict=True)]
+    plain = not transposed and groups == 1 and not any(padding) and set(dilation) == {1}
+    given = [node for node in graph.nodes if node.op == "placeholder"]
+    if not (plain and covers and list(stride) == patch) or weight not in given:
+        return None
+    output.args = (gradient,)
+    graph.eliminate_dead_code()
+    product.recompile()
+    return given.index(weight) - 1  # the directions come first
+
+
+def _leave_out_zeros(product: GraphModule, inputs: Sequence[Tensor]) -> None:
+    """Cut matrix products down to the rows, and to the terms of their sums, that can be other than zero.
+
+    What must be zero is found by running the graph once with positive random numbers in the place of all inputs: as it
+    is linear in the cotangents and its constants are generic, what comes out as zero is zero by the graph's structure.
+    """
+    if any(value.dtype == torch.bool for value in inputs):
+        return  # a mask is no generic number: it may hide by chance
+    generic = [torch.rand_like(value) + 0.5 if value.is_floating_point() else value for value in inputs]
+    finder = _ZeroFinder(product)
+    finder.run(*generic)
+    graph = product.graph
+    for node, (kept, axis) in finder.kept.items():
+        given: dict[int, Any] = dict(enumerate(node.args))
+        function: Any = node.target
+        with graph.inserting_before(node):
+            index = graph.create_node("get_attr", _register(product, kept))
+            for place in range(2):
+                if axis[place] is not None:
+                    given[place] = graph.call_function(_aten.index_select.default, (given[place], axis[place], index))
+            small = graph.call_function(function, (given[0], given[1]))
+            if axis[1] is None:  # whole rows were left out, so they are put back as zeros
+                shape = list(node.meta["val"].shape)
+                zeros = graph.call_function(_aten.new_zeros.default, (small, shape))
+                small = graph.call_function(_aten.index_copy.default, (zeros, len(shape) - 2, index, small))
+        node.replace_all_uses_with(small)
+        graph.erase_node(node)
+    product.recompile()
+
+
+def _register(module: GraphModule, value: Tensor) -> str:
+    name = f"kept_{sum(key.startswith('kept_') for key in vars(module))}"
+    setattr(module, name, value)
+    return name
+
+
+class _ZeroFinder(fx.Interpreter):
+    """Notes the matrix products one of whose operands is mostly zero.
+
+    `kept`: node -> (indices that can be other than zero, the axis they belong to in each operand, None for neither).
+    """
+
+    def __init__(self, module: GraphModule) -> None:
+        super().__init__(module)
+        self.kept: dict[Node, tuple[Tensor, tuple[int | None, int | None]]] = {}
+
+    def run_node(self, n: Node) -> Any:
+        if n.target in (_aten.mm.default, _aten.bmm.default):
+            left, right = (self.env[operand] for operand in n.all_input_nodes)
+            last = left.ndim - 1
+            # Rows of the left operand, then the sum's terms as the left and as the right operand has them.
+            for operand, axis, axes in (
+                (left, last - 1, (last - 1, None)),
+                (left, last, (last, last - 1)),
+                (right, last - 1, (last, last - 1)),
+            ):
+                others = [place for place in range(operand.ndim) if place != axis]
+                filled = (operand != 0).any(dim=others[0] if len(others) == 1 else others)
+                if filled.float().mean() <= _SPARSE:
+                    self.kept[n] = filled.nonzero().flatten(), axes
+                    break
+        return super().run_node(n)
