@@ -15,13 +15,14 @@ from numpy import ndarray
 from PIL import Image
 
 from jepa_core import images
+from jepa_core.batches import exact_work, score_pictures
 from jepa_core.datasets import FOLDER_PREFIX
 from jepa_core.encoders import Encoder, EncoderSpec
 from jepa_core.errors import JepaError, NotEnoughData
 from jepa_core.projection import nearest
 from jepa_core.records import Result
 from jepa_core.reference import percentile
-from jepa_core.scoring import config_of, known_rank, score_pictures, stored_scores, table_of
+from jepa_core.scoring import config_of, known_rank, stored_scores, table_of
 from jepa_core.spectrum import Rank
 from jepa_core.store import Store
 
@@ -99,7 +100,9 @@ def check_pictures(encoder: Encoder, output: str, named: Sequence[tuple[str, byt
     output = encoder.spec.check_output(output)
     results: dict[str, Result] = {}
     triples = [(name, images.digest(data), data) for name, data in named]
-    failed = score_pictures(encoder, output, triples, lambda batch: results.update({r.digest: r for r in batch}))
+    failed = score_pictures(
+        encoder, exact_work(encoder, output), triples, lambda batch: results.update({r.digest: r for r in batch})
+    )
     good = [(name, results[digest], data) for name, digest, data in triples if digest in results]
     if not good:
         return Outcome([], failed)

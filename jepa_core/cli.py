@@ -118,8 +118,10 @@ def _datasets(args: argparse.Namespace) -> None:
 
 
 def _score(args: argparse.Namespace) -> None:
+    from jepa_core import precision
     from jepa_core.encoders import load_encoder
     from jepa_core.scoring import score_items, stored_scores
+    from jepa_core.sketching import SketchSettings, sketch_items, sketched_scores
 
     spec = get_spec(args.encoder)
     output = spec.check_output(args.output)
@@ -130,8 +132,22 @@ def _score(args: argparse.Namespace) -> None:
     store = _open_store()
     encoder = load_encoder(args.encoder, args.device)
     whole = len(items) == len(dataset)
-    summary = score_items(store, encoder, dataset.name, items, output, whole=whole, progress=_Bar(dataset.title))
-    frame = stored_scores(store, spec, output, dataset.name)
+    used = args.precision
+    if used == "auto":
+        chosen = precision.choose(store, encoder, output, dataset.name, items)
+        used = chosen.precision
+        _note(f"Precision: {chosen.reason}.")
+    bar = _Bar(dataset.title)
+    if args.method == "sketch":
+        settings = SketchSettings(args.rows, seed=args.seed)
+        summary = sketch_items(
+            store, encoder, dataset.name, items, output, settings=settings, precision=used, whole=whole, progress=bar
+        )
+        frame = sketched_scores(store, spec, output, dataset.name, settings, used)
+    else:
+        summary = score_items(store, encoder, dataset.name, items, output, precision=used, whole=whole, progress=bar)
+        frame = stored_scores(store, spec, output, dataset.name, used)
+    frame = frame.assign(precision=used)
     frame = frame[frame["name"].isin({item.name for item in items})]
     for _name, sentence in summary.failed:
         _note(sentence)
@@ -258,7 +274,12 @@ def build_parser() -> argparse.ArgumentParser:
     score.add_argument("--data", required=True, help="name of a bundled dataset, or a folder of images")
     score.add_argument("--class", dest="label", help="only this class")
     score.add_argument("--limit", type=_count, metavar="N", help="only a random sample of N images")
-    score.add_argument("--seed", type=_seed, default=0, help="seed of the sample")
+    score.add_argument("--seed", type=_seed, default=0, help="seed of the sample, and of a sketch")
+    score.add_argument("--method", choices=["exact", "sketch"], default="exact", help="full scores, or estimates")
+    score.add_argument("--rows", type=_count, metavar="R", help="products a sketch takes an image; K / 12 if left out")
+    score.add_argument(
+        "--precision", choices=["auto", "fp32", "tf32", "bf16"], default="fp32", help="of the products; auto tests bf16"
+    )
     score.add_argument("--out", type=_table_path, metavar="FILE", help="write a .parquet or .csv instead of printing")
 
     check = command("check", _check, "Hold pictures against a reference: do they belong?")

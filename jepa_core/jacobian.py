@@ -30,6 +30,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from jepa_core import memory
 from jepa_core.errors import OutOfMemory
 from jepa_core.linearize import Embed, Linearized
+from jepa_core.memory import Plan
 
 if TYPE_CHECKING:
     from jepa_core.encoders import Encoder
@@ -52,10 +53,23 @@ _KEPT_GRAPHS = 2
 
 
 class GramResult(NamedTuple):
-    """`gram` (B, r, r) in float64 on the CPU and `embedding` (B, K) in float32 on the CPU."""
+    """`gram` (B, r, r) in float64, `embedding` (B, K) and `features` (B, F) in float32, all on the CPU.
+
+    The features are what `jepa_core.sketch` predicts scores from, and come with the forward pass: the embedding, and in
+    the usual way the sizes of what the Jacobian is made of.
+    """
 
     gram: Tensor
     embedding: Tensor
+    features: Tensor
+
+
+class _Part(NamedTuple):
+    """What is found of one part of the images."""
+
+    rows: Tensor
+    embedding: Tensor
+    features: Tensor
 
 
 class Engine:
@@ -108,13 +122,13 @@ class Engine:
         """The rule: the encoder can be traced, and the traced product with a random cotangent is autograd's."""
         direction = torch.randn(1, self.k, generator=torch.Generator().manual_seed(1)).to(self._probe)
         try:
-            ours = next(self._parts(self._probe, direction, self._shared_rows, pixels=True))[0]
+            ours = next(self._parts(self._probe, direction, self._shared_rows, pixels=True)).rows
         except OutOfMemory:
             raise
         except Exception as error:
             _log.info("The encoder cannot be traced (%s), so it goes the general way.", error)
             return False
-        truth = self._general_rows(self._probe, direction, 1)[0]
+        truth = self._general_rows(self._probe, direction, 1).rows
         agrees = bool((ours - truth).norm() <= _PROBE_TOLERANCE[self._precision] * truth.norm())
         if not agrees:
             _log.warning("The traced product is not autograd's, so the encoder goes the general way.")
@@ -131,26 +145,26 @@ class Engine:
             ValueError: for images without a batch axis.
             OutOfMemory: if one row of one image does not fit.
         """
-        grams, embeddings = [], []
-        for rows, embedding in self._parts(images, directions, self._rows, pixels=False):
-            grams.append(gram_matrix(rows).cpu())
-            embeddings.append(embedding.float().cpu())
-        return GramResult(torch.cat(grams), torch.cat(embeddings))
+        found = [
+            (gram_matrix(part.rows).cpu(), part.embedding.float().cpu(), part.features.float().cpu())
+            for part in self._parts(images, directions, self._rows, pixels=False)
+        ]
+        return GramResult(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
     def jacobian(
         self, images: Float[Tensor, "batch channel height width"], directions: Float[Tensor, "r k"] | None = None
     ) -> Float[Tensor, "batch r pixels"]:
         """D J of each image on its own, with pixels flattened (CHW), on the images' device. Errors: as of `gram`."""
-        return torch.cat([rows for rows, _embedding in self._parts(images, directions, self._rows, pixels=True)])
+        return torch.cat([part.rows for part in self._parts(images, directions, self._rows, pixels=True)])
 
-    def _rows(self, images: Tensor, directions: Tensor, *, pixels: bool) -> tuple[Tensor, Tensor]:
+    def _rows(self, images: Tensor, directions: Tensor, *, pixels: bool) -> _Part:
         if self.shared:
             return self._shared_rows(images, directions, pixels=pixels)
         return self._general_rows(images, directions, self.plan.cotangents)
 
     def _parts(
-        self, images: Tensor, directions: Tensor | None, work: Callable[..., tuple[Tensor, Tensor]], *, pixels: bool
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+        self, images: Tensor, directions: Tensor | None, work: Callable[..., _Part], *, pixels: bool
+    ) -> Iterator[_Part]:
         """What `work` gives for one part of the images after the other; the parts shrink where memory runs out."""
         if images.ndim != 4:
             raise ValueError(f"Images must have shape (batch, channel, height, width). Got {tuple(images.shape)}.")
@@ -194,12 +208,13 @@ class Engine:
             self._traced[shape] = made
         return self._traced[shape]
 
-    def _shared_rows(self, images: Tensor, directions: Tensor, *, pixels: bool) -> tuple[Tensor, Tensor]:
-        """D J (B, r, CHW), or with `pixels` False other rows that have the same products, and f(x) (B, K)."""
+    def _shared_rows(self, images: Tensor, directions: Tensor, *, pixels: bool) -> _Part:
+        """D J as rows (B, r, CHW), or with `pixels` False as other rows that have the same products."""
         count, rows = self.plan.cotangents, None
         with torch.no_grad():
             traced = self._linearized(len(images))
             embedding, constants = traced.constants(images)
+            sizes = traced.sizes(constants, len(images))
             with _arithmetic(self._precision):
                 for first in range(0, len(directions), count):
                     chunk = directions[first : first + count]
@@ -212,7 +227,7 @@ class Engine:
                         rows = found.new_empty(len(images), len(directions), found.shape[-1])
                     rows[:, first : first + count] = found.transpose(0, 1)
         assert rows is not None
-        return rows, embedding
+        return _Part(rows, embedding, torch.cat([sizes, embedding], dim=1))
 
     def _behind_patches(self, found: Tensor, weight: Tensor | None, *, pixels: bool) -> Tensor:
         """Behind a patch embedding with weight W, token gradients times W; without pixels, times R with R R^T = W W^T.
@@ -231,7 +246,7 @@ class Engine:
             values = values.view(-1, *grid, channels, high, wide).permute(0, 3, 1, 4, 2, 5)
         return values.reshape(len(values), -1)
 
-    def _general_rows(self, images: Tensor, directions: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    def _general_rows(self, images: Tensor, directions: Tensor, count: int) -> _Part:
         """The image repeated `count` times: one forward pass, then a backward pass for each chunk of directions."""
         batch, half = len(images), self._precision == "bf16"
         # MATH: fused attention would compute its map again in each backward pass.
@@ -249,7 +264,8 @@ class Engine:
                 )
                 rows[:, first : first + count] = gradient.view(batch, count, -1)[:, : len(chunk)]
         with torch.no_grad():
-            return rows, self._f(images) if half else embeddings.view(batch, count, self.k)[:, 0].clone()
+            embedding = self._f(images) if half else embeddings.view(batch, count, self.k)[:, 0].clone()
+        return _Part(rows, embedding, embedding)
 
 
 def engine_of(

@@ -13,6 +13,7 @@ pixels at all: the Gram of the Jacobian needs J J^T only, which a factor R with 
 Shapes are fixed when a graph is traced, so there is one for each number of images and of cotangents.
 """
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -42,6 +43,7 @@ _DECOMPOSITIONS: Any = get_decompositions(
     ]
 )
 _VIEWS = (_aten.view.default, _aten._unsafe_view.default, _aten.reshape.default)
+_TINY = 1e-12  # below it a magnitude's log says nothing more
 # A matrix product is cut down where at most this share of the rows (or of what is summed over) can be other than zero.
 _SPARSE = 0.5
 
@@ -59,11 +61,10 @@ class Linearized:
         """
         self._dtype = dtype
         graph = _trace(f, images, cotangents)
+        self.patch_weight = _cut_patch_embedding(graph)
         parts = _divide(graph)
-        place = _cut_patch_embedding(parts.product)
         with torch.no_grad():
             fixed = parts.fixed()
-            self.patch_weight = None if place is None else fixed[parts.to_product[place]]
             self._forward = parts.forward
             self._for_forward = [fixed[place] for place in parts.to_forward]
             self._for_product = self._cast([fixed[place] for place in parts.to_product])
@@ -79,6 +80,20 @@ class Linearized:
         """f(x) (B, K), and what `product` needs to know of these images."""
         embedding, constants = self._forward(images, *self._for_forward)
         return embedding, self._cast(constants)
+
+    @staticmethod
+    def sizes(constants: Sequence[Tensor], images: int) -> Tensor:
+        """How large the constants are, image by image (B, n): the logs of the mean magnitude, of the mean square, and
+        the mean of the logs. The Jacobian is made of them, so they say much about its determinant.
+
+        Constants that do not have the images along their first axis are passed over.
+        """
+        found = []
+        for constant in constants:
+            if constant.is_floating_point() and constant.ndim and constant.shape[0] % images == 0:
+                magnitude = constant.float().reshape(images, -1).abs()
+                found += [magnitude.mean(1).log(), magnitude.square().mean(1).log(), (magnitude + _TINY).log().mean(1)]
+        return torch.stack(found, dim=1).clamp(min=math.log(_TINY))
 
     def product(self, directions: Tensor, constants: Sequence[Tensor]) -> Tensor:
         """The rows of directions (C, B, K): (C, B, ...) of image gradients, or (C * B, D, h, w) before the patches."""
@@ -100,6 +115,29 @@ def _trace(f: Embed, images: Tensor, cotangents: int) -> GraphModule:
     )
     traced.graph.eliminate_dead_code()
     return traced
+
+
+def _cut_patch_embedding(traced: GraphModule) -> Tensor | None:
+    """Cut the graph before a patch embedding at its end, and return the weight; None where there is none."""
+    graph = traced.graph
+    output = next(node for node in graph.nodes if node.op == "output")
+    embedding, node = output.args[0]
+    while node.target in _VIEWS:
+        node = node.args[0]
+    if node.target is not operator.getitem or node.args[1] != 0:
+        return None
+    convolution = node.args[0]
+    if convolution.target is not _aten.convolution_backward.default:
+        return None
+    gradient, image, weight, _bias, stride, padding, dilation, transposed, _padding, groups, _mask = convolution.args
+    patch, grid = list(weight.meta["val"].shape[2:]), gradient.meta["val"].shape[2:]
+    covers = list(image.meta["val"].shape[2:]) == [size * count for size, count in zip(patch, grid, strict=True)]
+    plain = not transposed and groups == 1 and not any(padding) and set(dilation) == {1}
+    if not (plain and covers and list(stride) == patch) or weight.op != "get_attr":
+        return None
+    output.args = ((embedding, gradient),)
+    graph.eliminate_dead_code()
+    return getattr(traced, weight.target)
 
 
 class _Parts(NamedTuple):
@@ -157,31 +195,6 @@ def _part(owner: GraphModule, inputs: Sequence[Node], chosen: Iterable[Node], ou
     graph.output(fx.map_arg(outputs, copies.__getitem__))
     graph.eliminate_dead_code()
     return GraphModule(owner, graph)
-
-
-def _cut_patch_embedding(product: GraphModule) -> int | None:
-    """Cut the product before a patch embedding at its end; which of the weights given it is, None without one."""
-    graph = product.graph
-    output = next(node for node in graph.nodes if node.op == "output")
-    node = output.args[0]
-    while node.target in _VIEWS:
-        node = node.args[0]
-    if node.target is not operator.getitem or node.args[1] != 0:
-        return None
-    convolution = node.args[0]
-    if convolution.target is not _aten.convolution_backward.default:
-        return None
-    gradient, image, weight, _bias, stride, padding, dilation, transposed, _padding, groups, _mask = convolution.args
-    patch, grid = list(weight.meta["val"].shape[2:]), gradient.meta["val"].shape[2:]
-    covers = list(image.meta["val"].shape[2:]) == [size * count for size, count in zip(patch, grid, strict=True)]
-    plain = not transposed and groups == 1 and not any(padding) and set(dilation) == {1}
-    given = [node for node in graph.nodes if node.op == "placeholder"]
-    if not (plain and covers and list(stride) == patch) or weight not in given:
-        return None
-    output.args = (gradient,)
-    graph.eliminate_dead_code()
-    product.recompile()
-    return given.index(weight) - 1  # the directions come first
 
 
 def _leave_out_zeros(product: GraphModule, inputs: Sequence[Tensor]) -> None:

@@ -9,7 +9,11 @@ from jepa_core.keys import make_key
 
 @dataclass(frozen=True)
 class ResultConfig:
-    """Everything but the image that makes a result what it is. `transform` is the canonical JSON of the data config."""
+    """Everything but the image that makes a result what it is.
+
+    `transform` is the canonical JSON of the data config; `method` is "exact" or "sketch:" and a calibration's id;
+    `precision` is the one that was used, never "auto".
+    """
 
     weights: str
     transform: str
@@ -35,6 +39,21 @@ class Result:
 
     digest: str
     spectrum: ndarray
+    embedding: ndarray
+    squared_norm: float
+    seconds: float
+    device: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One sketched image: the estimated score, its 90 % interval, and whether it is far from the calibration images."""
+
+    digest: str
+    score: float
+    low: float
+    high: float
+    far: bool
     embedding: ndarray
     squared_norm: float
     seconds: float

@@ -1,7 +1,7 @@
 """Scoring: images x encoder x output -> rows in the store. Resumable, and nothing is scored twice.
 
-`score_batch` is a plain function of an encoder and inputs, so that it can run anywhere; `score_items` adds the store,
-progress and cancelling; `score_images` is the three-line way from a notebook.
+`score_items` adds the store, progress and cancelling to the work on batches (`jepa_core.batches`); `score_images` is
+the three-line way from a notebook.
 """
 
 import time
@@ -16,6 +16,7 @@ from numpy import ndarray
 from PIL import Image
 
 from jepa_core import images, spectrum
+from jepa_core.batches import Named, Work, exact_work, score_pictures
 from jepa_core.datasets import Item
 from jepa_core.encoders import EncoderSpec
 from jepa_core.errors import JepaError
@@ -24,9 +25,8 @@ from jepa_core.spectrum import Rank
 from jepa_core.store import Store
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from jepa_core.encoders import Encoder
+    from jepa_core.jacobian import Precision
 
 # Images read and looked up together. Their scoring goes batch by batch, of the size that the memory allows.
 _BLOCK = 64
@@ -43,74 +43,14 @@ class RunSummary:
     seconds: float = 0.0
 
 
-def config_of(spec: EncoderSpec, output: str | None = None) -> ResultConfig:
+def config_of(spec: EncoderSpec, output: str | None = None, precision: str = "fp32") -> ResultConfig:
     """The config of exact results of a bundled encoder, read off its card without loading it."""
-    return ResultConfig(spec.weights_digest, spec.transform, spec.check_output(output))
+    return ResultConfig(spec.weights_digest, spec.transform, spec.check_output(output), precision=precision)
 
 
-def loaded_config(encoder: "Encoder", output: str | None = None) -> ResultConfig:
+def loaded_config(encoder: "Encoder", output: str | None = None, precision: str = "fp32") -> ResultConfig:
     """The config of exact results of a loaded encoder."""
-    return ResultConfig(encoder.weights, encoder.transform, encoder.spec.check_output(output))
-
-
-def score_batch(encoder: "Encoder", output: str, digests: Sequence[str], inputs: "Tensor") -> list[Result | None]:
-    """The exact results of a batch of normalised inputs (B, C, H, W); None where the Jacobian is not finite."""
-    from jepa_core import jacobian
-
-    start = time.perf_counter()
-    grams, embeddings = jacobian.engine_of(encoder, output).gram(inputs.to(encoder.device))
-    finite = grams.isfinite().flatten(1).all(1).numpy()
-    spectra = np.zeros(embeddings.shape, dtype=np.float32)
-    if finite.any():
-        spectra[finite] = spectrum.singular_values(grams.numpy()[finite])
-    seconds = (time.perf_counter() - start) / len(digests)
-    return [
-        Result(digest, sigma, embedding, float(np.square(embedding, dtype=np.float64).sum()), seconds, encoder.device)
-        if good
-        else None
-        for digest, good, sigma, embedding in zip(digests, finite, spectra, embeddings.numpy(), strict=True)
-    ]
-
-
-def score_pictures(
-    encoder: "Encoder",
-    output: str,
-    named: Sequence[tuple[str, str, bytes]],
-    put: Callable[[list[Result]], None],
-    stop: Callable[[], bool] = lambda: False,
-) -> list[tuple[str, str]]:
-    """Score (name, digest, bytes) triples and return the failures.
-
-    Results are handed to `put` batch by batch; `stop` is asked before each batch, since one may take minutes.
-    """
-    import torch
-
-    from jepa_core import jacobian
-
-    failed: list[tuple[str, str]] = []
-    ready: list[tuple[str, str, Tensor]] = []
-    for name, digest, data in named:
-        try:
-            ready.append((name, digest, encoder.preprocess(images.decode(data, name=name).image)))
-        except JepaError as error:
-            failed.append((name, str(error)))
-    if not ready:
-        return failed
-    size = jacobian.engine_of(encoder, output).plan.images
-    for start in range(0, len(ready), size):
-        if stop():
-            break
-        part = ready[start : start + size]
-        inputs = torch.stack([tensor for _name, _digest, tensor in part])
-        digests = [digest for _name, digest, _tensor in part]
-        results = score_batch(encoder, output, digests, inputs)
-        put([result for result in results if result is not None])
-        failed += [
-            (name, f"The Jacobian of {name} has values that are not finite; it gets no score; look at the picture.")
-            for (name, _digest, _tensor), result in zip(part, results, strict=True)
-            if result is None
-        ]
-    return failed
+    return ResultConfig(encoder.weights, encoder.transform, encoder.spec.check_output(output), precision=precision)
 
 
 def score_items(
@@ -120,11 +60,12 @@ def score_items(
     items: Sequence[Item],
     output: str | None = None,
     *,
+    precision: "Precision" = "fp32",
     whole: bool = True,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> RunSummary:
-    """Score the items of a dataset that the store lacks.
+    """Score the items of a dataset fully that the store lacks.
 
     Args:
         store: where results are looked up and kept.
@@ -132,16 +73,54 @@ def score_items(
         dataset: the dataset's name, under which the items are recorded as members.
         items: which images; unreadable ones are reported in the summary and the run goes on.
         output: the encoder's output; its default for None.
+        precision: of the products. A rank is never decided from less than float32, so the first images may have both.
         whole: whether `items` is the whole dataset, so that recorded members that are not among them are gone.
         progress: called with (done, total) after each batch.
         cancelled: asked before each batch.
     """
     output = encoder.spec.check_output(output)
-    config = loaded_config(encoder, output)
+    config = loaded_config(encoder, output, precision)
+    if precision != "fp32" and known_rank_of(encoder, output, store) is None:
+        first = items[: spectrum.CALIBRATION_IMAGES]
+        score_items(store, encoder, dataset, first, output, whole=False, cancelled=cancelled)
+    method = Method(
+        work=exact_work(encoder, output, precision),
+        known=lambda digests: store.done(config, digests),
+        put=lambda results: store.put(config, results),
+    )
+    summary = run_items(store, encoder, method, dataset, items, whole=whole, progress=progress, cancelled=cancelled)
+    if precision == "fp32":
+        spectra = store.rows(config, dataset).spectra
+        if len(spectra):
+            settle_rank(encoder, output, spectra, store)
+    return summary
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to score: the work on a batch, which images need none, and where results go."""
+
+    work: Work
+    known: Callable[[Sequence[str]], set[str]]
+    put: Callable[[list], None]
+
+
+def run_items(
+    store: Store,
+    encoder: "Encoder",
+    method: Method,
+    dataset: str,
+    items: Sequence[Item],
+    *,
+    whole: bool,
+    progress: Callable[[int, int], None],
+    cancelled: Callable[[], bool],
+) -> RunSummary:
+    """`score_items` for any method."""
     summary = RunSummary()
 
-    def put(results: list[Result]) -> None:
-        store.put(config, results)
+    def put(results: list) -> None:
+        method.put(results)
         summary.scored += len(results)
         summary.reused += sum(len(names[result.digest]) - 1 for result in results)
         tell()
@@ -161,8 +140,8 @@ def score_items(
     for first in range(0, len(items), _BLOCK):
         if cancelled():
             break
-        names, missing = _missing(store, config, dataset, items[first : first + _BLOCK], summary)
-        failed = dict(score_pictures(encoder, output, missing, put, cancelled))
+        names, missing = _missing(store, method.known, dataset, items[first : first + _BLOCK], summary)
+        failed = dict(score_pictures(encoder, method.work, missing, put, cancelled))
         summary.failed += [
             (name, failed[same[0]].replace(same[0], name))  # equal files fail for the same reason
             for same in names.values()
@@ -172,15 +151,16 @@ def score_items(
         tell()
     summary.cancelled = done() < len(items)
     summary.seconds = time.perf_counter() - start
-    spectra = store.rows(config, dataset).spectra
-    if len(spectra):
-        settle_rank(encoder, output, spectra, store)
     return summary
 
 
 def _missing(
-    store: Store, config: ResultConfig, dataset: str, block: Sequence[Item], summary: RunSummary
-) -> tuple[dict[str, list[str]], list[tuple[str, str, bytes]]]:
+    store: Store,
+    known_of: Callable[[Sequence[str]], set[str]],
+    dataset: str,
+    block: Sequence[Item],
+    summary: RunSummary,
+) -> tuple[dict[str, list[str]], list[Named]]:
     """Read a block and record its images as members.
 
     Returns the names of the images without a result, by digest, and one (name, digest, bytes) for each such digest.
@@ -195,9 +175,9 @@ def _missing(
         else:
             read.append((item, images.digest(data), data))
     store.put_members(dataset, [Member(item.name, item.position, item.label, digest) for item, digest, _data in read])
-    known = store.done(config, [digest for _item, digest, _data in read])
+    known = known_of([digest for _item, digest, _data in read])
     names: dict[str, list[str]] = {}
-    missing: list[tuple[str, str, bytes]] = []
+    missing: list[Named] = []
     for item, digest, data in read:
         if digest in known:
             summary.reused += 1
@@ -213,6 +193,12 @@ def known_rank(spec: EncoderSpec, output: str, store: Store) -> Rank | None:
     return spec.ranks.get(output) or store.rank(config_of(spec, output).space)
 
 
+def known_rank_of(encoder: "Encoder", output: str, store: Store | None) -> Rank | None:
+    """`known_rank` of a loaded encoder."""
+    recorded = encoder.spec.ranks.get(output)
+    return recorded or (store.rank(loaded_config(encoder, output).space) if store else None)
+
+
 def current_rank(spec: EncoderSpec, output: str, store: Store) -> Rank:
     """`known_rank`, or all K while too few images are scored to tell."""
     return known_rank(spec, output, store) or Rank(
@@ -226,8 +212,7 @@ def settle_rank(encoder: "Encoder", output: str, spectra: ndarray, store: Store 
 
     from jepa_core import rank
 
-    space = loaded_config(encoder, output).space
-    recorded = encoder.spec.ranks.get(output) or (store.rank(space) if store else None)
+    recorded = known_rank_of(encoder, output, store)
     if recorded:
         return recorded
     generator = torch.Generator().manual_seed(0)
@@ -235,14 +220,15 @@ def settle_rank(encoder: "Encoder", output: str, spectra: ndarray, store: Store 
     allowed = rank.architectural_rank(encoder.module(output), probe)
     decided = spectrum.decide_rank(allowed, spectra[: spectrum.CALIBRATION_IMAGES])
     enough = len(spectra) >= spectrum.CALIBRATION_IMAGES
-    return store.put_rank(space, decided) if store and enough else decided
+    return store.put_rank(loaded_config(encoder, output).space, decided) if store and enough else decided
 
 
-def score_table(rows: Rows, rank: Rank) -> pd.DataFrame:
+def score_table(rows: Rows, rank: Rank, precision: str = "fp32") -> pd.DataFrame:
     """Scores derived from stored rows: one line an image, in the order of the dataset.
 
     Columns: name, label, digest, jepa_score (Eq. 5), listing_score, gaussian_score, squared_norm, seconds, device, and
-    rank_disagrees (True where the spectrum does not have the encoder's rank).
+    rank_disagrees (True where the spectrum does not have the encoder's rank; with less than float32, whose noise hides
+    what the rank leaves out, never).
     """
     spectra = rows.spectra if rows.members else np.ones((0, rank.rank), dtype=np.float32)
     return pd.DataFrame(
@@ -257,14 +243,15 @@ def score_table(rows: Rows, rank: Rank) -> pd.DataFrame:
             "squared_norm": rows.squared_norm,
             "seconds": rows.seconds,
             "device": rows.device,
-            "rank_disagrees": spectrum.disagrees(spectra, rank.rank),
+            "rank_disagrees": spectrum.disagrees(spectra, rank.rank) & (precision == "fp32"),
         }
     )
 
 
-def stored_scores(store: Store, spec: EncoderSpec, output: str, dataset: str) -> pd.DataFrame:
+def stored_scores(store: Store, spec: EncoderSpec, output: str, dataset: str, precision: str = "fp32") -> pd.DataFrame:
     """`score_table` of what the store holds for a dataset; empty before anything is scored. Loads no encoder."""
-    return score_table(store.rows(config_of(spec, output), dataset), current_rank(spec, output, store))
+    rows = store.rows(config_of(spec, output, precision), dataset)
+    return score_table(rows, current_rank(spec, output, store), precision)
 
 
 def score_images(
@@ -289,8 +276,9 @@ def score_images(
     named = [_named_bytes(position, picture) for position, picture in enumerate(pictures)]
     results: dict[str, Result] = {}
     unique = {digest: (name, digest, data) for name, digest, data in named}
+    work = exact_work(encoder, output)
     failed = score_pictures(
-        encoder, output, list(unique.values()), lambda batch: results.update({r.digest: r for r in batch})
+        encoder, work, list(unique.values()), lambda batch: results.update({r.digest: r for r in batch})
     )
     if failed:
         raise JepaError(failed[0][1])
@@ -317,7 +305,7 @@ def table_of(
     return score_table(rows, rank or settle_rank(encoder, output, rows.spectra))
 
 
-def _named_bytes(position: int, picture: str | Path | bytes | Image.Image) -> tuple[str, str, bytes]:
+def _named_bytes(position: int, picture: str | Path | bytes | Image.Image) -> Named:
     match picture:
         case bytes():
             name, data = f"picture {position}", picture

@@ -23,9 +23,8 @@ from jepa_core.keys import make_key
 from jepa_core.records import Member, Result, ResultConfig, Rows
 from jepa_core.spectrum import Rank
 
-SCHEMA_VERSION = 1
 _PATIENCE = 60.0  # seconds to wait for another process's transaction
-_SCHEMA = """
+_FIRST = """
 CREATE TABLE configs (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE,
     weights TEXT NOT NULL, transform TEXT NOT NULL, output TEXT NOT NULL,
@@ -49,6 +48,19 @@ CREATE TABLE members (
 ) WITHOUT ROWID;
 CREATE TABLE shipped (file TEXT PRIMARY KEY, digest TEXT NOT NULL);
 """
+_SECOND = """
+CREATE TABLE estimates (
+    config INTEGER NOT NULL REFERENCES configs (id), digest TEXT NOT NULL,
+    score REAL NOT NULL, low REAL NOT NULL, high REAL NOT NULL, far INTEGER NOT NULL,
+    squared_norm REAL NOT NULL, seconds REAL NOT NULL, device TEXT NOT NULL,
+    PRIMARY KEY (config, digest)
+) WITHOUT ROWID;
+CREATE TABLE calibrations (key TEXT PRIMARY KEY, id TEXT NOT NULL, arrays BLOB NOT NULL);
+CREATE TABLE precisions (key TEXT PRIMARY KEY, precision TEXT NOT NULL, agreement REAL NOT NULL);
+"""
+# What each format added to the one before it. A file's format is the number of steps it has had.
+_STEPS = (_FIRST, _SECOND)
+SCHEMA_VERSION = len(_STEPS)
 
 
 def _floats(blobs: Sequence[bytes]) -> ndarray:
@@ -147,13 +159,14 @@ class Store:
 
     def _prepare(self) -> None:
         self._use_wal(self._connection())
-        with self._transaction() as cursor:
+        with self.transaction() as cursor:
             version = cursor.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                for statement in _SCHEMA.split(";\n"):
+            for step in _STEPS[version:]:
+                for statement in step.split(";\n"):
                     cursor.execute(statement)
+            if version < SCHEMA_VERSION:
                 cursor.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        if version not in (0, SCHEMA_VERSION):
+        if version > SCHEMA_VERSION:
             raise StoreError(
                 f"The store {self.path} has format {version}; this version reads format {SCHEMA_VERSION}; "
                 "update the explorer, or set JEPA_CACHE to another folder."
@@ -172,7 +185,8 @@ class Store:
             time.sleep(0.01)
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Cursor]:
+    def transaction(self) -> Iterator[sqlite3.Cursor]:
+        """A cursor whose changes are written together when the block ends, or not at all."""
         with self._guard():
             cursor = self._connection().cursor()
             # IMMEDIATE takes the write lock at once: two writers wait for each other instead of failing half-way.
@@ -185,11 +199,13 @@ class Store:
                 raise
             cursor.execute("COMMIT")
 
-    def _select(self, sql: str, *values: object) -> list[tuple]:
+    def select(self, sql: str, *values: object) -> list[tuple]:
+        """The rows of a query."""
         with self._guard():
             return self._connection().execute(sql, values).fetchall()
 
-    def _config_id(self, cursor: sqlite3.Cursor, config: ResultConfig) -> int:
+    def config_id(self, cursor: sqlite3.Cursor, config: ResultConfig) -> int:
+        """The number of a config, given to it now if it is new."""
         cursor.execute(
             "INSERT OR IGNORE INTO configs (key, weights, transform, output, method, precision, view) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -200,8 +216,8 @@ class Store:
     def put(self, config: ResultConfig, results: Iterable[Result]) -> None:
         """Write results in one transaction. A result that is there already stays as it is."""
         results = list(results)
-        with self._transaction() as cursor:
-            config_id = self._config_id(cursor, config)
+        with self.transaction() as cursor:
+            config_id = self.config_id(cursor, config)
             cursor.executemany(
                 "INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?, ?)",
                 [(config_id, r.digest, _bytes(r.spectrum), r.squared_norm, r.seconds, r.device) for r in results],
@@ -213,7 +229,7 @@ class Store:
 
     def put_members(self, dataset: str, members: Iterable[Member]) -> None:
         """Record which images a dataset has; a name that is there already gets its new digest."""
-        with self._transaction() as cursor:
+        with self.transaction() as cursor:
             cursor.executemany(
                 "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?)",
                 [(dataset, member.name, member.position, member.label, member.digest) for member in members],
@@ -221,21 +237,21 @@ class Store:
 
     def forget_members(self, dataset: str, names: Iterable[str]) -> None:
         """Forget images that a dataset no longer has. Their results stay: they belong to the digest."""
-        with self._transaction() as cursor:
+        with self.transaction() as cursor:
             cursor.executemany(
                 "DELETE FROM members WHERE dataset = ? AND name = ?", [(dataset, name) for name in names]
             )
 
     def members(self, dataset: str) -> list[Member]:
         """The recorded images of a dataset, in order."""
-        rows = self._select(
+        rows = self.select(
             "SELECT name, position, label, digest FROM members WHERE dataset = ? ORDER BY position", dataset
         )
         return [Member(*row) for row in rows]
 
     def rows(self, config: ResultConfig, dataset: str) -> Rows:
         """All results of a config on the recorded images of a dataset, in order."""
-        found = self._select(
+        found = self.select(
             "SELECT name, position, label, members.digest, spectrum, squared_norm, seconds, device FROM members "
             "JOIN results ON results.digest = members.digest "
             "WHERE dataset = ? AND config = (SELECT id FROM configs WHERE key = ?) ORDER BY position",
@@ -252,7 +268,7 @@ class Store:
 
     def get(self, config: ResultConfig, digest: str) -> Result | None:
         """The result of one image, or None."""
-        found = self._select(
+        found = self.select(
             "SELECT spectrum, vector, squared_norm, seconds, device FROM results "
             "JOIN embeddings ON embeddings.digest = results.digest AND space = ? "
             "WHERE config = (SELECT id FROM configs WHERE key = ?) AND results.digest = ?",
@@ -272,7 +288,7 @@ class Store:
             marks = ",".join("?" * len(part))
             found |= {
                 row[0]
-                for row in self._select(
+                for row in self.select(
                     "SELECT digest FROM results WHERE config = (SELECT id FROM configs WHERE key = ?) "
                     f"AND digest IN ({marks})",
                     config.key,
@@ -283,7 +299,7 @@ class Store:
 
     def count(self, config: ResultConfig, dataset: str) -> int:
         """How many of a dataset's recorded images have a result."""
-        return self._select(
+        return self.select(
             "SELECT COUNT(*) FROM members JOIN results ON results.digest = members.digest "
             "WHERE dataset = ? AND config = (SELECT id FROM configs WHERE key = ?)",
             dataset,
@@ -293,7 +309,7 @@ class Store:
     def scored(self, config: ResultConfig, dataset: str) -> dict[str, str]:
         """Name -> digest of a dataset's recorded images that have a result."""
         return dict(
-            self._select(
+            self.select(
                 "SELECT name, members.digest FROM members JOIN results ON results.digest = members.digest "
                 "WHERE dataset = ? AND config = (SELECT id FROM configs WHERE key = ?) ORDER BY position",
                 dataset,
@@ -307,7 +323,7 @@ class Store:
         for part in _parts(digests):
             marks = ",".join("?" * len(part))
             found |= dict(
-                self._select(
+                self.select(
                     f"SELECT digest, vector FROM embeddings WHERE space = ? AND digest IN ({marks})", space, *part
                 )
             )
@@ -320,31 +336,31 @@ class Store:
 
     def put_crop(self, transform: str, digest: str, png: bytes) -> None:
         """Keep the picture that was scored, as a small PNG."""
-        with self._transaction() as cursor:
+        with self.transaction() as cursor:
             cursor.execute("INSERT OR REPLACE INTO crops VALUES (?, ?, ?)", (make_key(transform), digest, png))
 
     def crop(self, transform: str, digest: str) -> bytes | None:
         """The kept picture of an image under a transform, or None."""
-        found = self._select("SELECT png FROM crops WHERE transform = ? AND digest = ?", make_key(transform), digest)
+        found = self.select("SELECT png FROM crops WHERE transform = ? AND digest = ?", make_key(transform), digest)
         return found[0][0] if found else None
 
     def put_rank(self, space: str, rank: Rank) -> Rank:
         """Record the rank of an embedding space unless one is recorded; return the one that stands."""
-        with self._transaction() as cursor:
+        with self.transaction() as cursor:
             cursor.execute("INSERT OR IGNORE INTO ranks VALUES (?, ?, ?)", (space, rank.rank, rank.reason))
         return self.rank(space) or rank
 
     def rank(self, space: str) -> Rank | None:
         """The recorded rank of an embedding space, or None."""
-        found = self._select("SELECT rank, reason FROM ranks WHERE space = ?", space)
+        found = self.select("SELECT rank, reason FROM ranks WHERE space = ?", space)
         return Rank(*found[0]) if found else None
 
     def shipped(self, file: str) -> str | None:
         """The digest of a shipped table that was read in, or None."""
-        found = self._select("SELECT digest FROM shipped WHERE file = ?", file)
+        found = self.select("SELECT digest FROM shipped WHERE file = ?", file)
         return found[0][0] if found else None
 
     def put_shipped(self, file: str, digest: str) -> None:
         """Record that a shipped table was read in."""
-        with self._transaction() as cursor:
+        with self.transaction() as cursor:
             cursor.execute("INSERT OR REPLACE INTO shipped VALUES (?, ?)", (file, digest))

@@ -115,7 +115,7 @@ def test_a_class_with_one_image_is_scored(store, tiny, tmp_path):
 def test_a_second_run_finds_everything_in_the_store(store, tiny, folder, monkeypatch):
     first = run(store, tiny, folder)
     assert (first.scored, first.reused, first.failed, first.cancelled) == (12, 0, [], False)
-    monkeypatch.setattr(scoring, "score_batch", None)  # would fail if it were called
+    monkeypatch.setattr(jacobian.Engine, "gram", None)  # would fail if it were called
     second = run(Store(), tiny, folder)
     assert (second.scored, second.reused) == (0, 12)
 
@@ -259,7 +259,7 @@ from jepa_core.encoders import load_encoder
 from jepa_core.store import Store
 
 scoring._BLOCK = 3
-put, transaction = Store.put, Store._transaction
+put, transaction = Store.put, Store.transaction
 batches = 0
 
 def hang():
@@ -278,7 +278,7 @@ def counted(self, config, results):
     if batches == 3:
         if sys.argv[2] == "before the rows are written":
             hang()
-        Store._transaction = never_committed
+        Store.transaction = never_committed
     put(self, config, results)
 
 Store.put = counted

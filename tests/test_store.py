@@ -183,7 +183,7 @@ def test_two_processes_write_at_once_and_every_row_is_there_once(cache):
 def test_a_reader_is_not_held_up_by_a_writer(store):
     store.put(CONFIG, results("a"))
     other = Store()
-    with store._transaction() as cursor:
+    with store.transaction() as cursor:
         cursor.execute("DELETE FROM results")
         assert other.done(CONFIG, ["a"]) == {"a"}
 
@@ -263,7 +263,7 @@ def test_damage_that_shows_only_while_reading_is_told_in_a_sentence():
 def test_a_store_of_a_newer_version_is_told_and_left_alone(store):
     store.put(CONFIG, results("a"))
     store._connection().execute("PRAGMA user_version = 99")
-    with pytest.raises(StoreError, match=r"has format 99; this version reads format 1; update the explorer, or set"):
+    with pytest.raises(StoreError, match=r"has format 99; this version reads format 2; update the explorer, or set"):
         Store()
     assert store.done(CONFIG, ["a"]) == {"a"}
 
@@ -346,7 +346,7 @@ def test_a_writer_that_waits_in_vain_is_told(store, monkeypatch):
     monkeypatch.setattr(store_module, "_PATIENCE", 0.05)
     other = Store()
     with (
-        store._transaction(),
+        store.transaction(),
         pytest.raises(StoreError, match="database is locked") as caught,
     ):
         other.put(CONFIG, results("a"))

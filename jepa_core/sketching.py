@@ -1,0 +1,237 @@
+"""Sketching a dataset: calibrate on some images, estimate the others, and score fully what an estimate leaves open."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from jepa_core import estimates, sketch
+from jepa_core.batches import Grams, exact_work, sketch_work
+from jepa_core.datasets import Item
+from jepa_core.errors import NotEnoughData
+from jepa_core.keys import make_key
+from jepa_core.records import ResultConfig
+from jepa_core.scoring import (
+    Method,
+    RunSummary,
+    config_of,
+    current_rank,
+    loaded_config,
+    run_items,
+    score_items,
+    score_table,
+    settle_rank,
+)
+from jepa_core.sketch import Calibration
+from jepa_core.store import Store
+
+if TYPE_CHECKING:
+    from jepa_core.encoders import Encoder, EncoderSpec
+    from jepa_core.jacobian import Precision
+
+Progress = Callable[[int, int], None]
+SHARE = 12
+"""Products a sketch takes unless told otherwise: one for every so many numbers of the embedding."""
+
+
+@dataclass(frozen=True)
+class SketchSettings:
+    """How a sketch is made: `rows` products an image (K / SHARE for None), calibrated on `images`, drawn by `seed`."""
+
+    rows: int | None = None
+    images: int = sketch.IMAGES
+    seed: int = 0
+
+    def rows_for(self, k: int) -> int:
+        """Products an image for an embedding of K numbers."""
+        return self.rows or max(1, round(k / SHARE))
+
+
+def calibration_key(config: ResultConfig, dataset: str, settings: SketchSettings) -> str:
+    """Under which a calibration is kept."""
+    return make_key(config.space, config.precision, dataset, settings.rows, settings.images, settings.seed)
+
+
+def sketch_config(config: ResultConfig, calibration: Calibration) -> ResultConfig:
+    """The config of a calibration's estimates."""
+    return replace(config, method=f"sketch:{calibration.id}")
+
+
+def sketch_items(
+    store: Store,
+    encoder: "Encoder",
+    dataset: str,
+    items: Sequence[Item],
+    output: str | None = None,
+    *,
+    settings: SketchSettings | None = None,
+    precision: "Precision" = "fp32",
+    whole: bool = True,
+    progress: Progress = lambda _done, _total: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> RunSummary:
+    """Estimate the scores of a dataset; images with a full score keep it, images far off get one.
+
+    Raises `NotEnoughData` where the dataset is too small to gain anything.
+    """
+    settings = settings or SketchSettings()
+    output = encoder.spec.check_output(output)
+    exact = loaded_config(encoder, output, precision)
+    calibration = estimates.calibration(store, calibration_key(exact, dataset, settings))
+    if calibration is None:
+        calibration = _calibrate(store, encoder, dataset, items, output, settings, precision, progress, cancelled)
+        if calibration is None:
+            return RunSummary(cancelled=True)
+    config = sketch_config(exact, calibration)
+    method = Method(
+        work=sketch_work(encoder, output, calibration, precision),
+        known=lambda digests: store.done(exact, digests) | estimates.estimated(store, config, digests),
+        put=lambda found: estimates.put_estimates(store, config, found),
+    )
+    summary = run_items(store, encoder, method, dataset, items, whole=whole, progress=progress, cancelled=cancelled)
+    far = {member.name for member, estimate in estimates.estimates(store, config, dataset) if estimate.far}
+    _score_fully(store, encoder, dataset, items, far, output, precision, cancelled)
+    return summary
+
+
+def _calibrate(
+    store: Store,
+    encoder: "Encoder",
+    dataset: str,
+    items: Sequence[Item],
+    output: str,
+    settings: SketchSettings,
+    precision: "Precision",
+    progress: Progress,
+    cancelled: Callable[[], bool],
+) -> Calibration | None:
+    """Full Grams of some images, drawn at random; None if it was cancelled."""
+    if len(items) < 2 * settings.images:
+        raise NotEnoughData(
+            f"A sketch calibrated on {settings.images} images gains nothing for {len(items)}; at least "
+            f"{2 * settings.images} are accepted; score them fully."
+        )
+    order = np.random.default_rng(settings.seed).permutation(len(items))[: settings.images]
+    chosen = [items[place] for place in np.sort(order)]
+    exact = loaded_config(encoder, output, precision)
+    if precision != "fp32":  # the rank is decided in float32
+        score_items(store, encoder, dataset, chosen[:8], output, whole=False, cancelled=cancelled)
+    kept = Grams([], [], [])
+    method = Method(
+        work=exact_work(encoder, output, precision, keep=kept),
+        known=lambda _digests: set(),  # Grams are not stored, so an image that has a score is computed again
+        put=lambda results: store.put(exact, results),
+    )
+    run_items(store, encoder, method, dataset, chosen, whole=False, progress=progress, cancelled=cancelled)
+    if cancelled():
+        return None
+    spectra = np.stack([np.sqrt(np.clip(np.linalg.eigvalsh(gram)[::-1], 0, None)) for gram in kept.grams])
+    rank = settle_rank(encoder, output, spectra, store if precision == "fp32" else None).rank
+    calibration = sketch.calibrate(
+        np.stack(kept.grams),
+        np.stack(kept.features).astype(np.float64),
+        rank,
+        settings.rows_for(encoder.spec.outputs[output]),
+        settings.seed,
+    )
+    estimates.put_calibration(store, calibration_key(exact, dataset, settings), calibration)
+    return calibration
+
+
+def _score_fully(
+    store: Store,
+    encoder: "Encoder",
+    dataset: str,
+    items: Sequence[Item],
+    names: set[str],
+    output: str,
+    precision: "Precision",
+    cancelled: Callable[[], bool],
+) -> None:
+    chosen = [item for item in items if item.name in names]
+    if chosen:
+        score_items(store, encoder, dataset, chosen, output, precision=precision, whole=False, cancelled=cancelled)
+
+
+def open_ends(table: pd.DataFrame, shown: int) -> set[str]:
+    """The names of estimates whose interval reaches into the `shown` lowest or highest scores of a table."""
+    if table.empty:
+        return set()
+    scores = np.sort(table["jepa_score"].to_numpy())
+    shown = min(shown, len(scores))
+    reaches = (table["low"] <= scores[shown - 1]) | (table["high"] >= scores[-shown])
+    return set(table.loc[reaches & table["estimated"], "name"])
+
+
+def verify_ends(
+    store: Store,
+    encoder: "Encoder",
+    dataset: str,
+    items: Sequence[Item],
+    output: str | None = None,
+    *,
+    shown: int,
+    label: str | None = None,
+    settings: SketchSettings | None = None,
+    precision: "Precision" = "fp32",
+    cancelled: Callable[[], bool] = lambda: False,
+) -> int:
+    """Score fully every image that may be among the `shown` lowest or highest, until none is left; return how many."""
+    output = encoder.spec.check_output(output)
+    done = 0
+    while not cancelled():
+        table = sketched_scores(store, encoder.spec, output, dataset, settings, precision)
+        names = open_ends(table if label is None else table[table["label"] == label], shown)
+        if not names:
+            break
+        _score_fully(store, encoder, dataset, items, names, output, precision, cancelled)
+        done += len(names)
+    return done
+
+
+def sketched_scores(
+    store: Store,
+    spec: "EncoderSpec",
+    output: str,
+    dataset: str,
+    settings: SketchSettings | None = None,
+    precision: str = "fp32",
+) -> pd.DataFrame:
+    """`score_table` of full scores and, for images that have none, estimates, in the order of the dataset.
+
+    Columns beside those of `score_table`: estimated, low and high (the 90 % interval, or the score itself where full).
+    An estimate has no listing score (NaN): that is made of singular values.
+    """
+    exact = config_of(spec, output, precision)
+    full = score_table(store.rows(exact, dataset), current_rank(spec, output, store), precision)
+    full = full.assign(estimated=False, low=full["jepa_score"], high=full["jepa_score"])
+    calibration = estimates.calibration(store, calibration_key(exact, dataset, settings or SketchSettings()))
+    if calibration is None:
+        return full
+    known = set(full["name"])
+    rows = [
+        {
+            "name": member.name,
+            "label": member.label,
+            "position": member.position,
+            "digest": member.digest,
+            "jepa_score": estimate.score,
+            "listing_score": np.nan,
+            "gaussian_score": estimate.score - 0.5 * estimate.squared_norm,
+            "squared_norm": estimate.squared_norm,
+            "seconds": estimate.seconds,
+            "device": estimate.device,
+            "rank_disagrees": False,
+            "estimated": True,
+            "low": estimate.low,
+            "high": estimate.high,
+        }
+        for member, estimate in estimates.estimates(store, sketch_config(exact, calibration), dataset)
+        if member.name not in known
+    ]
+    if not rows:
+        return full
+    both = pd.concat([full, pd.DataFrame(rows)]) if len(full) else pd.DataFrame(rows)
+    return both.sort_values("position", kind="stable", ignore_index=True)
