@@ -219,6 +219,21 @@ def _pretrain(args: argparse.Namespace) -> None:
     print(json.dumps({"card": str(card)}) if args.json else card)
 
 
+def _bench(args: argparse.Namespace) -> None:
+    from jepa_core import bench
+    from jepa_core.encoders import choose_device
+
+    device = choose_device(args.device)
+    cases = args.case or [name for name in bench.CASES if name != "vitb14-224"]
+    lines = []
+    for name in cases:
+        if name not in bench.CASES:
+            raise UnknownName("case", name, bench.CASES)
+        _note(f"Measuring {bench.CASES[name].title} ...")
+        lines += bench.measure(bench.CASES[name], device, args.limit)
+    _show(pd.DataFrame([vars(line) for line in lines]), args.json)
+
+
 def _verify(args: argparse.Namespace) -> None:
     from jepa_core import verify
     from jepa_core.encoders import load_encoder
@@ -297,6 +312,13 @@ def build_parser() -> argparse.ArgumentParser:
     pretrain.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for the weights and card; the cache's if left out"
     )
+
+    bench = command("bench", _bench, "Measure what a score costs on this machine, beside the paper's listing.")
+    bench.add_argument("--case", action="append", metavar="NAME", help="only this case; may be given several times")
+    bench.add_argument(
+        "--device", choices=["cpu", "cuda", "mps"], help="where to compute; the best there is if left out"
+    )
+    bench.add_argument("--limit", type=_count, default=20, help="about how many seconds one run may take")
 
     verify = command("verify", _verify, "Recompute a random part of the shipped scores and compare.")
     verify.add_argument("--encoder", help="only this encoder")

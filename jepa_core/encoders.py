@@ -212,8 +212,12 @@ def default_device() -> str:
     return _devices()[0]
 
 
-def _check_device(device: str) -> str:
+def choose_device(device: str | None) -> str:
+    """`device`, or the best there is for None; `EncoderError` for one that is not there."""
     import torch
+
+    if device is None:
+        return default_device()
 
     try:
         torch.empty(0, device=device)  # the one question to which torch's answer holds for every kind and number
@@ -235,7 +239,7 @@ def load_encoder(name: str = "digits", device: str | None = None) -> Encoder:
     from safetensors import SafetensorError
 
     spec = get_spec(name)
-    device = _check_device(device) if device else default_device()
+    device = choose_device(device)
     net = build_net(spec)
     assert spec.weights is not None  # every card has its weights beside it
     try:
