@@ -108,9 +108,17 @@ class Engine:
         # Not a person's picture: one that is not finite must not decide how the others are computed.
         noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
         self._probe = noise.to(image)[None]
+        try:
+            self._prepare(rows, budget)
+        except (MemoryError, RuntimeError) as error:
+            if not memory.is_out_of_memory(error):
+                raise
+            raise _too_large(error) from error
+
+    def _prepare(self, rows: int | None, budget: int | None) -> None:
         with torch.no_grad():
-            self.k = f(self._probe).shape[1]
-        sizes, device = memory.measure(f, self._probe), image.device
+            self.k = self._f(self._probe).shape[1]
+        sizes, device = memory.measure(self._f, self._probe), self._probe.device
         budget = budget or memory.default_budget(device)
         self.plan = memory.plan_shared(sizes, rows or self.k, device, budget)
         self.shared = self._can_share()
@@ -155,7 +163,8 @@ class Engine:
         self, images: Float[Tensor, "batch channel height width"], directions: Float[Tensor, "r k"] | None = None
     ) -> Float[Tensor, "batch r pixels"]:
         """D J of each image on its own, with pixels flattened (CHW), on the images' device. Errors: as of `gram`."""
-        return torch.cat([part.rows for part in self._parts(images, directions, self._rows, pixels=True)])
+        parts = [part.rows for part in self._parts(images, directions, self._rows, pixels=True)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)  # one would be copied
 
     def _rows(self, images: Tensor, directions: Tensor, *, pixels: bool) -> _Part:
         if self.shared:
@@ -178,18 +187,15 @@ class Engine:
             except (MemoryError, RuntimeError) as error:
                 if not memory.is_out_of_memory(error):
                     raise
-                self._shrink(str(error))
+                self._shrink(error)
                 continue
             done += len(part)
             yield found
 
-    def _shrink(self, reason: str) -> None:
+    def _shrink(self, error: BaseException) -> None:
         plan = self.plan.half()
         if plan is None:
-            raise OutOfMemory(
-                f"One row of the Jacobian of one image needs more memory than there is ({reason.splitlines()[0]}); an "
-                "encoder and an input size that fit are accepted; choose smaller ones, or free memory."
-            )
+            raise _too_large(error) from error
         _log.info("Out of memory at %s; going on with %s.", self.plan, plan)
         self.plan = plan
         self._traced.clear()
@@ -213,8 +219,7 @@ class Engine:
         count, rows = self.plan.cotangents, None
         with torch.no_grad():
             traced = self._linearized(len(images))
-            embedding, constants = traced.constants(images)
-            sizes = traced.sizes(constants, len(images))
+            embedding, sizes, constants = traced.constants(images)
             with _arithmetic(self._precision):
                 for first in range(0, len(directions), count):
                     chunk = directions[first : first + count]
@@ -243,7 +248,7 @@ class Engine:
         values = found.flatten(2).mT @ self._factors[pixels]
         if pixels:
             channels, high, wide = weight.shape[1:]
-            values = values.view(-1, *grid, channels, high, wide).permute(0, 3, 1, 4, 2, 5)
+            values = values.reshape(-1, *grid, channels, high, wide).permute(0, 3, 1, 4, 2, 5)
         return values.reshape(len(values), -1)
 
     def _general_rows(self, images: Tensor, directions: Tensor, count: int) -> _Part:
@@ -262,7 +267,7 @@ class Engine:
                 (gradient,) = torch.autograd.grad(
                     embeddings, replicas, padded.flatten(0, 1), retain_graph=first + count < len(directions)
                 )
-                rows[:, first : first + count] = gradient.view(batch, count, -1)[:, : len(chunk)]
+                rows[:, first : first + count] = gradient.reshape(batch, count, -1)[:, : len(chunk)]
         with torch.no_grad():
             embedding = self._f(images) if half else embeddings.view(batch, count, self.k)[:, 0].clone()
         return _Part(rows, embedding, embedding)
@@ -277,6 +282,14 @@ def engine_of(
         image = torch.zeros(encoder.input_shape, device=encoder.device)
         encoder.kept[key] = Engine(encoder.module(output), image, rows=rows, precision=precision)
     return encoder.kept[key]
+
+
+def _too_large(error: BaseException) -> OutOfMemory:
+    return OutOfMemory(
+        f"One row of the Jacobian of one image needs more memory than there is "
+        f"({str(error).partition(chr(10))[0]}); an "
+        "encoder and an input size that fit are accepted; choose smaller ones, or free memory."
+    )
 
 
 @contextmanager

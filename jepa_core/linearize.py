@@ -13,7 +13,6 @@ pixels at all: the Gram of the Jacobian needs J J^T only, which a factor R with 
 Shapes are fixed when a graph is traced, so there is one for each number of images and of cotangents.
 """
 
-import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -70,41 +69,45 @@ class Linearized:
             self._for_product = self._cast([fixed[place] for place in parts.to_product])
             self._product = parts.product
             directions = images.new_ones(cotangents, len(images), parts.width).to(dtype)
-            _leave_out_zeros(self._product, [directions, *self._for_product, *self.constants(images)[1]])
+            constants = self.constants(images)[2]
+            # What is picked by an index or a mask of the image may be another row for another image.
+            if all(constant.is_floating_point() for constant in constants):
+                _leave_out_zeros(self._product, [directions, *self._for_product, *constants])
             self.bytes = use_one_block(self._product, dtype, images.device)
 
     def _cast(self, values: Iterable[Tensor]) -> list[Tensor]:
         return [value.to(self._dtype) if value.is_floating_point() else value for value in values]
 
-    def constants(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """f(x) (B, K), and what `product` needs to know of these images."""
-        embedding, constants = self._forward(images, *self._for_forward)
-        return embedding, self._cast(constants)
-
-    @staticmethod
-    def sizes(constants: Sequence[Tensor], images: int) -> Tensor:
-        """How large the constants are, image by image (B, n): the logs of the mean magnitude, of the mean square, and
-        the mean of the logs. The Jacobian is made of them, so they say much about its determinant.
-
-        Constants that do not have the images along their first axis are passed over.
-        """
-        found = []
-        for constant in constants:
-            if constant.is_floating_point() and constant.ndim and constant.shape[0] % images == 0:
-                magnitude = constant.float().reshape(images, -1).abs()
-                found += [magnitude.mean(1).log(), magnitude.square().mean(1).log(), (magnitude + _TINY).log().mean(1)]
-        return torch.stack(found, dim=1).clamp(min=math.log(_TINY))
+    def constants(self, images: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """f(x) (B, K); the sizes (B, n) of what its Jacobian is made of; and what `product` needs of these images."""
+        embedding, made_of, constants = self._forward(images, *self._for_forward)
+        return embedding, _sizes(made_of, images), self._cast(constants)
 
     def product(self, directions: Tensor, constants: Sequence[Tensor]) -> Tensor:
         """The rows of directions (C, B, K): (C, B, ...) of image gradients, or (C * B, D, h, w) before the patches."""
         return self._product(directions.to(self._dtype), *self._for_product, *constants)
 
 
+def _sizes(made_of: Sequence[Tensor], images: Tensor) -> Tensor:
+    """The log of the mean magnitude, the log of the mean square and the mean log of each, image by image."""
+    found = [images.new_zeros(len(images), 0)]
+    for part in made_of:
+        magnitude = part.reshape(len(images), -1).abs()
+        means = magnitude.mean(1), magnitude.square().mean(1)
+        found.append(
+            torch.stack([*(mean.clamp(min=_TINY).log() for mean in means), (magnitude + _TINY).log().mean(1)], 1)
+        )
+    return torch.cat(found, dim=1)
+
+
 def _trace(f: Embed, images: Tensor, cotangents: int) -> GraphModule:
-    def products(x: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-        with Rules():
-            embedding, vjp, *_ = torch.func.vjp(f, x)
-        return embedding, torch.func.vmap(lambda direction: vjp(direction)[0])(directions)
+    def with_parts(x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        with Rules() as rules:
+            return f(x), rules.made_of
+
+    def products(x: Tensor, directions: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
+        embedding, vjp, made_of = torch.func.vjp(with_parts, x, has_aux=True)  # type: ignore[misc]
+        return embedding, made_of, torch.func.vmap(lambda direction: vjp(direction)[0])(directions)
 
     with torch.no_grad():
         width = f(images[:1]).shape[1]
@@ -121,7 +124,7 @@ def _cut_patch_embedding(traced: GraphModule) -> Tensor | None:
     """Cut the graph before a patch embedding at its end, and return the weight; None where there is none."""
     graph = traced.graph
     output = next(node for node in graph.nodes if node.op == "output")
-    embedding, node = output.args[0]
+    embedding, made_of, node = output.args[0]
     while node.target in _VIEWS:
         node = node.args[0]
     if node.target is not operator.getitem or node.args[1] != 0:
@@ -135,7 +138,7 @@ def _cut_patch_embedding(traced: GraphModule) -> Tensor | None:
     plain = not transposed and groups == 1 and not any(padding) and set(dilation) == {1}
     if not (plain and covers and list(stride) == patch) or weight.op != "get_attr":
         return None
-    output.args = ((embedding, gradient),)
+    output.args = ((embedding, made_of, gradient),)
     graph.eliminate_dead_code()
     return getattr(traced, weight.target)
 
@@ -144,7 +147,7 @@ class _Parts(NamedTuple):
     """`fixed()` gives all values that depend on weights alone; `to_forward`, `to_product` say who needs which."""
 
     fixed: GraphModule
-    forward: GraphModule  # (images, *fixed) -> (embedding, constants)
+    forward: GraphModule  # (images, *fixed) -> (embedding, what the Jacobian is made of, constants)
     product: GraphModule  # (directions, *fixed, *constants) -> rows
     to_forward: list[int]
     to_product: list[int]
@@ -164,7 +167,8 @@ def _divide(traced: GraphModule) -> _Parts:
     images, directions = (node for node in graph.nodes if node.op == "placeholder")
     by_direction = _reached(graph, directions)
     by_image = _reached(graph, images) - by_direction
-    (embedding, rows) = next(node for node in graph.nodes if node.op == "output").args[0]
+    (embedding, made_of, rows) = next(node for node in graph.nodes if node.op == "output").args[0]
+    made_of = [node for node in made_of if node in by_image]  # queries may be weights, as in attention pooling
     weights = [node for node in graph.nodes if node.op != "output" and node not in by_image | by_direction]
 
     def needed(users: set[Node], sources: Iterable[Node]) -> list[Node]:
@@ -175,7 +179,7 @@ def _divide(traced: GraphModule) -> _Parts:
     to_forward, to_product = needed(by_image, weights), needed(by_direction, weights)
     return _Parts(
         fixed=_part(traced, [], weights, from_weights),
-        forward=_part(traced, [images, *to_forward], by_image, (embedding, constants)),
+        forward=_part(traced, [images, *to_forward], by_image, (embedding, made_of, constants)),
         product=_part(traced, [directions, *to_product, *constants], by_direction, rows),
         to_forward=[from_weights.index(node) for node in to_forward],
         to_product=[from_weights.index(node) for node in to_product],
@@ -203,8 +207,6 @@ def _leave_out_zeros(product: GraphModule, inputs: Sequence[Tensor]) -> None:
     What must be zero is found by running the graph once with positive random numbers in the place of all inputs: as it
     is linear in the cotangents and its constants are generic, what comes out as zero is zero by the graph's structure.
     """
-    if any(value.dtype == torch.bool for value in inputs):
-        return  # a mask is no generic number: it may hide by chance
     generic = [torch.rand_like(value) + 0.5 if value.is_floating_point() else value for value in inputs]
     finder = _ZeroFinder(product)
     finder.run(*generic)

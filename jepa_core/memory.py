@@ -4,7 +4,7 @@ import os
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from jepa_core.linearize import Embed
@@ -46,9 +46,14 @@ def measure(f: Embed, image: Tensor) -> Sizes:
     """What one forward pass of one image (1, C, H, W) saves for its backward pass, with attention maps explicit."""
     saved: dict[int, int] = {}
 
+    # Weights are saved too, but exist once however many images.
+    once = [*f.parameters(), *f.buffers()] if isinstance(f, nn.Module) else []
+    known = {tensor.untyped_storage().data_ptr() for tensor in once}
+
     def note(tensor: Tensor) -> Tensor:
-        if not tensor.is_leaf or tensor.requires_grad:  # weights are saved too, but exist once however many images
-            saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        place = tensor.untyped_storage().data_ptr()
+        if place not in known:
+            saved[place] = tensor.untyped_storage().nbytes()
         return tensor
 
     hooks = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)

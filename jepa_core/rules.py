@@ -53,7 +53,7 @@ class _LayerNorm(torch.autograd.Function):
         variance, mean = torch.var_mean(x, -1, keepdim=True, correction=0)
         inverse = torch.rsqrt(variance + eps)
         normed = (x - mean) * inverse
-        y = normed if weight is None else normed * weight
+        y = normed.clone() if weight is None else normed * weight  # what is marked below must not be the result
         return y if bias is None else y + bias, normed, inverse
 
     @staticmethod
@@ -134,6 +134,7 @@ class _Attention(torch.autograd.Function):
 
 
 def _layer_norm(
+    made_of: list[Tensor],
     x: Tensor,
     shape: Sequence[int],
     weight: Tensor | None = None,
@@ -142,10 +143,13 @@ def _layer_norm(
 ) -> Tensor:
     if len(shape) != 1:
         return F.layer_norm(x, shape, weight, bias, eps)
-    return _LayerNorm.apply(x, weight, bias, eps)[0]
+    y, _normed, inverse = _LayerNorm.apply(x, weight, bias, eps)
+    made_of.append(inverse)
+    return y
 
 
 def _attention(
+    made_of: list[Tensor],
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -160,10 +164,12 @@ def _attention(
         return F.scaled_dot_product_attention(
             q, k, v, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
         )
-    return _Attention.apply(q, k, v, attn_mask, q.shape[-1] ** -0.5 if scale is None else scale)[0]
+    out, weights = _Attention.apply(q, k, v, attn_mask, q.shape[-1] ** -0.5 if scale is None else scale)
+    made_of += [weights, q, k, v, out]
+    return out
 
 
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def _linear(_made_of: list[Tensor], x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     # One matrix product: over several leading axes vmap would repeat the weight for each cotangent.
     return (
         F.linear(x.flatten(0, -2), weight, bias).unflatten(0, x.shape[:-1]) if x.ndim > 2 else F.linear(x, weight, bias)
@@ -171,6 +177,7 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _batch_norm(
+    _made_of: list[Tensor],
     x: Tensor,
     mean: Tensor | None,
     variance: Tensor | None,
@@ -201,17 +208,28 @@ _ELEMENTWISE = frozenset(
 
 
 class Rules(TorchFunctionMode):
-    """Inside, a network's functions have the derivatives of this module; their values are the same."""
+    """Inside, a network's functions have the derivatives of this module; their values are the same.
+
+    `made_of` lists what the derivatives are made of, in the order in which the network computes it: slopes, inverse
+    standard deviations, and attention's weights, queries, keys, values and results. Each has the images along the axis
+    that the network gives them, the first.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made_of: list[Tensor] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
         if func in _LAYERS:
-            return _LAYERS[func](*args, **kwargs)
+            return _LAYERS[func](self.made_of, *args, **kwargs)
         if func in _ELEMENTWISE:
             # In place would overwrite what the slope was computed at.
             options = {key: value for key, value in kwargs.items() if key not in ("inplace", "input")}
             x, rest = (kwargs["input"], args) if "input" in kwargs else (args[0], args[1:])
             if rest and isinstance(rest[-1], bool):
                 rest = rest[:-1]
-            return _Elementwise.apply(x, lambda inner: func(inner, *rest, **options))[0]
+            y, slope = _Elementwise.apply(x, lambda inner: func(inner, *rest, **options))
+            self.made_of.append(slope)
+            return y
         return func(*args, **kwargs)

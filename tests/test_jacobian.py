@@ -1,22 +1,28 @@
 """The Gram of the Jacobian: against naive float64 autodiff on whole encoders, and against closed forms."""
 
-import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
-from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
-from benchmarks.exactness import ARCHITECTURES, build, compare, inputs_of
-from jepa_core import jacobian
-from jepa_core.jacobian import GramResult, Plan, gram, gram_matrix, make_plan
+from benchmarks.exactness import ARCHITECTURES, build, compare, enliven, inputs_of
+from jepa_core import jacobian, memory
+from jepa_core.errors import UnknownName
+from jepa_core.jacobian import PRECISIONS, Engine, engine_of, gram_matrix
+from jepa_core.memory import Plan
 from jepa_core.spectrum import jepa_score, listing_score, singular_values
 
 SHAPE = (2, 3, 4)
 D = 24
+BOTH_WAYS = pytest.mark.parametrize("shared", [True, False], ids=["shared", "general"])
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 class Linear(nn.Module):
@@ -31,8 +37,14 @@ class Linear(nn.Module):
         return images.flatten(1) @ self.matrix.T
 
 
-def random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+class Bent(Linear):
+    """f(x) = A tanh(x), so J = A diag(1 - tanh(x)^2): another Jacobian at each image."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images.tanh())
+
+    def jacobian(self, images: Tensor) -> Tensor:
+        return self.matrix * (1 - images.flatten(1).tanh() ** 2)[:, None]
 
 
 def small_net() -> nn.Module:
@@ -45,15 +57,48 @@ def small_net() -> nn.Module:
     return net.eval().requires_grad_(False)
 
 
-def spectra(f: nn.Module, images: Tensor, **options) -> np.ndarray:
-    return singular_values(gram(f, images, **options).gram.numpy())
+def two_layers() -> nn.Module:
+    """Two matrices with a bend between: K = 6."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(D, 20), nn.GELU(), nn.Linear(20, 6))
+    enliven(net)
+    return net.eval().requires_grad_(False)
+
+
+def tiny_vit(**options: int) -> nn.Module:
+    sizes = {"img_size": 8, "patch_size": 4, "in_chans": 2, "embed_dim": 24, "depth": 1, "num_heads": 2}
+    net = timm.create_model("vit_tiny_patch16_224", num_classes=0, **sizes | options)
+    enliven(net)
+    return net.eval().requires_grad_(False)
+
+
+def engine(f: Callable[[Tensor], Tensor], images: Tensor, *, shared: bool, plan: Plan | None = None, **options):
+    """An engine that goes one way or the other, whatever it would choose."""
+    made = Engine(f, images[0], **options)
+    assert made.shared
+    made.shared, made.plan = shared, plan or made.plan
+    return made
+
+
+def spectra(f: nn.Module, images: Tensor) -> np.ndarray:
+    return singular_values(Engine(f, images[0]).gram(images).gram.numpy())
+
+
+def truth_of(f: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """J of each image by the shortest code there is."""
+    return torch.stack([torch.autograd.functional.jacobian(lambda x: f(x[None])[0], x).flatten(1) for x in images])
+
+
+def distance(found: Tensor, truth: Tensor) -> float:
+    return float((found - truth).norm() / truth.norm())
 
 
 # --- ground truth -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda architecture: architecture.title)
-def test_float32_scores_are_those_of_float64_autodiff_and_a_full_svd(architecture):
+def test_float32_scores_are_those_of_float64_autodiff_and_a_full_svd(architecture, monkeypatch):
+    monkeypatch.setattr(memory, "plan_shared", lambda _sizes, rows, *_rest: Plan(1, rows))  # one graph is enough
     encoder = build(architecture, small=True)
     found = compare(encoder.module(), inputs_of(encoder, "photo-tiles", 3))
     assert found.rank > found.k // 3
@@ -63,13 +108,11 @@ def test_float32_scores_are_those_of_float64_autodiff_and_a_full_svd(architectur
 
 def test_the_comparison_would_notice_a_wrong_network():
     encoder, other = (build(ARCHITECTURES[0], small=True) for _ in range(2))
-    inputs = inputs_of(encoder, "photo-tiles", 3)
-    truth = compare(encoder.module(), inputs)
+    inputs = inputs_of(encoder, "photo-tiles", 1)
     with torch.no_grad():
         next(parameter for parameter in other.module().parameters() if parameter.ndim > 1).mul_(1.01)
-    ours = spectra(other.module(), inputs)
-    theirs = spectra(encoder.module(), inputs)
-    assert np.abs(np.log(ours[:, : truth.rank]) - np.log(theirs[:, : truth.rank])).max() > 1e-3
+    ours, theirs = (spectra(module.module(), inputs) for module in (other, encoder))
+    assert np.abs(np.log(ours[:, :40]) - np.log(theirs[:, :40])).max() > 1e-3
 
 
 def test_the_papers_listing_gives_the_same_listing_score():
@@ -93,8 +136,8 @@ def test_a_linear_map_has_the_singular_values_of_its_matrix(k):
 
 
 def test_an_orthogonal_map_scores_zero():
-    turn = torch.linalg.qr(random(D, D))[0]
-    assert np.allclose(jepa_score(spectra(Linear(turn), random(3, *SHAPE)), D), 0.0, atol=1e-5)
+    turn = Linear(torch.linalg.qr(random(D, D))[0])
+    assert np.allclose(jepa_score(spectra(turn, random(3, *SHAPE)), D), 0.0, atol=1e-5)
 
 
 def test_a_diagonal_scaling_scores_the_sum_of_its_logs():
@@ -110,30 +153,31 @@ def test_scaling_the_embedding_by_c_adds_k_log_c():
     assert np.allclose(thrice - once, 5 * np.log(3.0), atol=1e-5)
 
 
-def test_the_chain_rule_for_a_map_behind_a_bend():
-    # f(x) = A tanh(x), so J = A diag(1 - tanh(x)^2): another Jacobian at each image.
-    class Bent(Linear):
-        def forward(self, images: Tensor) -> Tensor:
-            return super().forward(images.tanh())
-
-    matrix, images = random(5, D), random(4, *SHAPE)
-    expected = matrix * (1 - images.flatten(1).tanh() ** 2)[:, None]
-    assert torch.allclose(jacobian.jacobian(Bent(matrix), images), expected, atol=1e-6)
-    assert np.allclose(spectra(Bent(matrix), images), torch.linalg.svdvals(expected.double()).numpy(), rtol=1e-5)
+@BOTH_WAYS
+def test_the_chain_rule_for_a_map_behind_a_bend_with_rows_and_pixels_in_their_order(shared):
+    net, images = Bent(random(5, D)), random(4, *SHAPE)
+    made, expected = engine(net, images, shared=shared), net.jacobian(images)
+    torch.testing.assert_close(made.jacobian(images), expected, rtol=0, atol=1e-6)
+    found = singular_values(made.gram(images).gram.numpy())
+    assert np.allclose(found, torch.linalg.svdvals(expected.double()).numpy(), rtol=1e-5)
 
 
-def test_rows_and_pixels_are_in_the_order_of_the_embedding_and_of_the_flattened_image():
-    matrix = random(5, D)
-    assert torch.allclose(jacobian.jacobian(Linear(matrix), random(2, *SHAPE)), matrix.expand(2, 5, D))
-
-
-def test_the_gram_is_float64_and_the_embedding_is_the_encoders():
+@BOTH_WAYS
+def test_the_gram_is_float64_and_the_embedding_is_the_encoders(shared):
     net, images = small_net(), random(3, *SHAPE)
-    found = gram(net, images)
-    assert isinstance(found, GramResult)
-    assert found.gram.dtype == torch.float64
-    assert found.gram.shape == (3, 6, 6)
-    assert torch.allclose(found.embedding, net(images), atol=1e-6)
+    found = engine(net, images, shared=shared).gram(images)
+    assert (found.gram.dtype, found.gram.shape) == (torch.float64, (3, 6, 6))
+    assert found.embedding.dtype == torch.float32
+    torch.testing.assert_close(found.embedding, net(images), rtol=0, atol=1e-6)
+    torch.testing.assert_close(found.gram, gram_matrix(truth_of(net, images)), rtol=1e-5, atol=1e-9)
+
+
+@BOTH_WAYS
+def test_an_encoder_in_float64_is_computed_in_float64(shared):
+    net, images = small_net().double(), random(2, *SHAPE).double()
+    made = engine(net, images, shared=shared)
+    assert made.jacobian(images).dtype == torch.float64
+    assert distance(made.jacobian(images), truth_of(net, images)) <= 1e-12
 
 
 def test_small_singular_values_survive_that_a_float32_gram_would_lose():
@@ -143,164 +187,214 @@ def test_small_singular_values_survive_that_a_float32_gram_would_lose():
     assert np.allclose(np.log(found), sigma.log().numpy(), atol=0.05)
 
 
-def test_the_gram_is_the_same_whatever_the_number_of_columns(monkeypatch):
-    rows = random(2, 5, 37)
-    expected = rows.double() @ rows.double().mT
-    for columns in (1, 7, 36, 37, 1000):
-        monkeypatch.setattr(jacobian, "_GRAM_COLUMNS", columns)
-        assert torch.allclose(gram_matrix(rows), expected, rtol=1e-14)
+# --- chunks, batches, directions --------------------------------------------------------------------------------------
 
 
-# --- chunks and batches -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("cotangents", [1, 2, 4, 5, 6, 9])
-def test_any_number_of_cotangents_at_a_time_gives_the_same(cotangents):
+@pytest.mark.parametrize("cotangents", [1, 4, 6, 9])
+@BOTH_WAYS
+def test_any_number_of_cotangents_and_of_images_at_a_time_gives_the_same(shared, cotangents):
     net, images = small_net(), random(3, *SHAPE)
-    expected = gram(net, images)
-    found = gram(net, images, cotangents=cotangents)
-    assert torch.allclose(found.gram, expected.gram, rtol=1e-5, atol=1e-9)
-    assert torch.allclose(found.embedding, expected.embedding, atol=1e-6)
-    assert torch.allclose(
-        jacobian.jacobian(net, images, cotangents=cotangents), jacobian.jacobian(net, images), atol=1e-6
-    )
+    rows = truth_of(net, images)
+    made = engine(net, images, shared=shared, plan=Plan(2, cotangents))
+    torch.testing.assert_close(made.jacobian(images), rows, rtol=0, atol=1e-6)
+    found = made.gram(images)
+    torch.testing.assert_close(found.gram, gram_matrix(rows), rtol=1e-5, atol=1e-9)
+    torch.testing.assert_close(found.embedding, net(images), rtol=0, atol=1e-6)
+    assert made.plan == Plan(2, cotangents)
 
 
-@pytest.mark.parametrize("cotangents", [None, 1, 4])
-def test_images_do_not_influence_each_other(cotangents):
+@pytest.mark.parametrize("plan", [Plan(4, 6), Plan(3, 1), Plan(2, 4)])
+@BOTH_WAYS
+def test_images_do_not_influence_each_other(shared, plan):
     net, images = small_net(), random(4, *SHAPE)
-    together = gram(net, images, cotangents=cotangents)
+    made = engine(net, images, shared=shared, plan=plan)
+    together = made.gram(images)
     for position in range(4):
-        alone = gram(net, images[position : position + 1], cotangents=cotangents)
-        assert torch.allclose(together.gram[position], alone.gram[0], rtol=1e-5, atol=1e-9)
+        alone = made.gram(images[position : position + 1])
+        torch.testing.assert_close(together.gram[position], alone.gram[0], rtol=1e-5, atol=1e-9)
 
 
-def test_an_image_that_is_not_finite_spoils_only_its_own_gram():
-    net, images = small_net(), random(3, *SHAPE)
-    expected = gram(net, images).gram
-    images[1, 0, 0, 0] = torch.nan
-    found = gram(net, images).gram
-    assert not found[1].isfinite().all()
-    assert torch.allclose(found[[0, 2]], expected[[0, 2]], rtol=1e-5)
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@BOTH_WAYS
+def test_an_image_that_is_not_finite_spoils_only_its_own_gram(shared, value):
+    net, images = two_layers(), random(3, *SHAPE)
+    made = engine(net, images, shared=shared, plan=Plan(3, 6))
+    expected = made.gram(images)
+    images[1, 0, 0, 0] = value
+    found = made.gram(images)
+    assert not found.gram[1].isfinite().all()
+    torch.testing.assert_close(found.gram[[0, 2]], expected.gram[[0, 2]], rtol=1e-5, atol=1e-9)
+    torch.testing.assert_close(found.embedding[[0, 2]], expected.embedding[[0, 2]])
 
 
-def test_gradients_are_made_even_where_they_are_switched_off():
-    matrix = random(5, D)
+def test_an_image_that_is_not_finite_does_not_decide_how_others_are_computed():
+    net, images = two_layers(), random(2, *SHAPE)
+    made = engine(net, images * torch.nan, shared=True)
+    assert distance(made.jacobian(images), truth_of(net, images)) <= 1e-5
+
+
+@BOTH_WAYS
+def test_gradients_are_made_even_where_they_are_switched_off(shared):
+    net, images = Bent(random(5, D)), random(1, *SHAPE)
     with torch.no_grad():
-        assert torch.allclose(jacobian.jacobian(Linear(matrix), random(1, *SHAPE))[0], matrix)
+        found = engine(net, images, shared=shared).jacobian(images)
+    torch.testing.assert_close(found, net.jacobian(images), rtol=0, atol=1e-6)
 
 
-def test_the_weights_and_the_images_are_left_as_they_were():
+@BOTH_WAYS
+def test_the_weights_and_the_images_are_left_as_they_were(shared):
     net, images = small_net().requires_grad_(True), random(2, *SHAPE)
-    before = images.clone()
-    gram(net, images)
+    before, weights = images.clone(), [value.clone() for value in net.state_dict().values()]
+    found = engine(net, images, shared=shared).gram(images)
     assert torch.equal(images, before)
     assert not images.requires_grad
+    assert not found.gram.requires_grad
+    assert not found.embedding.requires_grad
     assert all(parameter.grad is None for parameter in net.parameters())
+    for value, was in zip(net.state_dict().values(), weights, strict=True):
+        assert torch.equal(value, was)
 
 
-# --- memory plan ------------------------------------------------------------------------------------------------------
+@BOTH_WAYS
+def test_results_stay_as_they_are_when_the_engine_goes_on(shared):
+    net, images = two_layers(), random(2, *SHAPE)
+    made = engine(net, images, shared=shared, plan=Plan(1, 6))
+    first, rows = made.gram(images[:1]), made.jacobian(images[:1])
+    kept = [value.clone() for value in (first.gram, first.embedding, rows)]
+    made.gram(images[1:])
+    made.jacobian(images[1:])
+    for value, was in zip((first.gram, first.embedding, rows), kept, strict=True):
+        assert torch.equal(value, was)
 
 
-def test_a_smaller_budget_gives_fewer_images_then_fewer_cotangents_and_never_none():
-    net, image = small_net(), random(*SHAPE)
-    plans = [make_plan(net, image, budget) for budget in (10**9, 10**6, 10**5, 10**4, 10**3, 1)]
-    for larger, smaller in itertools.pairwise(plans):
-        assert smaller.images <= larger.images
-        assert smaller.cotangents <= larger.cotangents
-    assert plans[0].images > 100
-    assert plans[0].cotangents == 6
-    assert plans[-1] == Plan(images=1, cotangents=1)
+def test_the_memory_of_images_may_be_in_another_order():
+    net = small_net().to(memory_format=torch.channels_last)
+    images = random(2, *SHAPE).to(memory_format=torch.channels_last)
+    made = engine(net, images, shared=True)
+    for made.shared in (True, False):
+        assert distance(made.jacobian(images), truth_of(net, images)) <= 1e-5
 
 
-def test_every_plan_gives_the_same_gram():
-    net, images = small_net(), random(2, *SHAPE)
-    expected = gram(net, images).gram
-    counts = {make_plan(net, images[0], budget).cotangents for budget in (10**3, 3 * 10**3, 10**4, 10**5)}
-    assert len(counts) > 1
-    for count in counts:
-        assert torch.allclose(gram(net, images, cotangents=count).gram, expected, rtol=1e-5, atol=1e-9)
+@pytest.mark.parametrize("plan", [Plan(2, 6), Plan(1, 4)])
+@pytest.mark.parametrize("r", [1, 4, 10])
+@BOTH_WAYS
+def test_the_gram_along_directions_is_the_grams_part_along_them(shared, r, plan):
+    net, images, directions = small_net(), random(2, *SHAPE), random(r, 6, seed=5)
+    made = engine(net, images, shared=shared, plan=plan)
+    rows, wide = truth_of(net, images), directions.double()
+    found = made.gram(images, directions)
+    assert distance(found.gram, wide @ gram_matrix(rows) @ wide.T) <= 1e-6
+    torch.testing.assert_close(found.embedding, net(images), rtol=0, atol=1e-6)
+    torch.testing.assert_close(made.jacobian(images, directions), directions @ rows, rtol=0, atol=1e-5)
 
 
-def test_chunks_are_even():
-    # A budget for four of six rows is used for two chunks of three, not for one of four and one of two.
-    net, image = small_net(), random(*SHAPE)
-    assert {make_plan(net, image, budget).cotangents for budget in range(200, 8000, 200)} == {1, 2, 3, 6}
+# --- precision --------------------------------------------------------------------------------------------------------
 
 
-def test_weights_do_not_count_against_the_budget_since_they_exist_once():
-    image = random(*SHAPE)
-    narrow = make_plan(Linear(random(4, D)), image, 10**6)
-    heavy = nn.Sequential(nn.Flatten(), nn.Linear(D, D), nn.Linear(D, 4)).eval().requires_grad_(False)
-    assert make_plan(heavy, image, 10**6).images >= narrow.images // 2
+@BOTH_WAYS
+def test_bfloat16_products_are_near_and_the_embedding_is_float32s(shared):
+    net, images = tiny_vit(), random(3, 2, 8, 8)
+    made = engine(net, images, shared=shared, plan=Plan(2, 7), precision="bf16")
+    error = distance(made.jacobian(images).float(), truth_of(net, images))
+    assert 1e-4 < error < 0.05
+    found = made.gram(images)
+    assert found.gram.dtype == torch.float64
+    assert distance(found.gram, gram_matrix(truth_of(net, images))) < 0.05
+    torch.testing.assert_close(found.embedding, net(images), rtol=0, atol=1e-6)
 
 
-class Held(TorchDispatchMode):
-    """Follows the bytes of the tensors that are made inside, until each is gone; `most` is the largest sum."""
+@BOTH_WAYS
+def test_tensorfloat32_is_float32_on_a_cpu(shared):
+    net, images = two_layers(), random(3, *SHAPE)
+    tf32, fp32 = (engine(net, images, shared=shared, precision=precision) for precision in ("tf32", "fp32"))
+    assert torch.equal(tf32.jacobian(images), fp32.jacobian(images))
+    assert torch.equal(tf32.gram(images).gram, fp32.gram(images).gram)
 
-    def __init__(self) -> None:
+
+def flags() -> tuple[object, ...]:
+    cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
+    fused = cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled()
+    return cuda.matmul.fp32_precision, cudnn.conv.fp32_precision, torch.is_autocast_enabled("cpu"), *fused
+
+
+class Flags(TorchDispatchMode):
+    """Notes with which flag the products run that are not float64; that of number `fail_at` fails."""
+
+    def __init__(self, *, fail_at: int = -1) -> None:
         super().__init__()
-        self.most = 0
-        self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
+        self.seen: list[str] = []
+        self._fail_at = fail_at
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        given = {part.untyped_storage()._cdata for part in tree_leaves((args, kwargs)) if isinstance(part, Tensor)}
-        made = func(*args, **(kwargs or {}))
-        for part in tree_leaves(made):
-            if isinstance(part, Tensor) and part.untyped_storage()._cdata not in given:
-                storage = part.untyped_storage()
-                self._alive[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
-        self._alive = {key: held for key, held in self._alive.items() if not held[0].expired()}
-        self.most = max(self.most, sum(size for _reference, size in self._alive.values()))
-        return made
+        if func.overloadpacket.__name__ in ("mm", "bmm", "addmm") and args[0].dtype != torch.float64:
+            self.seen.append(torch.backends.cuda.matmul.fp32_precision)
+            if len(self.seen) == self._fail_at:
+                raise ArithmeticError("no more products today")
+        return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("cotangents", [None, 20, 5, 3])
-def test_the_jacobian_is_held_once(cotangents):
-    net, image = Linear(random(20, D * 1000)), random(1, 2, 3, 4000)
-    row = 4 * D * 1000
-    with Held() as mode:
-        jacobian.jacobian(net, image, cotangents=cotangents)
-    # In one chunk the gradients are J itself. The images repeated and, in several, the chunk at hand come on top.
-    on_top = {None: 20, 20: 20, 5: 5 + 5, 3: 3 + 3}[cotangents]
-    assert mode.most < (20 + on_top) * row + 10**4
+@pytest.mark.parametrize("precision", PRECISIONS)
+@BOTH_WAYS
+def test_global_flags_are_set_for_the_products_and_put_back(shared, precision):
+    images, before = random(2, *SHAPE), flags()
+    made = engine(two_layers(), images, shared=shared, precision=precision)
+    made.gram(images)
+    assert flags() == before
+    with Flags() as mode:
+        made.gram(images)
+    assert flags() == before
+    assert mode.seen[-1] == ("tf32" if precision == "tf32" else "ieee")
+    assert set(mode.seen) <= {"tf32", "ieee"}
+    assert not (shared and mode.seen[0] == "tf32")  # the forward part
+    with Flags(fail_at=len(mode.seen)), pytest.raises(ArithmeticError):
+        made.gram(images)
+    assert flags() == before
 
 
-def test_one_part_of_one_image_at_a_time_is_held_in_float64(monkeypatch):
-    k, columns, count = 40, 500, 30
-    monkeypatch.setattr(jacobian, "_GRAM_COLUMNS", columns)
-    rows = random(count, k, 4 * columns)
-    with Held() as mode:
-        gram_matrix(rows)
-    assert mode.most <= 8 * k * columns + 8 * (count + 1) * k * k  # the part, and the Grams with one product
+# --- engines of encoders, refusals ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("net", [small_net(), Linear(random(6, D))], ids=["convolution", "linear"])
-@pytest.mark.parametrize("budget", [10**4, 3 * 10**4, 10**5, 10**6])
-def test_a_plan_keeps_to_its_budget(net, budget):
-    plan = make_plan(net, random(*SHAPE), budget)
-    images = random(plan.images, *SHAPE)
-    with Held() as mode:
-        gram(net, images, cotangents=plan.cotangents)
-    outputs = 3 * 4 * 6 * plan.cotangents + 8 * 6 * 6  # cotangents, embeddings, Gram: too small to be planned for
-    assert mode.most <= budget + outputs * plan.images
+def test_an_encoder_keeps_one_engine_for_each_output_number_of_rows_and_precision(tiny):
+    made = engine_of(tiny, "projector", rows=2)
+    assert made is engine_of(tiny, rows=2)
+    assert made.shared
+    assert (made.k, made.plan.cotangents) == (16, 2)
+    images = random(2, 1, 16, 16)
+    torch.testing.assert_close(made.gram(images).embedding, tiny.module("projector")(images))
+    with pytest.raises(UnknownName, match="neck"):
+        engine_of(tiny, "neck")
 
 
-# --- refusals ---------------------------------------------------------------------------------------------------------
+def test_the_engines_of_an_encoder_are_told_apart_by_all_they_depend_on(tiny, monkeypatch):
+    class Noted(Engine):
+        def __init__(self, f: nn.Module, image: Tensor, **options: object) -> None:
+            self.made = f is tiny.module("backbone"), image.shape, *options.values()
+
+    monkeypatch.setattr(jacobian, "Engine", Noted)
+    chosen = (
+        {},
+        {"rows": 4},
+        {"precision": "bf16"},
+        {"output": "backbone"},
+        {"output": "projector", "precision": "fp32"},
+    )
+    made = [engine_of(tiny, **options) for options in chosen]
+    assert made[4] is made[0]
+    assert [one.made[2:] for one in made[:4]] == [(None, "fp32"), (4, "fp32"), (None, "bf16"), (None, "fp32")]
+    assert [one.made[0] for one in made[:4]] == [False, False, False, True]
+    assert {one.made[1] for one in made} == {(1, 16, 16)}
 
 
 @pytest.mark.parametrize("part", [lambda net: net, lambda net: net[1]])
 def test_training_mode_is_refused_even_of_one_layer(part):
     net = small_net()
     part(net).train()
-    for work in (gram, jacobian.jacobian):
-        with pytest.raises(
-            ValueError, match=r"in training mode, where images .* influence each other\. Call \.eval\(\)"
-        ):
-            work(net, random(2, *SHAPE))
+    with pytest.raises(ValueError, match=r"in training mode, where images .* influence each other\. Call \.eval\(\)"):
+        Engine(net, random(*SHAPE))
 
 
 def test_images_without_a_batch_axis_are_refused():
-    # The shape checks of the tests come before the sentence of the function, so the sentence is asked for directly.
+    images = random(2, *SHAPE)
+    made = Engine(small_net(), images[0])
     with pytest.raises(ValueError, match=r"must have shape \(batch, channel, height, width\)\. Got \(2, 3, 4\)\."):
-        jacobian._check(small_net(), random(*SHAPE))
+        next(made._parts(images[0], None, made._rows, pixels=True))

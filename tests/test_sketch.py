@@ -46,7 +46,7 @@ def test_estimates_rank_new_images_better_than_as_many_random_directions_or_the_
     random = np.linalg.qr(np.random.default_rng(0).standard_normal((K, 6)))[0].T
     whole = spearmanr(found.score, scores).statistic
     assert whole > 0.9
-    assert whole > spearmanr(np.linalg.slogdet(random @ grams @ random.T)[1], scores).statistic + 0.05
+    assert whole > spearmanr(np.linalg.slogdet(random @ grams @ random.T)[1], scores).statistic + 0.02
     assert whole > spearmanr(features[:, 0], scores).statistic + 0.01
     assert np.abs(np.mean(found.score - scores)) < 0.3 * scores.std()
 
