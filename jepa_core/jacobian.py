@@ -17,6 +17,7 @@ Source of the score: Balestriero, Ballas, Rabbat, LeCun, arXiv 2510.05949, Eq. 5
 
 import gc
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -46,6 +47,8 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 # How far the probe's product may be from autograd's, as a share of its length. Wrong graphs are off by far more.
 _PROBE_TOLERANCE: dict[Precision, float] = {"fp32": 1e-4, "tf32": 2e-2, "bf16": 2e-1}
+# A graph's memory and the backends' settings are shared by all threads.
+_one_at_a_time = threading.RLock()
 # Columns of one image's J turned to float64 at a time: bounds the copy to K x 16,384 x 8 bytes (100 MB at K = 768).
 _GRAM_COLUMNS = 16_384
 # Traced graphs that are kept: for full batches, and for the last one.
@@ -175,14 +178,14 @@ class Engine:
         self, images: Tensor, directions: Tensor | None, work: Callable[..., _Part], *, pixels: bool
     ) -> Iterator[_Part]:
         """What `work` gives for one part of the images after the other; the parts shrink where memory runs out."""
-        if images.ndim != 4:
+        if images.ndim != 4 or not len(images):
             raise ValueError(f"Images must have shape (batch, channel, height, width). Got {tuple(images.shape)}.")
         directions = (torch.eye(self.k) if directions is None else directions).to(self._probe)
         done = 0
         while done < len(images):
             part = images[done : done + self.plan.images].detach()
             try:
-                with _arithmetic("fp32"):
+                with _one_at_a_time, _arithmetic("fp32"):
                     found = work(part, directions, pixels=pixels)
             except (MemoryError, RuntimeError) as error:
                 if not memory.is_out_of_memory(error):

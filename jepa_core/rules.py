@@ -133,6 +133,11 @@ class _Attention(torch.autograd.Function):
         return *_AttentionProduct.apply(grad, *ctx.saved_tensors, ctx.scale), None, None
 
 
+def _depends(constant: Tensor | None) -> bool:
+    """Whether what a rule takes for a constant may depend on the image: it has a gradient and is no weight."""
+    return constant is not None and constant.requires_grad and not isinstance(constant, torch.nn.Parameter)
+
+
 def _layer_norm(
     made_of: list[Tensor],
     x: Tensor,
@@ -141,7 +146,7 @@ def _layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    if len(shape) != 1:
+    if len(shape) != 1 or _depends(weight) or _depends(bias):
         return F.layer_norm(x, shape, weight, bias, eps)
     y, _normed, inverse = _LayerNorm.apply(x, weight, bias, eps)
     made_of.append(inverse)
@@ -160,7 +165,7 @@ def _attention(
     enable_gqa: bool = False,
 ) -> Tensor:
     plain = q.ndim == k.ndim == v.ndim == 4 and q.shape[:2] == k.shape[:2] == v.shape[:2]
-    if is_causal or enable_gqa or dropout_p or not plain:
+    if is_causal or enable_gqa or dropout_p or not plain or _depends(attn_mask):
         return F.scaled_dot_product_attention(
             q, k, v, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
         )
