@@ -87,14 +87,8 @@ class Line:
     memory: float  # GiB above what was in use before; NaN where the system does not tell
 
 
-def listing(f: nn.Module, images: Tensor, rows: int) -> Tensor:
-    """The paper's listing on the first `rows` numbers of the embedding: spectra (B, rows)."""
-    found = torch.autograd.functional.jacobian(lambda x: f(x)[:, :rows].sum(0), inputs=images)
-    with torch.no_grad():
-        return torch.linalg.svdvals(found.flatten(2).permute(1, 0, 2))
-
-
-def _without_svd(f: nn.Module, images: Tensor, rows: int) -> None:
+def _listing(f: nn.Module, images: Tensor, rows: int) -> None:
+    """The Jacobian of the paper's listing, for the first `rows` numbers of the embedding."""
     torch.autograd.functional.jacobian(lambda x: f(x)[:, :rows].sum(0), inputs=images)
 
 
@@ -197,7 +191,7 @@ def _ways(f: nn.Module, shape: tuple[int, int, int], device: str, batch: int) ->
     ways = [
         _Way(
             "listing, one image",
-            functools.partial(_without_svd, f, image),
+            functools.partial(_listing, f, image),
             lambda: decompose(1),
             1,
             torch.float32,
@@ -206,7 +200,7 @@ def _ways(f: nn.Module, shape: tuple[int, int, int], device: str, batch: int) ->
         )
     ]
     if batch > 1:
-        run = functools.partial(_without_svd, f, batched)
+        run = functools.partial(_listing, f, batched)
         ways.append(_Way(f"listing, {batch} images", run, lambda: decompose(batch), batch, torch.float32, k, FEW))
     ways.append(_Way("vmap", functools.partial(_vmap, f, image), lambda: decompose(1), 1, torch.float32, k, FEW))
     ways.append(_Way("jacrev", functools.partial(_jacrev, f, image), lambda: decompose(1), 1, torch.float32, k, FEW))
@@ -244,8 +238,8 @@ def best_batch(f: nn.Module, shape: tuple[int, int, int], device: str) -> int:
     best, fastest = 1, np.inf
     for batch in (1, *_BATCHES):
         images = torch.randn(batch, *shape, device=device)
-        _without_svd(f, images, 1)
-        seconds = min(_seconds(device, lambda: _without_svd(f, images, 4)) for _ in range(2)) / batch  # noqa: B023
+        _listing(f, images, 1)
+        seconds = min(_seconds(device, lambda: _listing(f, images, 4)) for _ in range(2)) / batch  # noqa: B023
         if seconds > 1.05 * fastest:
             break
         if seconds < fastest:

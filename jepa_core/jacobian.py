@@ -112,7 +112,8 @@ class Engine:
         noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
         self._probe = noise.to(image)[None]
         try:
-            self._prepare(rows, budget)
+            with _one_at_a_time:
+                self._prepare(rows, budget)
         except (MemoryError, RuntimeError) as error:
             if not memory.is_out_of_memory(error):
                 raise

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from jepa_core.encoders import Encoder
     from jepa_core.jacobian import Precision
 
-CHOICES = ("auto", "fp32", "tf32", "bf16")
 IMAGES = 32
 """How many images are scored both ways."""
 AGREEMENT = 0.999
