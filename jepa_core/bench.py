@@ -15,19 +15,23 @@ import os
 import re
 import statistics
 import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy import ndarray
+from scipy.stats import rankdata, spearmanr
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from jepa_core import jacobian, spectrum
-from jepa_core.encoders import EncoderSpec, build_net, load_encoder
+from jepa_core import datasets, images, jacobian, sketch, spectrum
+from jepa_core.batches import Grams, exact_work
+from jepa_core.encoders import Encoder, EncoderSpec, build_net, load_encoder
 from jepa_core.jacobian import Engine, Precision
 from jepa_core.sketching import SHARE
 
@@ -85,6 +89,8 @@ class Line:
     over_batched: float  # and than the listing at its best batch
     peak_share: float
     memory: float  # GiB above what was in use before; NaN where the system does not tell
+    spearman: float = np.nan  # with full float32 scores, for trained encoders
+    rank_error: float = np.nan  # the largest difference of an image's rank among `fidelity`'s images
 
 
 def _listing(f: nn.Module, images: Tensor, rows: int) -> None:
@@ -92,14 +98,24 @@ def _listing(f: nn.Module, images: Tensor, rows: int) -> None:
     torch.autograd.functional.jacobian(lambda x: f(x)[:, :rows].sum(0), inputs=images)
 
 
+@contextmanager
+def _falling_back() -> Iterator[None]:
+    """PyTorch warns that `vmap` takes fused attention one sample after the other; that is what is measured here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="There is a performance drop")
+        yield
+
+
 def _vmap(f: nn.Module, images: Tensor, rows: int) -> None:
     _embedding, vjp, *_ = torch.func.vjp(f, images)
     directions = torch.eye(rows, f(images).shape[1], device=images.device)[:, None]
-    torch.func.vmap(vjp, chunk_size=_CHUNK)(directions)
+    with _falling_back():
+        torch.func.vmap(vjp, chunk_size=_CHUNK)(directions)
 
 
 def _jacrev(f: nn.Module, images: Tensor, rows: int) -> None:
-    torch.func.jacrev(lambda x: f(x)[:, :rows].sum(0), chunk_size=_CHUNK)(images)
+    with _falling_back():
+        torch.func.jacrev(lambda x: f(x)[:, :rows].sum(0), chunk_size=_CHUNK)(images)
 
 
 def _ours(engine: Engine, images: Tensor, rows: int) -> None:
@@ -176,6 +192,10 @@ class _Way:
     few: int  # rows that it does at once: times are compared at multiples of it
 
 
+def _precisions(device: str) -> list[Precision]:
+    return ["fp32", "tf32", "bf16"] if device.startswith("cuda") else ["fp32", "bf16"]
+
+
 def _ways(f: nn.Module, shape: tuple[int, int, int], device: str, batch: int) -> list[_Way]:
     image = torch.randn(1, *shape, device=device)
     batched = torch.randn(batch, *shape, device=device)
@@ -204,9 +224,7 @@ def _ways(f: nn.Module, shape: tuple[int, int, int], device: str, batch: int) ->
         ways.append(_Way(f"listing, {batch} images", run, lambda: decompose(batch), batch, torch.float32, k, FEW))
     ways.append(_Way("vmap", functools.partial(_vmap, f, image), lambda: decompose(1), 1, torch.float32, k, FEW))
     ways.append(_Way("jacrev", functools.partial(_jacrev, f, image), lambda: decompose(1), 1, torch.float32, k, FEW))
-    precisions: list[Precision] = ["fp32", "bf16"]
-    if device.startswith("cuda"):
-        precisions.insert(1, "tf32")
+    precisions = _precisions(device)
     for precision in precisions:
         engine = Engine(f, image[0], precision=precision)
         several = torch.randn(engine.plan.images, *shape, device=device)
@@ -272,7 +290,48 @@ def measure(case: Case, device: str, limit: float = 20.0) -> list[Line]:
                 base = _seconds(device, functools.partial(way.run, way.few))
                 seconds = base + (seconds - base) / (rows[way.name] - way.few) * (way.k - way.few)
             times[way.name].append(seconds / way.images + _seconds(device, way.finish) / _finished(way))
-    return _lines(case, ways, times, rows, memory, peaks, flop * k)
+    lines = _lines(case, ways, times, rows, memory, peaks, flop * k)
+    if not case.encoder:
+        return lines
+    agreement = fidelity(load_encoder(case.encoder, device), case.output, [line.way for line in lines])
+    return [replace(line, **agreement.get(line.way, {})) for line in lines]
+
+
+def fidelity(encoder: Encoder, output: str, ways: Sequence[str]) -> dict[str, dict[str, float]]:
+    """How each of our ways ranks the encoder's reference images against full float32 scores.
+
+    Spearman's correlation, and the largest difference of ranks. A sketch is judged on the images that it was not
+    calibrated on.
+    """
+    items = list(datasets.get_dataset(encoder.spec.reference).items())
+    inputs = torch.stack([encoder.preprocess(images.decode(item.read()).image) for item in items])
+    rank = encoder.spec.ranks[output].rank if output in encoder.spec.ranks else encoder.spec.outputs[output]
+    order = np.random.default_rng(0).permutation(len(items))
+    calibrated, others = order[: sketch.IMAGES], order[sketch.IMAGES :]
+    full: dict[str, ndarray] = {}
+    found: dict[str, dict[str, float]] = {}
+    for precision in _precisions(encoder.device):
+        kept = Grams([], [], [])
+        work = exact_work(encoder, output, precision, keep=kept)
+        for start in range(0, len(items), work.size):
+            part = inputs[start : start + work.size]
+            work.compute([str(start + place) for place in range(len(part))], part)
+        grams, features = np.stack(kept.grams), np.stack(kept.features).astype(np.float64)
+        full[precision] = np.asarray(spectrum.jepa_score(spectrum.singular_values(grams), rank))
+        found[f"full, {precision}"] = _agreement(full["fp32"], full[precision])
+        for way in ways:
+            r, used = re.findall(r"r = (\d+), (\w+)", way)[0] if way.startswith("sketch") else (0, "")
+            if used == precision:
+                calibration = sketch.calibrate(grams[calibrated], features[calibrated], rank, int(r), seed=0)
+                small = calibration.directions @ grams[others] @ calibration.directions.T
+                guess = calibration.estimate(small, features[others])
+                found[way] = _agreement(full["fp32"][others], guess.score)
+    return found
+
+
+def _agreement(truth: ndarray, scores: ndarray) -> dict[str, float]:
+    ranks, others = rankdata(truth), rankdata(scores)
+    return {"spearman": float(spearmanr(truth, scores).statistic), "rank_error": float(np.abs(ranks - others).max())}
 
 
 def _finished(way: _Way) -> int:
@@ -290,12 +349,10 @@ def _lines(
     flop: int,
 ) -> list[Line]:
     """Medians; a sketch carries its share of full scores for calibration."""
-    from jepa_core.sketch import IMAGES
-
     seconds = {name: statistics.median(found) for name, found in times.items()}
     for name in list(seconds):
         if name.startswith("sketch"):
-            seconds[name] += IMAGES / SPREAD * seconds[f"full, {name.rsplit(' ', 1)[1]}"]
+            seconds[name] += sketch.IMAGES / SPREAD * seconds[f"full, {name.rsplit(' ', 1)[1]}"]
     listings = [found for name, found in seconds.items() if name.startswith("listing")]
     return [
         Line(

@@ -225,10 +225,11 @@ def _bench(args: argparse.Namespace) -> None:
 
     device = choose_device(args.device)
     cases = args.case or [name for name in bench.CASES if name != "vitb14-224"]
-    lines = []
     for name in cases:
         if name not in bench.CASES:
             raise UnknownName("case", name, bench.CASES)
+    lines = []
+    for name in cases:
         _note(f"Measuring {bench.CASES[name].title} ...")
         lines += bench.measure(bench.CASES[name], device, args.limit)
     _show(pd.DataFrame([vars(line) for line in lines]), args.json)

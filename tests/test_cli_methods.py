@@ -1,0 +1,63 @@
+"""The terminal's ways to score and to measure: sketch, precision, bench."""
+
+import json
+
+import pytest
+
+from jepa_core import bench, cli, encoders, precision, tables
+
+
+@pytest.fixture(autouse=True)
+def own_assets(monkeypatch, tmp_path, install_tiny):
+    """No bundled encoders or tables, only the tiny encoder in the cache."""
+    monkeypatch.setattr(encoders, "ASSETS", tmp_path / "assets")
+    monkeypatch.setattr(tables, "ASSETS", tmp_path / "assets")
+    install_tiny()
+
+
+def score(*words: object) -> int:
+    options = ["--encoder", "tiny", "--device", "cpu", "--data", "digits-test", "--json", *map(str, words)]
+    return cli.main(["score", *options])
+
+
+def test_a_sketch_says_which_scores_are_estimates_and_how_sure_they_are(capsys):
+    assert score("--method", "sketch", "--rows", 4) == 0
+    rows = json.loads(capsys.readouterr().out)
+    estimated = [row for row in rows if row["estimated"]]
+    assert len(rows) == 360
+    assert 0 < len(estimated) <= 360 - 144
+    assert all(row["low"] < row["jepa_score"] < row["high"] for row in estimated)
+    assert {row["precision"] for row in rows} == {"fp32"}
+
+
+def test_a_sketch_of_too_few_images_is_refused_in_one_line(capsys):
+    assert score("--method", "sketch", "--limit", 50) == 1
+    assert "gains nothing for 50; at least 288 are accepted; score them fully." in capsys.readouterr().err
+
+
+def test_auto_says_which_precision_it_took_and_why(capsys, monkeypatch):
+    monkeypatch.setattr(precision, "_is_fast", lambda _device: True)
+    monkeypatch.setattr(precision, "AGREEMENT", -1.0)
+    assert score("--precision", "auto", "--limit", 40) == 0
+    said = capsys.readouterr()
+    assert "Precision: bfloat16: bfloat16 ranks 32 images of this dataset like float32 to Spearman" in said.err
+    rows = json.loads(said.out)
+    assert len(rows) == 40
+    assert {row["precision"] for row in rows} == {"bf16"}
+
+
+def test_bench_prints_every_way_with_its_ratios(capsys, monkeypatch):
+    monkeypatch.setattr(bench, "CASES", {"tiny": bench.Case("tiny", encoder="tiny", output="projector")})
+    assert cli.main(["bench", "--case", "tiny", "--device", "cpu", "--limit", "1", "--json"]) == 0
+    lines = {line["way"]: line for line in json.loads(capsys.readouterr().out)}
+    assert {"listing, one image", "vmap", "jacrev", "full, fp32", "full, bf16"} < set(lines)
+    assert any(way.startswith("sketch, r = 1,") for way in lines)
+    assert lines["listing, one image"]["over_listing"] == 1
+    assert all(line["seconds"] > 0 for line in lines.values())
+
+
+def test_an_unknown_case_is_refused_before_anything_is_measured(capsys):
+    assert cli.main(["bench", "--case", "digits", "--case", "nothing"]) == 2
+    said = capsys.readouterr().err
+    assert "Unknown case: 'nothing'. Must be one of: digits" in said
+    assert "Measuring" not in said
