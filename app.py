@@ -16,6 +16,7 @@ PAGES = (
     ("gallery", "Gallery", "grid_view", "The least and most likely images of a class, with their scores."),
     ("domains", "Domains", "stacked_line_chart", "How whole sets of images lie beside each other on the score."),
     ("directions", "Directions", "explore", "The changes of an image that move its embedding most and least."),
+    ("encoders", "Encoders", "model_training", "What each encoder is, learned from, and where it fails."),
     ("check", "Check", "fact_check", "Upload images and see whether they belong."),
 )
 

@@ -11,17 +11,22 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule, Node
+from torch.fx import Graph, GraphModule, Node
 
 _aten = torch.ops.aten
 _ALIGN = 64  # bytes: a cache line, and the widest vector register
-_ELEMENTWISE: dict[Any, Callable] = {
+_IN_PLACE: dict[Any, Callable] = {
+    _aten.mul.Tensor: _aten.mul_.Tensor,
+    _aten.add.Tensor: _aten.add_.Tensor,
+    _aten.sub.Tensor: _aten.sub_.Tensor,
+    _aten.div.Tensor: _aten.div_.Tensor,
+}
+_COMMUTATIVE = (_aten.mul.Tensor, _aten.add.Tensor)
+_WITH_OUT: dict[Any, Callable] = {
     _aten.mul.Tensor: _aten.mul.out,
     _aten.add.Tensor: _aten.add.out,
     _aten.sub.Tensor: _aten.sub.out,
     _aten.div.Tensor: _aten.div.out,
-}
-_WITH_OUT: dict[Any, Callable] = _ELEMENTWISE | {
     _aten.mm.default: _aten.mm.out,
     _aten.bmm.default: _aten.bmm.out,
     _aten.sum.dim_IntList: _aten.sum.IntList_out,
@@ -59,16 +64,19 @@ def _storage(node: Node) -> int | None:
     return value.untyped_storage()._cdata if isinstance(value, Tensor) else None
 
 
-def _written_over(node: Node, dying: set[int]) -> int | None:
-    """The storage of an operand that an elementwise operation may write its result over."""
+def _written_over(node: Node, dying: set[int]) -> tuple[int, int] | None:
+    """The position and the storage of an operand that an elementwise operation may write its result over."""
+    if node.target not in _IN_PLACE:
+        return None
     value = node.meta["val"]
-    for operand in node.args:
+    swapped = node.target in _COMMUTATIVE and not node.kwargs
+    for position, operand in enumerate(node.args[: 2 if swapped else 1]):
         if isinstance(operand, Node) and (storage := _storage(operand)) in dying:
             other = operand.meta["val"]
             whole = other.untyped_storage().nbytes() == value.untyped_storage().nbytes()
             alone = sum(_storage(part) == storage for part in node.all_input_nodes) == 1
             if whole and alone and other.shape == value.shape and other.stride() == value.stride():
-                return storage
+                return position, storage
     return None
 
 
@@ -88,22 +96,25 @@ def use_one_block(module: GraphModule, dtype: torch.dtype, device: torch.device)
     block = _Block()
     places: dict[int, int] = {}  # storage -> where it lies, while it is needed
     buffers: dict[Node, int] = {}
+    over: dict[Node, int] = {}  # what is written over which of its operands
     for place, node in enumerate(nodes):
         dying = {storage for storage in places if last_use[storage] == place}
         storage = _storage(node)
         if storage is not None and made.get(storage) is node:
-            over = _written_over(node, dying) if node.target in _ELEMENTWISE else None
-            if over is None:
-                buffers[node] = block.take(_bytes(node, dtype))
+            found = _written_over(node, dying)
+            if found is None:
+                places[storage] = buffers[node] = block.take(_bytes(node, dtype))
             else:
-                buffers[node] = places.pop(over)
-                dying.remove(over)
-            places[storage] = buffers[node]
+                over[node], old = found
+                places[storage] = places.pop(old)
+                dying.remove(old)
         for ended in dying:
             block.give_back(places.pop(ended))
     arena = torch.empty(block.size // dtype.itemsize, dtype=dtype, device=device)
     for node, start in buffers.items():
         _write_to(module, node, start // dtype.itemsize, arena)
+    for node, position in over.items():
+        _write_over(graph, node, position)
     module.recompile()
     return block.size
 
@@ -123,5 +134,14 @@ def _write_to(module: GraphModule, node: Node, start: int, arena: Tensor) -> Non
             written = graph.call_function(function, (buffer, node.args[0]))
         else:
             written = graph.call_function(function, node.args, {**node.kwargs, "out": buffer})
+    node.replace_all_uses_with(written)
+    graph.erase_node(node)
+
+
+def _write_over(graph: Graph, node: Node, position: int) -> None:
+    """Done in place, since the operand's strides may be others than were traced where a side has length 1."""
+    operand, others = node.args[position], [part for place, part in enumerate(node.args) if place != position]
+    with graph.inserting_before(node):
+        written = graph.call_function(_IN_PLACE[node.target], (operand, *others), node.kwargs)
     node.replace_all_uses_with(written)
     graph.erase_node(node)

@@ -294,10 +294,15 @@ def measure(case: Case, device: str, limit: float = 20.0) -> list[Line]:
     if not case.encoder:
         return lines
     agreement = fidelity(load_encoder(case.encoder, device), case.output, [line.way for line in lines])
-    return [replace(line, **agreement.get(line.way, {})) for line in lines]
+    unknown = (np.nan, np.nan)
+    return [
+        replace(line, spearman=rho, rank_error=error)
+        for line in lines
+        for rho, error in [agreement.get(line.way, unknown)]
+    ]
 
 
-def fidelity(encoder: Encoder, output: str, ways: Sequence[str]) -> dict[str, dict[str, float]]:
+def fidelity(encoder: Encoder, output: str, ways: Sequence[str]) -> dict[str, tuple[float, float]]:
     """How each of our ways ranks the encoder's reference images against full float32 scores.
 
     Spearman's correlation, and the largest difference of ranks. A sketch is judged on the images that it was not
@@ -309,7 +314,7 @@ def fidelity(encoder: Encoder, output: str, ways: Sequence[str]) -> dict[str, di
     order = np.random.default_rng(0).permutation(len(items))
     calibrated, others = order[: sketch.IMAGES], order[sketch.IMAGES :]
     full: dict[str, ndarray] = {}
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, tuple[float, float]] = {}
     for precision in _precisions(encoder.device):
         kept = Grams([], [], [])
         work = exact_work(encoder, output, precision, keep=kept)
@@ -329,9 +334,8 @@ def fidelity(encoder: Encoder, output: str, ways: Sequence[str]) -> dict[str, di
     return found
 
 
-def _agreement(truth: ndarray, scores: ndarray) -> dict[str, float]:
-    ranks, others = rankdata(truth), rankdata(scores)
-    return {"spearman": float(spearmanr(truth, scores).statistic), "rank_error": float(np.abs(ranks - others).max())}
+def _agreement(truth: ndarray, scores: ndarray) -> tuple[float, float]:
+    return float(spearmanr(truth, scores).statistic), float(np.abs(rankdata(truth) - rankdata(scores)).max())
 
 
 def _finished(way: _Way) -> int:

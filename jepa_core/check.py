@@ -8,13 +8,14 @@ reference's embeddings.
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy import ndarray
 from PIL import Image
 
-from jepa_core import images
+from jepa_core import images, ways
 from jepa_core.batches import exact_work, score_pictures
 from jepa_core.datasets import FOLDER_PREFIX
 from jepa_core.encoders import Encoder, EncoderSpec
@@ -22,9 +23,13 @@ from jepa_core.errors import JepaError, NotEnoughData
 from jepa_core.projection import nearest
 from jepa_core.records import Result
 from jepa_core.reference import percentile
-from jepa_core.scoring import config_of, known_rank, stored_scores, table_of
+from jepa_core.scoring import config_of, known_rank, table_of
 from jepa_core.spectrum import Rank
 from jepa_core.store import Store
+from jepa_core.ways import Way
+
+if TYPE_CHECKING:
+    from jepa_core.jacobian import Precision
 
 NEIGHBOURS = 10
 _SHOWN = 3  # neighbours named of each end
@@ -35,7 +40,7 @@ class Reference:
     """A scored dataset to compare with.
 
     `table` is its score table with each image's own percentile, `embeddings` (n, K), `distances` (n) those of each
-    image to its 10th nearest neighbour in the set, `rank` the one its scores were made with.
+    image to its 10th nearest neighbour in the set, `rank` the one its scores were made with, in `precision`.
     """
 
     dataset: str
@@ -43,6 +48,7 @@ class Reference:
     embeddings: ndarray
     distances: ndarray
     rank: Rank | None
+    precision: "Precision" = "fp32"
 
     @property
     def scores(self) -> ndarray:
@@ -78,9 +84,10 @@ class Outcome:
     failed: list[tuple[str, str]]
 
 
-def load_reference(store: Store, spec: EncoderSpec, output: str, dataset: str) -> Reference:
+def load_reference(store: Store, spec: EncoderSpec, output: str, dataset: str, way: Way | None = None) -> Reference:
     """The reference out of the store. Raises `NotEnoughData` with too few scored images to have neighbours."""
-    table = stored_scores(store, spec, output, dataset)
+    way = ways.settled(store, spec, output, dataset, way or Way())
+    table = ways.scores(store, spec, output, dataset, way)
     if len(table) <= NEIGHBOURS:
         data = shlex.quote(dataset.removeprefix(FOLDER_PREFIX))
         raise NotEnoughData(
@@ -92,7 +99,8 @@ def load_reference(store: Store, spec: EncoderSpec, output: str, dataset: str) -
     table = table.assign(percentile=percentile(scores, scores))
     # One neighbour more, since each reference image is its own nearest.
     distances, _indices = nearest(embeddings, embeddings, NEIGHBOURS + 1)
-    return Reference(dataset, table, embeddings, distances[:, -1], known_rank(spec, output, store))
+    rank = known_rank(spec, output, store)
+    return Reference(dataset, table, embeddings, distances[:, -1], rank, way.decided)
 
 
 def check_pictures(encoder: Encoder, output: str, named: Sequence[tuple[str, bytes]], reference: Reference) -> Outcome:
@@ -100,13 +108,14 @@ def check_pictures(encoder: Encoder, output: str, named: Sequence[tuple[str, byt
     output = encoder.spec.check_output(output)
     results: dict[str, Result] = {}
     triples = [(name, images.digest(data), data) for name, data in named]
-    failed = score_pictures(
-        encoder, exact_work(encoder, output), triples, lambda batch: results.update({r.digest: r for r in batch})
-    )
+    work = exact_work(encoder, output, reference.precision)
+    failed = score_pictures(encoder, work, triples, lambda batch: results.update({r.digest: r for r in batch}))
     good = [(name, results[digest], data) for name, digest, data in triples if digest in results]
     if not good:
         return Outcome([], failed)
-    table = table_of(encoder, output, [(name, result) for name, result, _data in good], reference.rank)
+    table = table_of(
+        encoder, output, [(name, result) for name, result, _data in good], reference.rank, reference.precision
+    )
     embeddings = np.stack([result.embedding for _name, result, _data in good])
     percentiles = percentile(table["jepa_score"].to_numpy(), reference.scores)
     distances = nearest(embeddings, reference.embeddings, NEIGHBOURS)[0][:, -1]

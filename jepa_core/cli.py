@@ -18,10 +18,12 @@ from typing import Any, NoReturn
 import pandas as pd
 from tqdm import tqdm
 
-from jepa_core import datasets, folders, tables
+from jepa_core import datasets, folders, tables, ways
 from jepa_core.encoders import get_spec, list_encoders
 from jepa_core.errors import JepaError, UnknownName
+from jepa_core.sketching import SketchSettings
 from jepa_core.store import Store
+from jepa_core.ways import Way
 
 
 class _Parser(argparse.ArgumentParser):
@@ -65,14 +67,16 @@ def _note(sentence: str) -> None:
 
 
 class _Bar:
-    """A progress bar on standard error, made when the first total is known."""
+    """A progress bar on standard error, made when the first total is known, and anew for each part of the work."""
 
     def __init__(self, title: str) -> None:
         self._title = title
         self._bar: tqdm | None = None
 
     def __call__(self, done: int, total: int) -> None:
-        if self._bar is None:
+        if self._bar is None or self._bar.total != total:  # another part of the work
+            if self._bar is not None:
+                self._bar.close()
             self._bar = tqdm(total=total, desc=self._title, unit="image", leave=False)
         self._bar.update(done - self._bar.n)
         if done >= total:
@@ -118,10 +122,7 @@ def _datasets(args: argparse.Namespace) -> None:
 
 
 def _score(args: argparse.Namespace) -> None:
-    from jepa_core import precision
     from jepa_core.encoders import load_encoder
-    from jepa_core.scoring import score_items, stored_scores
-    from jepa_core.sketching import SketchSettings, sketch_items, sketched_scores
 
     spec = get_spec(args.encoder)
     output = spec.check_output(args.output)
@@ -131,23 +132,21 @@ def _score(args: argparse.Namespace) -> None:
         items = datasets.sample(dataset, args.limit, args.seed, args.label)
     store = _open_store()
     encoder = load_encoder(args.encoder, args.device)
-    whole = len(items) == len(dataset)
-    used = args.precision
-    if used == "auto":
-        chosen = precision.choose(store, encoder, output, dataset.name, items)
-        used = chosen.precision
-        _note(f"Precision: {chosen.reason}.")
-    bar = _Bar(dataset.title)
-    if args.method == "sketch":
-        settings = SketchSettings(args.rows, seed=args.seed)
-        summary = sketch_items(
-            store, encoder, dataset.name, items, output, settings=settings, precision=used, whole=whole, progress=bar
-        )
-        frame = sketched_scores(store, spec, output, dataset.name, settings, used)
-    else:
-        summary = score_items(store, encoder, dataset.name, items, output, precision=used, whole=whole, progress=bar)
-        frame = stored_scores(store, spec, output, dataset.name, used)
-    frame = frame.assign(precision=used)
+    way, reason = ways.decide(store, encoder, output, dataset.name, items, _way(args))
+    if reason:
+        _note(f"Precision: {reason}.")
+    summary = ways.score(
+        store,
+        encoder,
+        output,
+        dataset.name,
+        items,
+        way,
+        whole=len(items) == len(dataset),
+        progress=_Bar(dataset.title),
+    )
+    frame = ways.scores(store, spec, output, dataset.name, way)
+    frame = frame.assign(precision=way.precision)
     frame = frame[frame["name"].isin({item.name for item in items})]
     for _name, sentence in summary.failed:
         _note(sentence)
@@ -186,7 +185,7 @@ def _check(args: argparse.Namespace) -> None:
     if not named:
         raise JepaError(" ".join(sentence for _name, sentence in unread))
     name = datasets.get_dataset(args.reference or spec.reference).name  # a folder is stored by its full path
-    reference = check.load_reference(_open_store(), spec, output, name)
+    reference = check.load_reference(_open_store(), spec, output, name, _way(args))
     outcome = check.check_pictures(load_encoder(args.encoder, args.device), output, named, reference)
     outcome = replace(outcome, failed=unread + outcome.failed)
     for _name, sentence in outcome.failed:
@@ -196,12 +195,10 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
-    from jepa_core.scoring import stored_scores
-
     spec = get_spec(args.encoder)
     output = spec.check_output(args.output)
     dataset = datasets.get_dataset(args.data)
-    frame = stored_scores(_open_store(), spec, output, dataset.name)
+    frame = ways.scores(_open_store(), spec, output, dataset.name, _way(args))
     if frame.empty:
         data = shlex.quote(dataset.name.removeprefix(datasets.FOLDER_PREFIX))
         raise JepaError(
@@ -215,7 +212,10 @@ def _export(args: argparse.Namespace) -> None:
 def _pretrain(args: argparse.Namespace) -> None:
     from jepa_core.pretrain import pretrain
 
-    card = pretrain(args.recipe, args.out, log=_note)
+    given = {option: getattr(args, option) for option in ("data", "name", "device")}
+    card = pretrain(
+        args.recipe, args.out, log=_note, **{option: value for option, value in given.items() if value is not None}
+    )
     print(json.dumps({"card": str(card)}) if args.json else card)
 
 
@@ -267,6 +267,13 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", choices=["cpu", "cuda", "mps"], help="where to compute; the best there is if left out"
     )
+    parser.add_argument("--method", choices=ways.METHODS, default="exact", help="full scores, or estimates")
+    parser.add_argument("--rows", type=_count, metavar="R", help="products a sketch takes an image; K / 12 if left out")
+    parser.add_argument("--precision", choices=ways.PRECISIONS, default="fp32", help="of the products; auto tests bf16")
+
+
+def _way(args: argparse.Namespace) -> Way:
+    return Way(args.method, args.precision, SketchSettings(args.rows))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -290,12 +297,7 @@ def build_parser() -> argparse.ArgumentParser:
     score.add_argument("--data", required=True, help="name of a bundled dataset, or a folder of images")
     score.add_argument("--class", dest="label", help="only this class")
     score.add_argument("--limit", type=_count, metavar="N", help="only a random sample of N images")
-    score.add_argument("--seed", type=_seed, default=0, help="seed of the sample, and of a sketch")
-    score.add_argument("--method", choices=["exact", "sketch"], default="exact", help="full scores, or estimates")
-    score.add_argument("--rows", type=_count, metavar="R", help="products a sketch takes an image; K / 12 if left out")
-    score.add_argument(
-        "--precision", choices=["auto", "fp32", "tf32", "bf16"], default="fp32", help="of the products; auto tests bf16"
-    )
+    score.add_argument("--seed", type=_seed, default=0, help="seed of the sample")
     score.add_argument("--out", type=_table_path, metavar="FILE", help="write a .parquet or .csv instead of printing")
 
     check = command("check", _check, "Hold pictures against a reference: do they belong?")
@@ -308,8 +310,13 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--data", required=True, help="name of a bundled dataset, or a folder of images")
     export.add_argument("--out", type=_table_path, required=True, metavar="FILE", help="a .parquet or .csv file")
 
-    pretrain = command("pretrain", _pretrain, "Train a bundled encoder again.")
-    pretrain.add_argument("recipe", help="name of a recipe, such as digits")
+    pretrain = command("pretrain", _pretrain, "Train a bundled encoder again, or one on your own pictures.")
+    pretrain.add_argument("recipe", help="name of a recipe, such as digits or photo")
+    pretrain.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="the pictures, for a recipe of photos; sub-folders are classes"
+    )
+    pretrain.add_argument("--name", help="of the encoder; the recipe's if left out, which a bundled one may have")
+    pretrain.add_argument("--device", choices=["cpu", "cuda"], help="where to train; cpu if left out")
     pretrain.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for the weights and card; the cache's if left out"
     )

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from jepa_core import folders, images, synthetic
+from jepa_core import folders, images, synthetic, world
 from jepa_core.errors import DatasetError, UnknownName
 
 FOLDER_PREFIX = "folder:"
 NO_CLASS = "(no class)"  # of the pictures that lie directly in a folder, beside its sub-folders
 DRAWN_COUNT = 300
+WORLD_COUNT = 2000
 
 
 @dataclass(frozen=True)
@@ -193,12 +194,32 @@ def _changed_digits(name: str, title: str, how: str, draw: Callable[[int], np.nd
     )
 
 
+def _world_split(split: str, title: str, use: str) -> DatasetSpec:
+    return _bundled(
+        f"world-{split}",
+        title,
+        f"{WORLD_COUNT} drawn pictures of 32 x 32 px whose probability density is known: {len(world.KINDS)} kinds, each "
+        f"with six random factors, seed {world.SEEDS[split]}. {use}",
+        partial(world.draw, split),
+        partial(_world_label, split),
+        world.NAMES,
+        size=WORLD_COUNT,
+        held_out=split != "train",
+    )
+
+
+def _world_label(split: str, position: int) -> str:
+    return world.NAMES[world.sample(split, position)[0]]
+
+
 _BUNDLED = (
     _digit_split("train", "Digits (train)", 1077, "The bundled digits encoder was trained on them."),
     _digit_split("validation", "Digits (validation)", 360, "Choices between encoders and settings are made on them."),
     _digit_split("test", "Digits (test)", 360, "Nothing was trained or chosen on them."),
     _changed_digits("inverted-digits", "Inverted digits", "with black and white exchanged", _inverted_digit),
     _changed_digits("flipped-digits", "Flipped digits", "mirrored left to right", _flipped_digit),
+    _world_split("train", "World (train)", "The bundled world encoder was trained on them and 10,000 more."),
+    _world_split("test", "World (test)", "Nothing was trained or chosen on them."),
     _bundled(
         "photo-tiles",
         "Photo tiles",

@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy import ndarray
 
+from jepa_core import ways
 from jepa_core.detectors.knn import KNN
 from jepa_core.encoders import EncoderSpec
 from jepa_core.metrics import auroc, fpr95
 from jepa_core.reference import percentile
-from jepa_core.scoring import config_of, stored_scores
+from jepa_core.scoring import config_of
 from jepa_core.store import Store
+from jepa_core.ways import Way
 
 # AUROC from which on the score is said to tell a domain apart, and the band around chance in which it hardly does.
 _CLEAR = 0.8
@@ -31,17 +33,18 @@ class Domain:
     embeddings: ndarray
 
 
-def load_domain(store: Store, spec: EncoderSpec, output: str, name: str) -> Domain:
+def load_domain(store: Store, spec: EncoderSpec, output: str, name: str, way: Way | None = None) -> Domain:
     """What the store holds of a domain; empty if nothing."""
-    table = stored_scores(store, spec, output, name)
+    table = ways.scores(store, spec, output, name, way or Way())
     return Domain(name, table, store.embeddings(config_of(spec, output).space, table["digest"].tolist()))
 
 
 def domain_table(domains: Sequence[Domain], reference: Domain, training: Domain | None) -> pd.DataFrame:
     """One line a domain: counts, quartiles and separation from the reference.
 
-    Columns: domain, images, median, q25, q75, median_percentile (where the domain's median falls in the reference), and
-    AUROC and FPR95 of: the JEPA-SCORE, the score with the Gaussian term, and the distance to the 10th nearest training
+    Columns: domain, images, estimated (how many scores are estimates), median, q25, q75, median_percentile (where the
+    domain's median falls in the reference), and AUROC and FPR95 of: the JEPA-SCORE, the score with the Gaussian term,
+    and the distance to the 10th nearest training
     embedding (missing without `training`). The reference's own line has no AUROC.
     """
     # A training image is its own neighbour, so distances to the training set say nothing about that set.
@@ -60,6 +63,7 @@ def domain_table(domains: Sequence[Domain], reference: Domain, training: Domain 
         line: dict[str, object] = {
             "domain": domain.name,
             "images": len(scores),
+            "estimated": int(domain.table["estimated"].sum()),
             "median": np.median(scores),
             "q25": np.quantile(scores, 0.25),
             "q75": np.quantile(scores, 0.75),

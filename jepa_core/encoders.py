@@ -92,10 +92,24 @@ def spec_from_card(path: Path) -> EncoderSpec:
             known_failures=tuple(card.get("known_failures", ())),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EncoderError(
-            f"The model card {path} cannot be read ({type(error).__name__}: {error}); "
-            "a card written by 'python -m jepa_core pretrain' is accepted; make it again or remove the file."
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def load_card(spec: EncoderSpec) -> dict[str, Any]:
+    """The whole model card of an encoder that has one beside its weights; `EncoderError` if it cannot be read."""
+    assert spec.weights is not None
+    path = spec.weights.with_suffix(".json")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> EncoderError:
+    return EncoderError(
+        f"The model card {path} cannot be read ({type(error).__name__}: {error}); "
+        "a card written by 'python -m jepa_core pretrain' is accepted; make it again or remove the file."
+    )
 
 
 def _card_paths() -> Iterator[Path]:

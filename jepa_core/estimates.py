@@ -1,12 +1,16 @@
 """What the store keeps of sketches: estimates, the calibrations that made them, and chosen precisions."""
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jepa_core.records import Estimate, Member, ResultConfig
 from jepa_core.sketch import Calibration
 from jepa_core.store import Store
+
+if TYPE_CHECKING:
+    from jepa_core.jacobian import Precision
 
 
 def put_estimates(store: Store, config: ResultConfig, estimates: Iterable[Estimate]) -> None:
@@ -74,7 +78,7 @@ def put_precision(store: Store, key: str, precision: str, agreement: float) -> N
         cursor.execute("INSERT OR REPLACE INTO precisions VALUES (?, ?, ?)", (key, precision, agreement))
 
 
-def precision(store: Store, key: str) -> tuple[str, float] | None:
+def precision(store: Store, key: str) -> "tuple[Precision, float] | None":
     """The precision kept under a key, and its Spearman correlation with float32, or None."""
     rows = store.select("SELECT precision, agreement FROM precisions WHERE key = ?", key)
     return rows[0] if rows else None

@@ -68,7 +68,7 @@ class GramResult(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """What is found of one part of the images."""
+    """What is found of one part of the images: rows of their Jacobians, or Grams of those."""
 
     rows: Tensor
     embedding: Tensor
@@ -154,13 +154,10 @@ class Engine:
         An image with a non-finite Jacobian gets non-finite entries in its own Gram only.
 
         Raises:
-            ValueError: for images without a batch axis.
+            ValueError: for images without a batch axis, and for no images or no directions.
             OutOfMemory: if one row of one image does not fit.
         """
-        found = [
-            (gram_matrix(part.rows).cpu(), part.embedding.float().cpu(), part.features.float().cpu())
-            for part in self._parts(images, directions, self._rows, pixels=False)
-        ]
+        found = list(self._parts(images, directions, self._grams, pixels=False))
         return GramResult(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
     def jacobian(
@@ -169,6 +166,10 @@ class Engine:
         """D J of each image on its own, with pixels flattened (CHW), on the images' device. Errors: as of `gram`."""
         parts = [part.rows for part in self._parts(images, directions, self._rows, pixels=True)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)  # one would be copied
+
+    def _grams(self, images: Tensor, directions: Tensor, *, pixels: bool) -> _Part:
+        found = self._rows(images, directions, pixels=pixels)
+        return _Part(gram_matrix(found.rows).cpu(), found.embedding.float().cpu(), found.features.float().cpu())
 
     def _rows(self, images: Tensor, directions: Tensor, *, pixels: bool) -> _Part:
         if self.shared:
@@ -182,6 +183,8 @@ class Engine:
         if images.ndim != 4 or not len(images):
             raise ValueError(f"Images must have shape (batch, channel, height, width). Got {tuple(images.shape)}.")
         directions = (torch.eye(self.k) if directions is None else directions).to(self._probe)
+        if directions.ndim != 2 or not len(directions) or directions.shape[1] != self.k:
+            raise ValueError(f"Directions must have shape (1 or more, {self.k}). Got {tuple(directions.shape)}.")
         done = 0
         while done < len(images):
             part = images[done : done + self.plan.images].detach()
@@ -191,13 +194,14 @@ class Engine:
             except (MemoryError, RuntimeError) as error:
                 if not memory.is_out_of_memory(error):
                     raise
-                self._shrink(error)
+                self._shrink(error, len(part))
                 continue
             done += len(part)
             yield found
 
-    def _shrink(self, error: BaseException) -> None:
-        plan = self.plan.half()
+    def _shrink(self, error: BaseException, images: int) -> None:
+        """Plan for half of what failed: of `images`, which may be fewer than were planned."""
+        plan = Plan(images, self.plan.cotangents).half()
         if plan is None:
             raise _too_large(error) from error
         _log.info("Out of memory at %s; going on with %s.", self.plan, plan)

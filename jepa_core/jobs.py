@@ -67,7 +67,9 @@ class Job:
         return (time.monotonic() - self.started) * (self.total - self.done) / self.done
 
     def report(self, done: int, total: int) -> None:
-        """Say how far the work is. Urgent jobs run before this returns."""
+        """Say how far the work is; another total is another part of it. Urgent jobs run before this returns."""
+        if total != self.total:
+            self.started = time.monotonic()
         self.done, self.total = done, total
         self._between()
 

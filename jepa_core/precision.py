@@ -52,31 +52,60 @@ def choose(
     *,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Chosen:
-    """The precision for a dataset, decided once and recorded. The images that decide it are scored and stored."""
+    """The precision for a dataset, decided once and recorded. The images that decide it are scored and stored.
+
+    Once recorded it holds on every device, so that the scores of a dataset stay comparable.
+    """
+    config = loaded_config(encoder, output)
+    found = recorded(store, config.space, dataset)
+    if found:
+        return found
+    known = store.scored(config, dataset)
+    if all(item.name in known for item in items):
+        return Chosen("fp32", "float32, since these images have such scores already")
     if not _is_fast(encoder.device):
         return Chosen("fp32", f"float32, since {encoder.device} gains nothing from bfloat16")
-    key = make_key(loaded_config(encoder, output).space, dataset, encoder.device)
-    recorded = estimates.precision(store, key)
-    if recorded is None:
-        if len(items) <= IMAGES:
-            return Chosen("fp32", f"float32, since {len(items)} images are too few to test bfloat16 on")
-        first = items[:: len(items) // IMAGES][:IMAGES]
-        for precision in ("fp32", "bf16"):
-            score_items(store, encoder, dataset, first, output, precision=precision, whole=False, cancelled=cancelled)
-        rank = known_rank_of(encoder, output, store)
-        names = {item.name for item in first}
-        tables = [
-            score_table(store.rows(loaded_config(encoder, output, precision), dataset), rank, precision)
-            for precision in ("fp32", "bf16")
-            if rank
-        ]
-        pair = [table[table["name"].isin(names)].set_index("name")["jepa_score"] for table in tables]
-        if len(pair) < 2 or len(common := pair[0].index.intersection(pair[1].index)) < IMAGES // 2:
-            return Chosen("fp32", "float32, since bfloat16 could not be tested")
-        agreement = float(spearmanr(pair[0][common], pair[1][common]).statistic)
-        recorded = ("bf16" if agreement >= AGREEMENT else "fp32"), agreement
-        estimates.put_precision(store, key, *recorded)
-    precision, agreement = recorded
+    if len(items) <= IMAGES:
+        return Chosen("fp32", f"float32, since {len(items)} images are too few to test bfloat16 on")
+    agreement = _agreement(store, encoder, output, dataset, items[:: len(items) // IMAGES][:IMAGES], cancelled)
+    if agreement is None:
+        return Chosen("fp32", "float32, since bfloat16 could not be tested")
+    better: Precision = "bf16" if agreement >= AGREEMENT else "fp32"
+    estimates.put_precision(store, make_key(config.space, dataset), better, agreement)
+    return _chosen(better, agreement)
+
+
+def _agreement(
+    store: Store,
+    encoder: "Encoder",
+    output: str,
+    dataset: str,
+    items: Sequence[Item],
+    cancelled: Callable[[], bool],
+) -> float | None:
+    """Spearman's correlation of both precisions' scores; None where fewer than half of the images have both."""
+    scores = []
+    for precision in ("fp32", "bf16"):
+        score_items(store, encoder, dataset, items, output, precision=precision, whole=False, cancelled=cancelled)
+    rank = known_rank_of(encoder, output, store)
+    if rank is None:
+        return None
+    for precision in ("fp32", "bf16"):
+        table = score_table(store.rows(loaded_config(encoder, output, precision), dataset), rank, precision)
+        scores.append(table.set_index("name")["jepa_score"])
+    common = scores[0].index.intersection(scores[1].index).intersection([item.name for item in items])
+    if len(common) < IMAGES // 2:
+        return None
+    return float(spearmanr(scores[0][common], scores[1][common]).statistic)
+
+
+def recorded(store: Store, space: str, dataset: str) -> Chosen | None:
+    """What was decided for a dataset in an encoder's embedding space, or None."""
+    found = estimates.precision(store, make_key(space, dataset))
+    return _chosen(*found) if found else None
+
+
+def _chosen(precision: "Precision", agreement: float) -> Chosen:
     found = f"bfloat16 ranks {IMAGES} images of this dataset like float32 to Spearman {agreement:.4f}"
     if precision == "bf16":
         return Chosen("bf16", f"bfloat16: {found}")

@@ -286,7 +286,11 @@ def score_images(
 
 
 def table_of(
-    encoder: "Encoder", output: str, named: Sequence[tuple[str, Result]], rank: Rank | None = None
+    encoder: "Encoder",
+    output: str,
+    named: Sequence[tuple[str, Result]],
+    rank: Rank | None = None,
+    precision: str = "fp32",
 ) -> pd.DataFrame:
     """`score_table` of results that belong to no dataset, such as uploads.
 
@@ -302,7 +306,7 @@ def table_of(
         seconds=np.array([result.seconds for result in results]),
         device=[result.device for result in results],
     )
-    return score_table(rows, rank or settle_rank(encoder, output, rows.spectra))
+    return score_table(rows, rank or settle_rank(encoder, output, rows.spectra), precision)
 
 
 def _named_bytes(position: int, picture: str | Path | bytes | Image.Image) -> Named:

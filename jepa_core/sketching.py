@@ -44,6 +44,11 @@ class SketchSettings:
     images: int = sketch.IMAGES
     seed: int = 0
 
+    @property
+    def least(self) -> int:
+        """Images that a dataset needs for a sketch to gain anything."""
+        return 2 * self.images
+
     def rows_for(self, k: int) -> int:
         """Products an image for an embedding of K numbers."""
         return self.rows or max(1, round(k / SHARE))
@@ -52,6 +57,11 @@ class SketchSettings:
 def calibration_key(config: ResultConfig, dataset: str, settings: SketchSettings) -> str:
     """Under which a calibration is kept."""
     return make_key(config.space, config.precision, dataset, settings.rows, settings.images, settings.seed)
+
+
+def kept_calibration(store: Store, config: ResultConfig, dataset: str, settings: SketchSettings) -> Calibration | None:
+    """The calibration that the store has for a dataset, or None."""
+    return estimates.calibration(store, calibration_key(config, dataset, settings))
 
 
 def sketch_config(config: ResultConfig, calibration: Calibration) -> ResultConfig:
@@ -79,7 +89,10 @@ def sketch_items(
     settings = settings or SketchSettings()
     output = encoder.spec.check_output(output)
     exact = loaded_config(encoder, output, precision)
-    calibration = estimates.calibration(store, calibration_key(exact, dataset, settings))
+    calibration = kept_calibration(store, exact, dataset, settings)
+    known = store.scored(exact, dataset)
+    if calibration is None and all(item.name in known for item in items):  # nothing is left to estimate
+        return score_items(store, encoder, dataset, items, output, precision=precision, whole=whole)
     if calibration is None:
         calibration = _calibrate(store, encoder, dataset, items, output, settings, precision, progress, cancelled)
         if calibration is None:
@@ -92,7 +105,8 @@ def sketch_items(
     )
     summary = run_items(store, encoder, method, dataset, items, whole=whole, progress=progress, cancelled=cancelled)
     far = {member.name for member, estimate in estimates.estimates(store, config, dataset) if estimate.far}
-    _score_fully(store, encoder, dataset, items, far, output, precision, cancelled)
+    _score_fully(store, encoder, dataset, items, far, output, precision, progress, cancelled)
+    summary.cancelled |= cancelled()
     return summary
 
 
@@ -108,10 +122,10 @@ def _calibrate(
     cancelled: Callable[[], bool],
 ) -> Calibration | None:
     """Full Grams of some images, drawn at random; None if it was cancelled."""
-    if len(items) < 2 * settings.images:
+    if len(items) < settings.least:
         raise NotEnoughData(
             f"A sketch calibrated on {settings.images} images gains nothing for {len(items)}; at least "
-            f"{2 * settings.images} are accepted; score them fully."
+            f"{settings.least} are accepted; score them fully."
         )
     order = np.random.default_rng(settings.seed).permutation(len(items))[: settings.images]
     chosen = [items[place] for place in np.sort(order)]
@@ -148,11 +162,22 @@ def _score_fully(
     names: set[str],
     output: str,
     precision: "Precision",
+    progress: Progress,
     cancelled: Callable[[], bool],
 ) -> None:
     chosen = [item for item in items if item.name in names]
     if chosen:
-        score_items(store, encoder, dataset, chosen, output, precision=precision, whole=False, cancelled=cancelled)
+        score_items(
+            store,
+            encoder,
+            dataset,
+            chosen,
+            output,
+            precision=precision,
+            whole=False,
+            progress=progress,
+            cancelled=cancelled,
+        )
 
 
 def open_ends(table: pd.DataFrame, shown: int) -> set[str]:
@@ -176,19 +201,22 @@ def verify_ends(
     label: str | None = None,
     settings: SketchSettings | None = None,
     precision: "Precision" = "fp32",
+    progress: Progress = lambda _done, _total: None,
     cancelled: Callable[[], bool] = lambda: False,
-) -> int:
-    """Score fully every image that may be among the `shown` lowest or highest, until none is left; return how many."""
+) -> set[str]:
+    """Score fully every image that may be among the `shown` lowest or highest, until none is left.
+
+    Returns the names that stay open: those whose scoring failed, and what was left when it was cancelled.
+    """
     output = encoder.spec.check_output(output)
-    done = 0
-    while not cancelled():
+    tried: set[str] = set()
+    while True:
         table = sketched_scores(store, encoder.spec, output, dataset, settings, precision)
         names = open_ends(table if label is None else table[table["label"] == label], shown)
-        if not names:
-            break
-        _score_fully(store, encoder, dataset, items, names, output, precision, cancelled)
-        done += len(names)
-    return done
+        if cancelled() or names <= tried:
+            return names
+        _score_fully(store, encoder, dataset, items, names - tried, output, precision, progress, cancelled)
+        tried |= names
 
 
 def sketched_scores(
@@ -207,7 +235,7 @@ def sketched_scores(
     exact = config_of(spec, output, precision)
     full = score_table(store.rows(exact, dataset), current_rank(spec, output, store), precision)
     full = full.assign(estimated=False, low=full["jepa_score"], high=full["jepa_score"])
-    calibration = estimates.calibration(store, calibration_key(exact, dataset, settings or SketchSettings()))
+    calibration = kept_calibration(store, exact, dataset, settings or SketchSettings())
     if calibration is None:
         return full
     known = set(full["name"])

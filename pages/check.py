@@ -4,6 +4,7 @@ import streamlit as st
 
 from jepa_core import images
 from jepa_core.check import Checked, Outcome, Reference, check_pictures, in_words, load_reference, outcome_table
+from jepa_core.datasets import DatasetSpec
 from jepa_core.figures.histogram import mark_on_reference
 from jepa_core.figures.style import CONFIG
 from jepa_core.jobs import Job
@@ -31,8 +32,9 @@ choice = state.choice()
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
-def _reference(version: str, name: str, _choice: Choice) -> Reference:  # noqa: ARG001
-    return load_reference(state.store(), _choice.spec, _choice.output, name)
+def _reference(version: str, _dataset: DatasetSpec, _choice: Choice) -> Reference:  # noqa: ARG001
+    way = _choice.way_to(_dataset)
+    return load_reference(state.store(), _choice.spec, _choice.output, _dataset.name, way)
 
 
 def show_one(item: Checked) -> None:
@@ -66,6 +68,7 @@ def show(outcome: Outcome) -> None:
         config=CONFIG,
         alt=f"The uploaded images on the histogram of {len(reference.scores)} reference scores",
     )
+    st.caption(plain(f"The reference: {state.how(choice, dataset, reference.table)} The uploads are scored fully."))
     if len(outcome.checked) > MARKED:
         st.caption(f"The first {MARKED} are marked.")
     for item in outcome.checked:
@@ -91,8 +94,8 @@ if not uploads:
     st.stop()
 if len(uploads) > MOST:
     st.warning(f"{len(uploads)} images were given and the first {MOST} are checked; upload the rest afterwards.")
-version = state.version(choice, dataset.name)
-reference = _reference(version, dataset.name, choice)
+version = state.version(choice, dataset)
+reference = _reference(version, dataset, choice)
 named = [(upload.name, upload.getvalue()) for upload in uploads[:MOST]]
 
 

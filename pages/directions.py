@@ -15,6 +15,7 @@ from jepa_core.pictures import read_member
 from jepa_core.records import Member
 from jepa_core.scoring import current_rank
 from pages._shared import pictures, state, widgets
+from pages._shared.text import plain
 
 STRIP = 8  # directions shown of each end
 
@@ -106,7 +107,8 @@ pictures.grid(
 )
 st.markdown(
     f"**Direction {k + 1}**: a change of the normalised picture of length 1 moves the embedding by "
-    f"**{found.sigma[k]:.3g}**; it adds {found.log_sigma(k):+.2f} to the score of {row['jepa_score']:.1f}."
+    f"**{found.sigma[k]:.3g}**; it adds {found.log_sigma(k):+.2f} to the score of "
+    f"{'about ' if row['estimated'] else ''}{row['jepa_score']:.1f}."
 )
 near = found.near_equal(k)
 if near:
@@ -135,4 +137,7 @@ for title, ends in strips.items():
             for end in ends
         ]
     )
-st.caption(f"Rank {rank.rank} of {choice.spec.outputs[choice.output]}: {rank.reason}.")
+st.caption(
+    f"Rank {rank.rank} of {choice.spec.outputs[choice.output]}: {rank.reason}. "
+    f"{plain(state.how(choice, dataset, table))} The directions are computed in float32."
+)

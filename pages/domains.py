@@ -1,8 +1,9 @@
 """Domains: whole sets of images side by side on one encoder's score."""
 
+import pandas as pd
 import streamlit as st
 
-from jepa_core import datasets
+from jepa_core import datasets, ways
 from jepa_core.domains import Domain, domain_table, in_words, load_domain
 from jepa_core.figures.histogram import domain_histogram
 from jepa_core.figures.style import CONFIG
@@ -28,15 +29,15 @@ choice = state.choice()
 
 @st.cache_data(show_spinner=False, max_entries=64)
 def _domain(version: str, name: str, _choice: Choice) -> Domain:  # noqa: ARG001
-    return load_domain(state.store(), _choice.spec, _choice.output, name)
+    return load_domain(state.store(), _choice.spec, _choice.output, name, _choice.way_to(bundled[name]))
 
 
 def domain(name: str) -> Domain:
-    return _domain(state.version(choice, name), name, choice)
+    return _domain(state.version(choice, bundled[name]), name, choice)
 
 
 bundled = datasets.list_datasets()
-scored = [name for name in bundled if state.store().count(choice.config, name)]
+scored = [name for name in bundled if state.scored(choice, bundled[name])]
 if not scored:
     st.info("Nothing is scored yet for this encoder. Open a dataset in the Gallery first.", icon=":material/info:")
     st.stop()
@@ -88,11 +89,13 @@ st.dataframe(
         "q75",
         "median_percentile",
         "images",
+        *(["estimated"] if table["estimated"].any() else []),
     ],
     placeholder="-",
     column_config={
         "domain": st.column_config.TextColumn("Domain", pinned=True),
         "images": plain("Images"),
+        "estimated": plain("Estimates", help="How many of the scores are estimates by a sketch"),
         "median": plain("Median", format="%.1f"),
         "q25": plain("25 %", format="%.1f"),
         "q75": plain("75 %", format="%.1f"),
@@ -105,7 +108,9 @@ st.dataframe(
         "auroc_knn": plain("AUROC 10-NN distance", format="%.2f"),
     },
 )
-st.caption(f"Exact scores, encoder {choice.spec.name}, output {choice.output}. Outliers are the positives of AUROC.")
+everything = pd.concat([one.table for one in loaded.values()])
+made = ways.in_words(choice.spec, choice.output, state.settled_way(choice, bundled[reference]), everything)
+st.caption(f"Encoder {choice.spec.name}, output {choice.output}. {made} Outliers are the positives of AUROC.")
 with st.expander("Where these images come from", icon=":material/photo_library:"):
     for name in names:
         st.markdown(f"**{bundled[name].title}** ({len(bundled[name])} images). {bundled[name].description}")

@@ -22,6 +22,9 @@ score means a *likely* image.
 
 **Percentile** 2 means that 98 % of the images of the same set and class have a higher score.
 
+**Estimates.** With the method *Sketch* (sidebar) most scores are estimates, marked with ≈ and their 90 % interval. An
+image whose interval reaches into the ends shown here is scored fully before it is shown there.
+
 **Read it with care.** The score has no unit, differs between encoders, and smooth or simple images can look likely. The
 Domains page shows where it fails.
 
@@ -38,6 +41,7 @@ if len(table) == 1:
     st.stop()
 st.caption(plain(f"Percentiles are among the {len(table)} images of {title}."))
 shown = min(PER_ROW, len(table) // 2)
+widgets.verify_ends(choice, chosen, shown)
 least, most = table.iloc[:shown], table.iloc[::-1].iloc[:shown]
 st.subheader("Least likely")
 pictures.grid(pictures.cards(choice, dataset, least, chosen.label), "unlikely")
@@ -64,5 +68,6 @@ flagged = int(table["rank_disagrees"].sum())
 note = f" {flagged} of them have a spectrum that does not fit the encoder's rank; compare them with care."
 st.caption(
     f"{counted(len(table), 'image')}, median {np.median(scores):.1f}. The coloured ends are the images shown above. "
-    f"Exact scores in float32, encoder {choice.spec.name}, output {choice.output}.{note if flagged else ''}"
+    f"Encoder {choice.spec.name}, output {choice.output}. {plain(state.how(choice, dataset, table))}"
+    f"{note if flagged else ''}"
 )

@@ -99,13 +99,30 @@ def install_tiny(cache: Path, tiny_files: Path) -> Callable[..., Path]:
     return install
 
 
+@pytest.fixture(scope="session")
+def tiny_engines(tiny_files: Path) -> dict:
+    """The tiny encoder's engines that most tests use, which take a second to trace, and how they were planned."""
+    from jepa_core import encoders, jacobian
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoders, "_card_paths", lambda: iter([tiny_files / "tiny.json"]))
+        encoder = encoders.load_encoder("tiny", "cpu")
+    for output in encoder.spec.outputs:
+        jacobian.engine_of(encoder, output)
+    return {key: (engine, engine.plan) for key, engine in encoder.kept.items()}
+
+
 @pytest.fixture
-def tiny(install_tiny: Callable[..., Path]):
-    """The tiny encoder, installed in the cache and loaded on the CPU."""
+def tiny(install_tiny: Callable[..., Path], tiny_engines: dict):
+    """The tiny encoder, installed in the cache and loaded on the CPU; a test that changes its weights clears `kept`."""
     from jepa_core.encoders import load_encoder
 
     install_tiny()
-    return load_encoder("tiny", "cpu")
+    encoder = load_encoder("tiny", "cpu")
+    for key, (engine, plan) in tiny_engines.items():
+        engine.plan = plan
+        encoder.kept[key] = engine
+    return encoder
 
 
 @pytest.fixture

@@ -216,7 +216,10 @@ def test_several_results_are_all_kept_to_the_end():
 
 def test_without_the_look_at_other_views_the_sum_with_a_transpose_would_be_wrong(monkeypatch):
     def first_that_ends(node, dying):
-        return next((place for place in map(arena._storage, node.all_input_nodes) if place in dying), None)
+        if node.target not in arena._IN_PLACE:
+            return None
+        found = enumerate(map(arena._storage, node.all_input_nodes))
+        return next(((position, storage) for position, storage in found if storage in dying), None)
 
     monkeypatch.setattr(arena, "_written_over", first_that_ends)
     graph, _size = rewritten(sum_with_its_transpose, *inputs_of(0))

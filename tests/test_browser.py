@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # tests/requirements.txt brings it; collecting these tests mu
     from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parent.parent
-PAGES = {"gallery": "", "domains": "domains", "directions": "directions", "check": "check"}
+PAGES = {"gallery": "", "domains": "domains", "directions": "directions", "encoders": "encoders", "check": "check"}
 WAIT = 90_000  # ms; generous, since a busy machine is no fault of the page
 
 pytestmark = pytest.mark.browser

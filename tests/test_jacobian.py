@@ -371,6 +371,7 @@ def test_the_engines_of_an_encoder_are_told_apart_by_all_they_depend_on(tiny, mo
             self.made = f is tiny.module("backbone"), image.shape, *options.values()
 
     monkeypatch.setattr(jacobian, "Engine", Noted)
+    tiny.kept.clear()
     chosen = (
         {},
         {"rows": 4},
@@ -391,6 +392,32 @@ def test_training_mode_is_refused_even_of_one_layer(part):
     part(net).train()
     with pytest.raises(ValueError, match=r"in training mode, where images .* influence each other\. Call \.eval\(\)"):
         Engine(net, random(*SHAPE))
+
+
+@pytest.mark.parametrize("shape", [(0, 6), (3, 5)])
+def test_directions_that_fit_no_embedding_are_refused(shape):
+    images = random(2, *SHAPE)
+    engine = Engine(small_net(), images[0])
+    assert engine.k == 6
+    with pytest.raises(ValueError, match=r"must have shape \(1 or more, 6\)\. Got"):
+        engine.gram(images, random(*shape))
+
+
+def test_memory_that_runs_out_in_the_gram_is_met_by_smaller_parts(monkeypatch):
+    images = random(4, *SHAPE)
+    engine = Engine(small_net(), images[0])
+    truth = engine.gram(images).gram
+    real, seen = jacobian.gram_matrix, []
+
+    def scarce(rows):
+        seen.append(len(rows))
+        if len(rows) > 1:
+            raise MemoryError
+        return real(rows)
+
+    monkeypatch.setattr(jacobian, "gram_matrix", scarce)
+    assert torch.allclose(engine.gram(images).gram, truth)
+    assert seen == [4, 2, 1, 1, 1, 1], "each failure halves what had failed"
 
 
 def test_images_without_a_batch_axis_are_refused():

@@ -142,6 +142,18 @@ def test_a_linear_map_goes_the_usual_way_too(f):
     assert difference(engine, random(2, 3, 16, 16)) <= 1e-6
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_one_image_and_one_cotangent_go_the_usual_way_too(family):
+    """A side of length 1 has a stride that means nothing, and may be another one than was traced."""
+    net, engine = member(family)
+    images = random(2, *engine._probe.shape[1:])
+    single = Engine(net, images[0], rows=1)
+    assert single.shared
+    single.plan = Plan(1, 1)
+    direction = random(1, engine.k)
+    assert torch.allclose(single.jacobian(images, direction), direction @ engine.jacobian(images), atol=1e-5)
+
+
 def test_operations_in_place_are_followed():
     def f(images: Tensor) -> Tensor:
         h = images.flatten(1)[:, :10].sin()

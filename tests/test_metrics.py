@@ -130,7 +130,9 @@ def test_knn_needs_k_embeddings():
 
 
 def domain(name: str, scores: list[float], centre: float) -> Domain:
-    table = pd.DataFrame({"jepa_score": scores, "gaussian_score": [-score for score in scores]})
+    table = pd.DataFrame(
+        {"jepa_score": scores, "gaussian_score": [-score for score in scores], "estimated": name == "noise"}
+    )
     return Domain(name, table, np.full((len(scores), 2), centre))
 
 

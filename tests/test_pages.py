@@ -12,8 +12,9 @@ import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from jepa_core import datasets, images
+from jepa_core import datasets, images, precision
 from jepa_core.domains import in_words
+from jepa_core.encoders import get_spec, load_card
 from pages._shared import state
 from pages._shared.text import plain
 
@@ -95,6 +96,58 @@ def test_a_folder_is_scored_in_the_background_and_its_bad_files_are_named(
     assert pictures(app).count("data:image/png") == 2 + 2 + 2
     assert any("1 of 6 images could not be scored" in expander.label for expander in app.expander)
     assert any("broken.png" in text.value for text in app.markdown)
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """A folder of pictures that no shipped table knows, enough for a sketch."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for item in datasets.sample(datasets.get_dataset("digits-train"), 300, seed=2):
+        turned = images.decode(item.read()).image.transpose(Image.Transpose.ROTATE_90)
+        turned.save(folder / f"{item.position}.png")
+    return folder
+
+
+def open_folder(app: AppTest, folder: Path) -> AppTest:
+    app.selectbox(key="dataset").select("folder on this computer").run()
+    return settled(app.text_input(key="folder").set_value(str(folder)).run())
+
+
+def test_a_sketch_marks_its_estimates_and_scores_the_ends_fully(open_page: Callable[..., AppTest], many: Path) -> None:
+    app = open_page()
+    app.selectbox(key="method").select("sketch").run()
+    app = settled(open_folder(app, many))  # the ends come after the estimates
+    assert_no_error(app)
+    least, most, random = (block.proto.body for block in app.get("html") if "<figure>" in block.proto.body)
+    assert "≈" not in least + most
+    assert "≈" in random
+    assert any("of 300 scores are estimates by a sketch (1 of 16 products" in text.value for text in app.caption)
+
+
+def test_a_folder_too_small_for_a_sketch_is_scored_fully(open_page: Callable[..., AppTest], tmp_path: Path) -> None:
+    folder = tmp_path / "few"
+    folder.mkdir()
+    for item in datasets.sample(datasets.get_dataset("digits-test"), 5, seed=1):
+        (folder / f"{item.position}.ppm").write_bytes(item.read())
+    app = open_page()
+    app.selectbox(key="method").select("sketch").run()
+    app = open_folder(app, folder)
+    assert_no_error(app)
+    assert "≈" not in pictures(app)
+    assert any("too small for a sketch, which needs 288 images" in text.value for text in app.caption)
+
+
+def test_the_precision_that_was_used_is_said(
+    open_page: Callable[..., AppTest], many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "_is_fast", lambda _device: True)
+    monkeypatch.setattr(precision, "AGREEMENT", -1.0)
+    app = open_page()
+    app.selectbox(key="precision").select("auto").run()
+    app = open_folder(app, many)
+    assert_no_error(app)
+    assert any(plain("Full scores in bfloat16. Precision: bfloat16:") in text.value for text in app.caption)
 
 
 def test_a_class_with_one_image_says_so(open_page: Callable[..., AppTest], tmp_path: Path) -> None:
@@ -225,7 +278,19 @@ def test_names_from_outside_are_shown_as_they_are(open_page: Callable[..., AppTe
     assert "<b>c" not in pictures(app)
 
 
-@pytest.mark.parametrize("page", ["gallery", "domains", "directions", "check"])
+def test_encoders_shows_the_card_of_the_chosen_one(open_page: Callable[..., AppTest]) -> None:
+    app = open_page("encoders")
+    assert_no_error(app)
+    table = app.dataframe[0].value.set_index("encoder")
+    card = load_card(get_spec("digits"))
+    assert table.loc["digits", "probe"] == card["metrics"]["linear_probe"]["backbone"]["test"]
+    shown = " ".join(text.value for text in app.markdown)
+    assert plain(card["data"]) in shown
+    assert plain(card["terms"]) in shown
+    assert all(plain(sentence) in shown for sentence in card["known_failures"])
+
+
+@pytest.mark.parametrize("page", ["gallery", "domains", "directions", "encoders", "check"])
 def test_a_cache_that_cannot_be_written_is_a_sentence_and_the_page_still_works(
     open_page: Callable[..., AppTest], page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -189,6 +189,7 @@ def test_a_jacobian_that_is_not_finite_is_told_and_the_run_goes_on(store, tiny, 
     (folder / "white.png").write_bytes(images.to_png(marked))
     net = NotANumber(tiny.module(), (1 - 0.3) / 0.35)
     tiny.module = lambda _output=None: net
+    tiny.kept.clear()
     summary = run(store, tiny, folder)
     assert summary.scored == 12
     assert summary.failed == [
@@ -209,6 +210,7 @@ def test_a_picture_that_the_encoder_does_not_see_is_flagged(store, tiny, folder)
     net = Blind().eval()
     net.net = tiny.module()
     tiny.module = lambda _output=None: net
+    tiny.kept.clear()
     run(store, tiny, folder)
     table = scores(store, tiny, folder).set_index("name")
     assert table.loc["flat.png", "jepa_score"] == -np.inf

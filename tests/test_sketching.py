@@ -85,14 +85,29 @@ def test_images_unlike_the_calibration_images_are_scored_fully(store, tiny, item
 def test_ends_are_verified_until_no_estimate_reaches_into_them(store, tiny, items):
     sketch_all(store, tiny, items)
     before = table(store, tiny)
-    opened = open_ends(before, 3)
-    done = verify_ends(store, tiny, NAME, items, shown=3, settings=SETTINGS)
+    assert open_ends(before, 3)
+    assert verify_ends(store, tiny, NAME, items, shown=3, settings=SETTINGS) == set()
     after = table(store, tiny)
-    assert done >= len(opened)
     assert not open_ends(after, 3)
     ends = after.sort_values("jepa_score")
     assert not ends["estimated"].iloc[[0, 1, 2, -3, -2, -1]].any()
     assert len(after) == len(before)
+
+
+def test_an_end_that_cannot_be_scored_is_told_and_not_tried_for_ever(store, tiny, items, monkeypatch):
+    sketch_all(store, tiny, items)
+    opened = open_ends(table(store, tiny), 3)
+    tried = []
+    monkeypatch.setattr(sketching, "score_items", lambda *args, **_options: tried.append(args[3]))
+    assert verify_ends(store, tiny, NAME, items, shown=3, settings=SETTINGS) == opened
+    assert len(tried) == 1
+
+
+def test_where_every_score_is_known_nothing_is_calibrated(store, tiny, items):
+    score_items(store, tiny, NAME, items, whole=False)
+    summary = sketch_all(store, tiny, items)
+    assert (summary.scored, summary.reused) == (0, COUNT)
+    assert not table(store, tiny)["estimated"].any()
 
 
 def test_a_dataset_too_small_to_gain_is_refused(store, tiny, items):

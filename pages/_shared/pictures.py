@@ -60,6 +60,8 @@ def cards(choice: Choice, dataset: DatasetSpec, rows: pd.DataFrame, label: str |
         except JepaError as error:
             problem = str(error)
         place = percent_place(row.percentile)
+        score = f"≈ {row.jepa_score:.1f}" if row.estimated else f"{row.jepa_score:.1f}"
+        interval = (f"{row.low:.1f} to {row.high:.1f}",) if row.estimated else ()
         query = urlencode(
             {"encoder": choice.spec.name, "output": choice.output, "image": row.digest}
             | widgets.address_of(dataset)
@@ -69,9 +71,9 @@ def cards(choice: Choice, dataset: DatasetSpec, rows: pd.DataFrame, label: str |
             Card(
                 source=source,
                 problem=problem,
-                title=f"{row.jepa_score:.1f}",
-                aside=(place, f"class {row.label}") if many else (place,),
-                alt=f"{row.name}, class {row.label}: score {row.jepa_score:.1f}, {place}",
+                title=score,
+                aside=(*interval, place, f"class {row.label}") if many else (*interval, place),
+                alt=f"{row.name}, class {row.label}: score {score}, {place}",
                 link=f"directions?{query}",
             )
         )

@@ -5,14 +5,14 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
-from jepa_core import datasets, scoring, tables
+from jepa_core import datasets, precision, scoring, tables, ways
 from jepa_core.config import ROOT
 from jepa_core.datasets import DatasetSpec
 from jepa_core.encoders import Encoder, EncoderSpec, list_encoders, load_encoder
@@ -21,20 +21,26 @@ from jepa_core.jobs import JobQueue
 from jepa_core.keys import make_key
 from jepa_core.records import ResultConfig
 from jepa_core.store import Store
+from jepa_core.ways import Way
 from pages._shared.text import plain
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is being looked at: an encoder and one of its outputs."""
+    """What is being looked at: an encoder, one of its outputs, and the way to its scores that was asked for."""
 
     spec: EncoderSpec
     output: str
+    way: Way = field(default_factory=Way)
 
     @property
     def config(self) -> ResultConfig:
-        """The config of its results."""
+        """The config of its full float32 results."""
         return scoring.config_of(self.spec, self.output)
+
+    def way_to(self, dataset: DatasetSpec) -> Way:
+        """The way to the scores of a dataset, which may be too small for a sketch. Its precision may be open."""
+        return ways.possible(self.way, len(dataset))
 
 
 _run = threading.local()
@@ -108,24 +114,49 @@ def dataset(name: str) -> DatasetSpec:
     return datasets.get_dataset(name)
 
 
-def version(choice: Choice, dataset_name: str) -> str:
+def scored(choice: Choice, dataset: DatasetSpec) -> dict[str, tuple[str, bool]]:
+    """The images of a dataset that have a score: name -> (digest, whether it is an estimate)."""
+    return ways.scored(store(), choice.spec, choice.output, dataset.name, choice.way_to(dataset))
+
+
+def settled_way(choice: Choice, dataset: DatasetSpec) -> Way:
+    """The way that a dataset's stored scores were made in."""
+    return ways.settled(store(), choice.spec, choice.output, dataset.name, choice.way_to(dataset))
+
+
+def version(choice: Choice, dataset: DatasetSpec) -> str:
     """Changes when anything that a page shows of a dataset's scores may have changed: a part of every cache's key."""
     rank = scoring.current_rank(choice.spec, choice.output, store()).rank
-    scored = store().scored(choice.config, dataset_name)
-    return make_key(choice.config.key, dataset_name, rank, *(part for pair in scored.items() for part in pair))
+    members = scored(choice, dataset).items()
+    way = repr(settled_way(choice, dataset))
+    return make_key(
+        choice.config.key, way, dataset.name, rank, *(part for name, found in members for part in (name, *found))
+    )
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
-def _scores(version: str, dataset_name: str, _choice: Choice) -> pd.DataFrame:  # noqa: ARG001
-    return scoring.stored_scores(store(), _choice.spec, _choice.output, dataset_name)
+def _scores(version: str, _dataset: DatasetSpec, _choice: Choice) -> pd.DataFrame:  # noqa: ARG001
+    return ways.scores(store(), _choice.spec, _choice.output, _dataset.name, _choice.way_to(_dataset))
 
 
 def scores(choice: Choice, dataset: DatasetSpec) -> pd.DataFrame:
     """The score table of what the store holds for a dataset, without images that a folder no longer has."""
-    table = _scores(version(choice, dataset.name), dataset.name, choice)
+    table = _scores(version(choice, dataset), dataset, choice)
     if not dataset.fingerprint:
         return table
     return table[table["name"].isin({item.name for item in dataset.items()})]
+
+
+def how(choice: Choice, dataset: DatasetSpec, table: pd.DataFrame) -> str:
+    """How the scores of a table were made, in words."""
+    way = settled_way(choice, dataset)
+    words = ways.in_words(choice.spec, choice.output, way, table)
+    if way.method != choice.way.method:
+        words += f" {dataset.title} is too small for a sketch, which needs {way.sketch.least} images."
+    chosen = precision.recorded(store(), choice.config.space, dataset.name)
+    if choice.way.precision == "auto" and chosen:
+        words += f" Precision: {chosen.reason}."
+    return words
 
 
 def choose_encoder() -> None:
@@ -148,10 +179,43 @@ def choose_encoder() -> None:
             help="Which tensor is scored. The theory holds where training made the embedding Gaussian: the projector.",
         )
         st.caption(f"{spec.description} Its {output} has {spec.outputs[output]} numbers.")
+        way = _choose_way()
         if spec.known_failures:
             with st.expander("Known failures", icon=":material/warning:"):
                 st.markdown("\n".join(f"- {sentence}" for sentence in spec.known_failures))
-    st.session_state["choice"] = Choice(spec, output)
+    st.session_state["choice"] = Choice(spec, output, way)
+
+
+_METHODS = {"exact": "Full scores", "sketch": "Sketch: estimates, faster"}
+_PRECISIONS = {
+    "fp32": "float32",
+    "auto": "Automatic: bfloat16 if it ranks alike",
+    "bf16": "bfloat16",
+    "tf32": "TensorFloat-32 (CUDA)",
+}
+
+
+def _choose_way() -> Way:
+    with st.expander("How scores are made", icon=":material/tune:"):
+        method = st.selectbox(
+            "Method",
+            ways.METHODS,
+            format_func=_METHODS.get,
+            key="method",
+            bind="query-params",
+            help="A full score takes a product of the Jacobian for each number of the embedding. A sketch takes a "
+            "twelfth of them, is calibrated on some images that are scored fully, and says how far off it may be.",
+        )
+        chosen = st.selectbox(
+            "Precision",
+            list(_PRECISIONS),
+            format_func=_PRECISIONS.get,
+            key="precision",
+            bind="query-params",
+            help="Of the products. Automatic scores some images of a dataset both ways, and takes bfloat16 only where "
+            "both rank them alike.",
+        )
+    return Way(method, chosen)
 
 
 def warm_up() -> None:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from jepa_core import datasets
+from jepa_core import datasets, sketching, ways
 from jepa_core.datasets import DatasetSpec
 from jepa_core.errors import JepaError
 from jepa_core.jobs import Job, State
+from jepa_core.keys import make_key
 from jepa_core.reference import percentile
-from jepa_core.scoring import RunSummary, score_items
+from jepa_core.scoring import RunSummary
+from jepa_core.sketching import open_ends
 from pages._shared import state
 from pages._shared.state import Choice
 from pages._shared.text import counted, plain
@@ -140,14 +142,14 @@ def choose_scored(choice: Choice) -> Shown:
 def keep_scored(choice: Choice, dataset: DatasetSpec) -> None:
     """See to it that a dataset's missing scores are computed: start the job, show its progress, let it be cancelled."""
     # A folder that has changed is another job, so that what was done or failed before does not stand for it.
-    key = f"score:{choice.config.key}:{dataset.name}:{dataset.fingerprint}"
+    key = make_key("score", choice.config.key, repr(choice.way_to(dataset)), dataset.name, dataset.fingerprint)
     job = state.jobs().get(key)
     if job is None or not job.active:
         if job:
             _tell_ended(job, dataset)
         job = _start(key, job, choice, dataset)
     if job:
-        watch(job, lambda: state.store().count(choice.config, dataset.name))
+        watch(job, lambda: len(state.scored(choice, dataset)))
 
 
 def _tell_ended(job: Job, dataset: DatasetSpec) -> None:
@@ -165,7 +167,7 @@ def _tell_ended(job: Job, dataset: DatasetSpec) -> None:
 
 def _start(key: str, before: Job | None, choice: Choice, dataset: DatasetSpec) -> Job | None:
     """Start the scoring job if there is something to score and nobody has stopped it or needs to be asked."""
-    scored = state.store().scored(choice.config, dataset.name)
+    scored = state.scored(choice, dataset)
     missing = sum(item.name not in scored for item in dataset.items())
     unseen = before is None and bool(dataset.fingerprint)  # a folder's files may have been written anew
     if (before and before.state is State.DONE) or not (missing or unseen):
@@ -176,17 +178,57 @@ def _start(key: str, before: Job | None, choice: Choice, dataset: DatasetSpec) -
         return None
 
     def work(job: Job) -> RunSummary:
-        return score_items(
+        encoder, items = state.encoder(choice.spec.name), list(dataset.items())
+        way = choice.way_to(dataset)
+        way, _reason = ways.decide(state.store(), encoder, choice.output, dataset.name, items, way, job.cancelled)
+        return ways.score(
             state.store(),
-            state.encoder(choice.spec.name),
-            dataset.name,
-            list(dataset.items()),
+            encoder,
             choice.output,
+            dataset.name,
+            items,
+            way,
             progress=job.report,
             cancelled=job.cancelled,
         )
 
     return state.jobs().submit(key, f"Scoring {dataset.title}", work)
+
+
+def verify_ends(choice: Choice, shown: Shown, count: int) -> None:
+    """Have every estimate scored fully that may belong to the `count` least or most likely images."""
+    names = open_ends(shown.table, count)
+    if not names:
+        return
+    dataset, way = shown.dataset, state.settled_way(choice, shown.dataset)
+    key = make_key("ends", choice.config.key, repr(way), dataset.name, dataset.fingerprint, shown.label or "", count)
+
+    def work(job: Job) -> set[str]:
+        return sketching.verify_ends(
+            state.store(),
+            state.encoder(choice.spec.name),
+            dataset.name,
+            list(dataset.items()),
+            choice.output,
+            shown=count,
+            label=shown.label,
+            settings=way.sketch,
+            precision=way.decided,
+            progress=job.report,
+            cancelled=job.cancelled,
+        )
+
+    job = state.jobs().get(key)
+    # What a finished job left open could not be scored; anything else is new.
+    due = job is None or (job.state is State.DONE and job.result != names)
+    stopped = job is not None and job.state is State.CANCELLED
+    st.caption(f"The order at the ends is preliminary: {counted(len(names), 'estimate')} may still belong there.")
+    if due or (stopped and st.button("Score them fully", icon=":material/play_arrow:")):
+        job = state.jobs().submit(key, "Scoring fully what may belong to the ends", work)
+    if job and job.active:
+        watch(job)
+    elif job and job.state is State.FAILED:
+        st.error(plain(job.message), icon=":material/error:")
 
 
 def computed(key: str, title: str, work: Callable[[Job], object]) -> object:

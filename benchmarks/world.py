@@ -1,0 +1,106 @@
+"""The score against a known density: correlations on the `world`'s held-out pictures, overall and factor by factor.
+
+    python benchmarks/world.py [--encoder world] [--output projector] [--part test] [--count 2000]
+
+Printed for each quantity are Pearson's and Spearman's correlation with log p(image), over all factors and over those
+that the encoder's training views leave alone. Choices are made with `--part validation`; `test` is for reporting.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy import ndarray
+from PIL import Image
+from scipy.stats import pearsonr, spearmanr
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.model_selection import cross_val_predict
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from jepa_core import jacobian, spectrum, world
+from jepa_core.encoders import Encoder, load_encoder
+
+
+def measure(
+    encoder: Encoder, output: str, part: str, count: int
+) -> tuple[dict[str, ndarray], ndarray, ndarray, ndarray]:
+    """What an encoder says of each picture by name; embeddings; kinds; factors."""
+    samples = [world.sample(part, position) for position in range(count)]
+    kinds, factors = np.array([kind for kind, _ in samples]), np.array([factors for _, factors in samples])
+    scale = np.array(encoder.data_config["std"])
+    engine = jacobian.engine_of(encoder, output)
+    rank = encoder.spec.ranks[output].rank
+    sigma, embeddings, volume = [], [], np.empty(count)
+    for start in range(0, count, engine.plan.images):
+        stop = min(start + engine.plan.images, count)
+        pictures = [Image.fromarray(world.draw(part, position)) for position in range(start, stop)]
+        inputs = torch.stack([encoder.preprocess(picture) for picture in pictures])
+        with torch.no_grad():
+            embeddings.append(encoder.module(output)(inputs).numpy())
+        jacobians = engine.jacobian(inputs).double()
+        sigma.append(spectrum.singular_values(jacobian.gram_matrix(jacobians).numpy()))
+        for place in range(start, stop):
+            surface = torch.from_numpy(world.jacobian(world.KINDS[kinds[place]], factors[place : place + 1], scale)[0])
+            along = jacobians[place - start] @ surface
+            volume[place] = torch.linalg.slogdet(along.mT @ along)[1] / 2
+            # The volume that the encoder gives a unit of the surface, not of the factors.
+            volume[place] -= torch.linalg.slogdet(surface.mT @ surface)[1] / 2
+    spectra, points = np.concatenate(sigma), np.concatenate(embeddings).astype(np.float64)
+    norm = np.square(points).sum(axis=1)
+    found = {
+        "JEPA-SCORE": spectrum.jepa_score(spectra, rank),
+        "with the Gaussian term": spectrum.gaussian_score(spectra, rank, norm),
+        "Gaussian term alone": -norm / 2,
+        "log-volume on the surface": volume,
+        "log-volume on the surface + Gaussian term": volume - norm / 2,
+    }
+    return found, points, kinds, factors
+
+
+def main() -> None:
+    """Print the correlations, and how well each factor can be read from the embedding."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--encoder", default="world")
+    parser.add_argument("--output", default="projector")
+    parser.add_argument("--part", default="test", choices=["validation", "test"])
+    parser.add_argument("--count", type=int, default=2000)
+    args = parser.parse_args()
+    encoder = load_encoder(args.encoder)
+    found, points, kinds, factors = measure(encoder, args.output, args.part, args.count)
+    scale = np.array(encoder.data_config["std"])
+    read = {}
+    for column, name in enumerate(world.FACTORS):
+        guess = cross_val_predict(HistGradientBoostingRegressor(), points, factors[:, column], cv=5)
+        read[name] = 1 - np.mean((factors[:, column] - guess) ** 2) / factors[:, column].var()
+    print(f"{args.encoder}, {args.output}, {args.count} pictures of the {args.part} part\n")
+    print("How much of each factor can be read from the embedding (R^2, gradient boosting, 5 folds):")
+    print(", ".join(f"{name} {share:.2f}" for name, share in read.items()), "\n")
+    left = tuple(column for column, name in enumerate(world.FACTORS) if read[name] > 0.5)
+    truths = {"all factors": world.log_density(kinds, factors, scale)}
+    if 0 < len(left) < len(world.FACTORS):
+        truths[" ".join(world.FACTORS[column] for column in left)] = world.log_density(kinds, factors, scale, left)
+    print("| |", " | ".join(f"{name}: Pearson | Spearman" for name in truths), "|")
+    print("|---|", "---|---|" * len(truths))
+    for name, values in found.items():
+        cells = [
+            f"{pearsonr(values, truth).statistic:.3f} | {spearmanr(values, truth).statistic:.3f}"
+            for truth in truths.values()
+        ]
+        print(f"| {name} |", " | ".join(cells), "|")
+    within = [
+        np.mean(
+            [spearmanr(values[kinds == kind], truths["all factors"][kinds == kind]).statistic for kind in set(kinds)]
+        )
+        for values in found.values()
+    ]
+    print(
+        "\nSpearman within a kind, mean over kinds:",
+        ", ".join(f"{name} {rho:.3f}" for name, rho in zip(found, within, strict=True)),
+    )
+
+
+if __name__ == "__main__":
+    main()

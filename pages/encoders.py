@@ -1,0 +1,100 @@
+"""Encoders: what each is, what it was trained on, how good it is, and where it fails."""
+
+import pandas as pd
+import streamlit as st
+
+from jepa_core.encoders import list_encoders, load_card
+from jepa_core.figures.qq import qq_figure
+from jepa_core.figures.style import CONFIG
+from pages._shared import state, widgets
+from pages._shared.text import plain
+
+widgets.header(
+    "Encoders",
+    "What is each encoder, what did it learn from, and how far can it be trusted?",
+    """**What you see.** The model card of each encoder: its data, its training, and what was measured on images that it
+was not trained on.
+
+**Linear probe**: the share of held-out images whose class a linear classifier reads off the embedding. **10-NN**: the
+same by the vote of the ten nearest training images. **Effective rank**: over how many directions the embeddings spread.
+
+**How Gaussian.** The score rests on embeddings that follow a normal distribution. The Epps-Pulley statistic is about
+1.06 if they do and grows as they do not; in the figure, Gaussian embeddings lie on the dotted line.""",
+)
+choice = state.choice()
+cards = {name: load_card(spec) for name, spec in list_encoders().items() if spec.weights}
+
+
+def held_out(card: dict, metric: str, output: str) -> float | None:
+    """A metric of an output on the test part; None where the card has none."""
+    return card["metrics"].get(metric, {}).get(output, {}).get("test")
+
+
+columns = st.column_config
+st.dataframe(
+    pd.DataFrame(
+        [
+            {
+                "encoder": name,
+                "data": card["data"],
+                "probe": held_out(card, "linear_probe", "backbone"),
+                "neighbours": held_out(card, "nearest_neighbours", "backbone"),
+                "pixels": held_out(card, "linear_probe", "raw_pixels"),
+                "sigreg": card["metrics"]["sigreg"]["test"],
+                "parameters": card["parameters"] / 1e6,
+                "minutes": card["seconds"] / 60,
+            }
+            for name, card in cards.items()
+        ]
+    ),
+    hide_index=True,
+    placeholder="-",
+    column_config={
+        "encoder": columns.TextColumn("Encoder", pinned=True),
+        "data": columns.TextColumn("Trained on", width="medium"),
+        "probe": columns.NumberColumn("Linear probe", format="%.3f", help="Held-out accuracy, backbone"),
+        "neighbours": columns.NumberColumn("10-NN", format="%.3f", help="Held-out accuracy, backbone"),
+        "pixels": columns.NumberColumn("Probe of raw pixels", format="%.3f", help="What no encoder at all would give"),
+        "sigreg": columns.NumberColumn("Epps-Pulley", format="%.2f", help="Of the projector; 1.06 is Gaussian"),
+        "parameters": columns.NumberColumn("Million weights", format="%.1f"),
+        "minutes": columns.NumberColumn("Minutes to train", format="%.0f"),
+    },
+)
+if choice.spec.name not in cards:
+    st.info("The encoder chosen in the sidebar has no model card here.", icon=":material/info:")
+    st.stop()
+card = cards[choice.spec.name]
+st.subheader(choice.spec.name)
+st.markdown(plain(choice.spec.description))
+left, right = st.columns([1, 1])
+with left:
+    recipe = card["recipe"]
+    facts = {
+        "Data": card["data"],
+        "Terms of the data": card["terms"],
+        "Architecture": f"{card['architecture']}, {card['parameters'] / 1e6:.1f} million weights, input "
+        f"{' x '.join(str(side) for side in card['data_config']['input_size'])}",
+        "Outputs": ", ".join(f"{output} ({k} numbers)" for output, k in card["outputs"].items()),
+        "Training": f"{recipe['steps']} steps of {recipe['batch']} images, {card['seconds'] / 60:.0f} minutes on "
+        f"{card['hardware']}",
+        "Make it again": card["remake"],
+        "Method": card["paper"],
+        "Licence of the weights": card["licence"],
+    }
+    for title, text in facts.items():
+        st.markdown(f"**{title}**: {plain(text)}")
+with right:
+    metrics = card["metrics"]
+    if "qq" in metrics:
+        st.plotly_chart(
+            qq_figure(metrics["qq"]["normal"], metrics["qq"]["embedding"]),
+            config=CONFIG,
+            alt="Quantiles of held-out embeddings against normal quantiles",
+        )
+    rank = metrics["effective_rank"]["projector"]["test"]
+    st.caption(
+        f"Held-out embeddings of the projector: Epps-Pulley {metrics['sigreg']['test']:.2f} (exactly Gaussian: "
+        f"{metrics['sigreg']['exact_gaussian']:.2f}), effective rank {rank:.1f} of {card['outputs']['projector']}."
+    )
+st.subheader("Known failures")
+st.markdown("\n".join(f"- {plain(sentence)}" for sentence in card["known_failures"]) or "None are known.")

@@ -1,0 +1,85 @@
+"""A way to scores: what it leaves open is decided by the dataset, and each score says what it is."""
+
+import pytest
+
+from jepa_core import precision, ways
+from jepa_core.datasets import get_dataset
+from jepa_core.sketching import SketchSettings
+from jepa_core.store import Store
+from jepa_core.ways import Way
+
+NAME = "digits-test"
+SKETCH = SketchSettings(rows=4, images=24)
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def items() -> list:
+    return list(get_dataset(NAME).items())[:60]
+
+
+def test_auto_stands_for_float32_until_images_have_decided(store, tiny, items, monkeypatch):
+    monkeypatch.setattr(precision, "_is_fast", lambda _device: True)
+    monkeypatch.setattr(precision, "AGREEMENT", -1.0)
+    auto = Way(precision="auto")
+    assert ways.settled(store, tiny.spec, "projector", NAME, auto).decided == "fp32"
+    way, reason = ways.decide(store, tiny, "projector", NAME, items, auto)
+    assert way.decided == "bf16"
+    assert "Spearman" in reason
+    assert ways.settled(store, tiny.spec, "projector", NAME, auto) == way
+    assert len(ways.scores(store, tiny.spec, "projector", NAME, auto)) == precision.IMAGES
+
+
+def test_what_a_person_chose_is_not_questioned(store, tiny, items):
+    way = Way(precision="bf16")
+    assert ways.decide(store, tiny, "projector", NAME, items, way) == (way, "")
+
+
+def test_where_float32_scores_exist_auto_keeps_them(store, tiny, items):
+    ways.score(store, tiny, "projector", NAME, items, Way(), whole=False)
+    way, reason = ways.decide(store, tiny, "projector", NAME, items, Way(precision="auto"))
+    assert way.decided == "fp32"
+    assert "already" in reason
+
+
+def test_a_full_score_stands_before_an_estimate(store, tiny, items):
+    way = Way("sketch", sketch=SKETCH)
+    ways.score(store, tiny, "projector", NAME, items, way, whole=False)
+    before = ways.scored(store, tiny.spec, "projector", NAME, way)
+    estimated = [item for item in items if before[item.name][1]]
+    assert 0 < len(estimated) <= len(items) - SKETCH.images
+    ways.score(store, tiny, "projector", NAME, estimated[:1], Way(), whole=False)
+    after = ways.scored(store, tiny.spec, "projector", NAME, way)
+    assert before.keys() == after.keys()
+    assert {name for name in after if after[name] != before[name]} == {estimated[0].name}
+    table = ways.scores(store, tiny.spec, "projector", NAME, way).set_index("name")
+    assert {name: flag for name, (_digest, flag) in after.items()} == table["estimated"].to_dict()
+
+
+def test_the_table_of_full_scores_has_the_same_columns(store, tiny, items):
+    ways.score(store, tiny, "projector", NAME, items, Way("sketch", sketch=SKETCH), whole=False)
+    full, both = (
+        ways.scores(store, tiny.spec, "projector", NAME, Way(method, sketch=SKETCH)) for method in ways.METHODS
+    )
+    assert set(full.columns) == set(both.columns)
+    assert len(full) < len(both) == len(items)
+    assert (full["low"] == full["high"]).all()
+
+
+def test_a_dataset_too_small_for_a_sketch_is_scored_fully():
+    assert ways.possible(Way("sketch", sketch=SKETCH), 47).method == "exact"
+    assert ways.possible(Way("sketch", sketch=SKETCH), 48).method == "sketch"
+
+
+def test_words_say_which_scores_are_estimates(store, tiny, items):
+    way = Way("sketch", sketch=SKETCH)
+    ways.score(store, tiny, "projector", NAME, items, way, whole=False)
+    table = ways.scores(store, tiny.spec, "projector", NAME, way)
+    count = table["estimated"].sum()
+    words = ways.in_words(tiny.spec, "projector", way, table)
+    assert words.startswith(f"{count} of 60 scores are estimates by a sketch (4 of 16 products an image, float32)")
+    assert ways.in_words(tiny.spec, "projector", way, table[~table["estimated"]]) == "Full scores in float32."
