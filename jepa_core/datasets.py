@@ -198,8 +198,8 @@ def _world_split(split: str, title: str, use: str) -> DatasetSpec:
     return _bundled(
         f"world-{split}",
         title,
-        f"{WORLD_COUNT} drawn pictures of 32 x 32 px whose probability density is known: {len(world.KINDS)} kinds, each "
-        f"with six random factors, seed {world.SEEDS[split]}. {use}",
+        f"{WORLD_COUNT} drawn pictures of 32 x 32 px whose probability density is known, of {len(world.KINDS)} kinds "
+        f"with six random factors each, seed {world.SEEDS[split]}. {use}",
         partial(world.draw, split),
         partial(_world_label, split),
         world.NAMES,

@@ -51,7 +51,7 @@ _PROBE_TOLERANCE: dict[Precision, float] = {"fp32": 1e-4, "tf32": 2e-2, "bf16": 
 _one_at_a_time = threading.RLock()
 # Columns of one image's J turned to float64 at a time: bounds the copy to K x 16,384 x 8 bytes (100 MB at K = 768).
 _GRAM_COLUMNS = 16_384
-# Traced graphs that are kept: for full batches, and for the last one.
+# Traced graphs that are kept: for full parts of the images, and for the few of what is left.
 _KEPT_GRAPHS = 2
 
 
@@ -124,7 +124,8 @@ class Engine:
             self.k = self._f(self._probe).shape[1]
         sizes, device = memory.measure(self._f, self._probe), self._probe.device
         budget = budget or memory.default_budget(device)
-        self.plan = memory.plan_shared(sizes, rows or self.k, device, budget)
+        half = self._precision == "bf16"
+        self.plan = memory.plan_shared(sizes, rows or self.k, device, budget, half=half)
         self.shared = self._can_share()
         if not self.shared:
             self._traced.clear()
@@ -187,7 +188,8 @@ class Engine:
             raise ValueError(f"Directions must have shape (1 or more, {self.k}). Got {tuple(directions.shape)}.")
         done = 0
         while done < len(images):
-            part = images[done : done + self.plan.images].detach()
+            left, few = len(images) - done, self.plan.few
+            part = images[done : done + (self.plan.images if left > self.plan.images - few else few)].detach()
             try:
                 with _one_at_a_time, _arithmetic("fp32"):
                     found = work(part, directions, pixels=pixels)
@@ -225,22 +227,24 @@ class Engine:
     def _shared_rows(self, images: Tensor, directions: Tensor, *, pixels: bool) -> _Part:
         """D J as rows (B, r, CHW), or with `pixels` False as other rows that have the same products."""
         count, rows = self.plan.cotangents, None
+        asked, size = len(images), self.plan.images if len(images) > self.plan.few else self.plan.few
+        images = torch.cat([images, images[-1:].expand(size - asked, -1, -1, -1)])  # graphs have one size each
         with torch.no_grad():
-            traced = self._linearized(len(images))
+            traced = self._linearized(size)
             embedding, sizes, constants = traced.constants(images)
             with _arithmetic(self._precision):
                 for first in range(0, len(directions), count):
                     chunk = directions[first : first + count]
-                    padded = chunk.new_zeros(count, len(images), self.k)
+                    padded = chunk.new_zeros(count, size, self.k)
                     padded[: len(chunk)] = chunk[:, None]
                     found = traced.product(padded, constants)
                     found = self._behind_patches(found, traced.patch_weight, pixels=pixels)
-                    found = found.view(count, len(images), -1)[: len(chunk)]
+                    found = found.view(count, size, -1)[: len(chunk), :asked]
                     if rows is None:
-                        rows = found.new_empty(len(images), len(directions), found.shape[-1])
+                        rows = found.new_empty(asked, len(directions), found.shape[-1])
                     rows[:, first : first + count] = found.transpose(0, 1)
         assert rows is not None
-        return _Part(rows, embedding, torch.cat([sizes, embedding], dim=1))
+        return _Part(rows, embedding[:asked], torch.cat([sizes, embedding], dim=1)[:asked])
 
     def _behind_patches(self, found: Tensor, weight: Tensor | None, *, pixels: bool) -> Tensor:
         """Behind a patch embedding with weight W, token gradients times W; without pixels, times R with R R^T = W W^T.

@@ -27,6 +27,11 @@ class Plan(NamedTuple):
     images: int
     cotangents: int
 
+    @property
+    def few(self) -> int:
+        """How many images at a time where fewer are left than `images`, so that two graphs do for all numbers."""
+        return max(1, self.images // 8)
+
     def half(self) -> "Plan | None":
         """A plan for about half the memory, or None below one row of one image."""
         if self.images > 1:
@@ -82,9 +87,12 @@ def _even(rows: int, most: int) -> int:
     return -(-rows // -(-rows // most))
 
 
-def plan_shared(sizes: Sizes, rows: int, device: torch.device, budget: int) -> Plan:
-    """Where cotangents share what depends on the image alone: few enough at a time to stay in a CPU's caches."""
-    product = _PRODUCT_SHARE * sizes.largest
+def plan_shared(sizes: Sizes, rows: int, device: torch.device, budget: int, *, half: bool = False) -> Plan:
+    """Where cotangents share what depends on the image alone: few enough at a time to stay in a CPU's caches.
+
+    `half`: whether products are in a type of half the width of what was measured.
+    """
+    product = _PRODUCT_SHARE * sizes.largest / (2 if half else 1)
     block = min(budget // 2, _CPU_BLOCK) if device.type == "cpu" else budget // 2
     replicas = max(1, int(block / product))
     if replicas < rows:

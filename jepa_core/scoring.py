@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from jepa_core.encoders import Encoder
     from jepa_core.jacobian import Precision
 
-# Images read and looked up together. Their scoring goes batch by batch, of the size that the memory allows.
+# About how many images are read and looked up together. Their scoring goes batch by batch.
 _BLOCK = 64
 
 
@@ -137,10 +137,11 @@ def run_items(
         store.forget_members(dataset, [member.name for member in store.members(dataset) if member.name not in listed])
     start = time.perf_counter()
     tell()
-    for first in range(0, len(items), _BLOCK):
+    block = method.work.size * max(1, _BLOCK // method.work.size)  # whole batches
+    for first in range(0, len(items), block):
         if cancelled():
             break
-        names, missing = _missing(store, method.known, dataset, items[first : first + _BLOCK], summary)
+        names, missing = _missing(store, method.known, dataset, items[first : first + block], summary)
         failed = dict(score_pictures(encoder, method.work, missing, put, cancelled))
         summary.failed += [
             (name, failed[same[0]].replace(same[0], name))  # equal files fail for the same reason

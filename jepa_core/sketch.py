@@ -28,6 +28,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.optimize import minimize
 from scipy.stats import spearmanr
+from threadpoolctl import threadpool_limits
 
 from jepa_core.errors import NotEnoughData
 from jepa_core.images import digest
@@ -122,8 +123,13 @@ def calibrate(
             f"A sketch was to be calibrated on {count} images; at least {LEAST_IMAGES} are needed; "
             "choose a larger dataset or full scores."
         )
-    scores = _scores(grams, rank)
-    generator = np.random.default_rng(seed)
+    # BLAS with threads of its own loses on matrices this small: eight times as slow where another program has a core.
+    with threadpool_limits(1, "blas"):
+        return _calibrate(grams, features, rank, r, np.random.default_rng(seed))
+
+
+def _calibrate(grams: ndarray, features: ndarray, rank: int, r: int, generator: np.random.Generator) -> Calibration:
+    count, scores = len(grams), _scores(grams, rank)
     left_out = np.empty((2, count))
     order = generator.permutation(count)
     for part in range(FOLDS):

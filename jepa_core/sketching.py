@@ -141,6 +141,7 @@ def _calibrate(
     run_items(store, encoder, method, dataset, chosen, whole=False, progress=progress, cancelled=cancelled)
     if cancelled():
         return None
+    progress(0, 0)  # what comes now has no steps
     spectra = np.stack([np.sqrt(np.clip(np.linalg.eigvalsh(gram)[::-1], 0, None)) for gram in kept.grams])
     rank = settle_rank(encoder, output, spectra, store if precision == "fp32" else None).rank
     calibration = sketch.calibrate(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jepa_core.jacobian import Precision
 
 METHODS = ("exact", "sketch")
-PRECISIONS = ("auto", "fp32", "tf32", "bf16")
+PRECISIONS = ("fp32", "auto", "bf16", "tf32")
 _IN_WORDS = {"fp32": "float32", "tf32": "TensorFloat-32", "bf16": "bfloat16"}
 
 

@@ -22,7 +22,7 @@ score means a *likely* image.
 
 **Percentile** 2 means that 98 % of the images of the same set and class have a higher score.
 
-**Estimates.** With the method *Sketch* (sidebar) most scores are estimates, marked with ≈ and their 90 % interval. An
+**Estimates.** With the method *sketch* (sidebar) most scores are estimates, marked with ≈ and their 90 % interval. An
 image whose interval reaches into the ends shown here is scored fully before it is shown there.
 
 **Read it with care.** The score has no unit, differs between encoders, and smooth or simple images can look likely. The

@@ -99,7 +99,9 @@ def distance(found: Tensor, truth: Tensor) -> float:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda architecture: architecture.title)
 def test_float32_scores_are_those_of_float64_autodiff_and_a_full_svd(architecture, monkeypatch):
-    monkeypatch.setattr(memory, "plan_shared", lambda _sizes, rows, *_rest: Plan(1, rows))  # one graph is enough
+    monkeypatch.setattr(
+        memory, "plan_shared", lambda _sizes, rows, *_rest, **_options: Plan(1, rows)
+    )  # one graph is enough
     encoder = build(architecture, small=True)
     found = compare(encoder.module(), inputs_of(encoder, "photo-tiles", 3))
     assert found.rank > found.k // 3

@@ -224,14 +224,15 @@ def test_few_graphs_are_kept_and_those_of_full_parts_are_not_traced_again(monkey
             traced.append(len(images))
             super().__init__(f, images, *rest)
 
-    engine = engine_of(Net(average), plan=Plan(4, 8))
+    images = random(40, 3, 16, 16)
+    net = Net(average)
+    engine, truth = engine_of(net, plan=Plan(16, 8)), engine_of(net, plan=Plan(1, 8)).gram(images)
     monkeypatch.setattr("jepa_core.jacobian.Linearized", Counted)
-    engine.gram(random(11, 3, 16, 16))
-    assert traced == [4, 3]
-    engine.gram(random(11, 3, 16, 16))
-    assert traced == [4, 3]
-    for count in (1, 2, 3, 4):
-        engine.gram(random(count, 3, 16, 16))
+    for count in (40, 40, 1, 2, 3, 14, 15, 16, 17, 31):
+        found = engine.gram(images[:count])
+        assert torch.allclose(found.gram, truth.gram[:count], rtol=1e-4)
+        assert torch.allclose(found.features, truth.features[:count], rtol=1e-3, atol=1e-4)
+    assert traced == [16, 2]
     assert len(engine._traced) == 2
 
 

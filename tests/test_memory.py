@@ -136,6 +136,11 @@ def test_larger_activations_and_more_rows_make_smaller_plans(plan_of):
     assert plan_of(Sizes(100_000, 20_000, 500), 40, CPU, 10**8).images < plan.images
 
 
+def test_products_of_half_the_width_are_made_twice_as_many_at_a_time():
+    whole, half = (plan_shared(Sizes(10**6, 10**5, 500), 10_000, CPU, 10**10, half=half) for half in (False, True))
+    assert half.cotangents == pytest.approx(2 * whole.cotangents, rel=0.1)
+
+
 @pytest.mark.parametrize("plan_of", [plan_shared, plan_general])
 def test_the_rows_of_the_jacobian_count(plan_of):
     plan = plan_of(Sizes(saved=100, largest=100, row=10**6), 40, torch.device("cuda"), 10**9)

@@ -1,4 +1,4 @@
-"""LeJEPA pretraining: the statistic, the views, the loop, the card. Tiny recipes; no figure of a shipped encoder."""
+"""LeJEPA pretraining: the statistic, the loop, the card. Tiny recipes; no figure of a shipped encoder."""
 
 import errno
 import json
@@ -13,15 +13,11 @@ import safetensors.torch
 import torch
 
 from jepa_core import digits
-from jepa_core.encoders import build_net, spec_from_card, weights_digest
+from jepa_core.encoders import build_net, load_encoder, spec_from_card, weights_digest
 from jepa_core.errors import EncoderError, JepaError, UnknownName
-from jepa_core.pretrain import RECIPES, data, evaluate, pretrain, train
+from jepa_core.pretrain import RECIPES, evaluate, inputs, pretrain, train
 from jepa_core.pretrain.sigreg import GAUSSIAN_EXPECTATION, epps_pulley, sigreg
-from jepa_core.pretrain.views import ViewRange, random_views
 
-SPAN = ViewRange(
-    zoom=(0.8, 1.5), stretch=0.2, rotation=20, shear=0.2, shift=0.1, bend=0.05, contrast=0.3, erase=0.5, noise=0.1
-)
 TINY = replace(
     RECIPES["digits"],
     name="tiny",
@@ -36,6 +32,8 @@ TINY = replace(
     checkpoint_every=4,
     bf16=False,
 )
+
+SHORT = replace(TINY, steps=1)  # where only the files matter
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -58,8 +56,9 @@ def uninterrupted(one_thread, tmp_path_factory) -> tuple[Path, list[str]]:  # no
 
 
 def interrupt(line: str) -> None:
-    """A log that ends the training at its first line, which comes after the last checkpoint."""
-    raise KeyboardInterrupt(line)
+    """A log that ends the training at its first progress line, which comes after the last checkpoint."""
+    if " step " in line:
+        raise KeyboardInterrupt(line)
 
 
 class TestEppsPulley:
@@ -107,34 +106,6 @@ class TestSigreg:
         assert torch.allclose(sigreg(z, 64, seeded(1)), sigreg(z.repeat(3, 1, 1), 64, seeded(1)))
 
 
-class TestViews:
-    pictures = torch.rand(32, 3, 16, 16, generator=seeded())
-
-    def test_keep_shape_and_range(self):
-        views = random_views(self.pictures, SPAN, seeded())
-        assert views.shape == self.pictures.shape
-        assert float(views.min()) >= 0
-        assert float(views.max()) <= 1
-
-    def test_follow_their_seed(self):
-        first, again, other = (random_views(self.pictures, SPAN, seeded(seed)) for seed in (0, 0, 1))
-        assert torch.equal(first, again)
-        assert not torch.equal(first, other)
-
-    def test_of_no_span_are_the_pictures(self):
-        assert torch.allclose(random_views(self.pictures, ViewRange(), seeded()), self.pictures, atol=1e-5)
-
-    def test_zoom_above_one_shows_a_part(self):
-        middle = torch.zeros(1, 1, 16, 16)
-        middle[..., 6:10, 6:10] = 1
-        assert random_views(middle, ViewRange(zoom=(2, 2)), seeded()).sum() == pytest.approx(4 * 16, rel=0.05)
-
-    def test_differ_between_pictures_of_a_batch(self):
-        same = self.pictures[:1].repeat(2, 1, 1, 1)
-        first, second = random_views(same, SPAN, seeded())
-        assert not torch.equal(first, second)
-
-
 class TestEvaluate:
     @staticmethod
     def planted(separation: float) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -168,6 +139,22 @@ class TestEvaluate:
         assert evaluate.gaussianity(z) < 1.5
         assert evaluate.gaussianity(2 * z) > 10
 
+    def test_without_two_classes_there_is_no_accuracy(self):
+        parts = {part: (features, 0 * labels) for part, (features, labels) in self.planted(separation=5).items()}
+        assert evaluate.linear_probe(parts) == ({}, None)
+        assert evaluate.nearest_neighbours(parts) == {}
+
+    @pytest.mark.parametrize("scale", [1.0, 2.0])
+    def test_quantiles_of_a_gaussian_lie_on_a_line(self, scale: float):
+        table = evaluate.quantiles(scale * np.random.default_rng(0).normal(size=(4000, 16)))
+        assert table["normal"][20] == 0
+        assert table["normal"][0] == pytest.approx(-table["normal"][-1])
+        assert table["embedding"] == pytest.approx([scale * value for value in table["normal"]], abs=0.1 * scale)
+
+    def test_quantiles_show_heavy_tails(self):
+        table = evaluate.quantiles(np.random.default_rng(0).standard_t(3, size=(4000, 2)) / math.sqrt(3))
+        assert table["embedding"][30] < table["normal"][30] - 0.1  # narrower in the middle, at the same variance
+
 
 def test_the_parts_of_the_digits_are_those_agreed():
     order = np.random.default_rng(0).permutation(1797)
@@ -191,26 +178,12 @@ class TestPretrain:
         with pytest.raises(UnknownName, match=r"Unknown recipe: 'dino'\. Must be one of: digits"):
             pretrain("dino", tmp_path)
 
-    def test_a_training_input_is_what_the_encoder_would_be_given(self):
-        recipe = RECIPES["digits"]
-        part = data.load_part(recipe, "validation")
-        config = data.measure_data_config(recipe, part)
-        from PIL import Image
-        from timm.data import create_transform
-
-        transform = create_transform(**config, is_training=False)
-        pictures, _labels = digits.load_split("validation")
-        expected = torch.stack(
-            [transform(Image.fromarray(picture).convert("RGB").convert("L")) for picture in pictures]
-        )
-        assert torch.allclose(data.normalise(part.pictures, config), expected, atol=1e-6)
-
     def test_a_few_steps_lower_the_loss(self):
         recipe = replace(TINY, steps=40)
-        part = data.load_part(recipe, "train")
-        config = data.measure_data_config(recipe, part)
-        state = train.begin(recipe, train.build(recipe, train.card.training_spec(recipe, config)), "cpu")
-        losses = [float(train.train_step(state, recipe, part.pictures, config).total.detach()) for _ in range(40)]
+        data = inputs.load(recipe)
+        state = train.begin(recipe, train.build(recipe, train.card.training_spec(recipe, data)), "cpu")
+        steps = (train.train_step(state, recipe, data.originals, data.data_config) for _ in range(40))
+        losses = [float(step.total.detach()) for step in steps]
         assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
     def test_writes_a_card_and_weights_that_load(self, uninterrupted: tuple[Path, list[str]]):
@@ -224,8 +197,10 @@ class TestPretrain:
         metrics = json.loads(path.read_text())["metrics"]
         for output in ("backbone", "projector", "raw_pixels"):
             assert set(metrics["linear_probe"][output]) == {"validation", "test"}
-        assert "step 12/12" in lines[0]
-        assert "validation probe" in lines[0]
+        assert len(metrics["qq"]["normal"]) == len(metrics["qq"]["embedding"]) == 41
+        assert lines[0] == ("tiny: 1077 pictures to train, 360 to validate, 360 to test, 10 classes, 0 unreadable")
+        assert "step 12/12" in lines[1]
+        assert "validation probe 0." in lines[1]
         assert sorted(file.name for file in path.parent.iterdir()) == ["tiny.json", "tiny.safetensors"]
 
     def test_an_interrupted_run_ends_at_the_same_weights(self, uninterrupted: tuple[Path, list[str]], tmp_path: Path):
@@ -233,7 +208,7 @@ class TestPretrain:
             pretrain(TINY, tmp_path, log=interrupt)
         lines: list[str] = []
         resumed = spec_from_card(pretrain(TINY, tmp_path, log=lines.append))
-        assert "resumed at step 8" in lines[0]
+        assert "resumed at step 8" in lines[1]
         assert resumed.weights_digest == spec_from_card(uninterrupted[0]).weights_digest
 
     def test_a_checkpoint_of_another_recipe_is_refused(self, tmp_path: Path):
@@ -246,6 +221,34 @@ class TestPretrain:
         (tmp_path / "tiny.checkpoint").write_bytes(b"not a checkpoint")
         with pytest.raises(EncoderError, match="cannot be read"):
             pretrain(TINY, tmp_path)
+
+    def test_another_name_names_the_files_and_is_remembered(self, tmp_path: Path):
+        recipe = replace(RECIPES["digits"], name="mine")
+        assert train.card._remake(recipe) == "python -m jepa_core pretrain digits --name mine"
+        path = pretrain(SHORT, tmp_path, name="mine.2")
+        assert sorted(file.name for file in tmp_path.iterdir()) == ["mine.2.json", "mine.2.safetensors"]
+        assert spec_from_card(path).name == "mine.2"
+
+    @pytest.mark.parametrize("name", ["", "../up", "a b", "-x", ".hidden"])
+    def test_a_name_that_is_no_file_name_is_refused(self, name: str, tmp_path: Path):
+        with pytest.raises(EncoderError) as caught:
+            pretrain(TINY, tmp_path, name=name)
+        assert str(caught.value) == (
+            f"An encoder cannot be named {name!r}; letters, digits, '.', '_' and '-' are accepted, a letter or digit "
+            "first; choose another name."
+        )
+
+    def test_half_weights_load_and_are_those_of_the_card(self, uninterrupted: tuple[Path, list[str]], cache: Path):
+        path = pretrain(replace(TINY, half_weights=True), cache / "encoders")
+        stored = safetensors.torch.load_file(path.with_suffix(".safetensors"))
+        assert {tensor.dtype for tensor in stored.values()} == {torch.float16, torch.int64}
+        encoder = load_encoder("tiny", "cpu")  # checks the digest
+        weights = encoder.module().state_dict()
+        assert {tensor.dtype for tensor in weights.values()} == {torch.float32, torch.int64}
+        whole = safetensors.torch.load_file(uninterrupted[0].with_suffix(".safetensors"))
+        assert all(
+            torch.equal(weights[name], whole[name].to(stored[name].dtype).to(whole[name].dtype)) for name in whole
+        )
 
     def test_a_folder_that_cannot_be_made_is_told_before_anything_is_trained(self, tmp_path: Path):
         (tmp_path / "file").write_text("in the way")
@@ -280,11 +283,11 @@ class TestPretrain:
         folder.mkdir(parents=True)
         (folder / f"{bundled}.json").write_text("{}")
         lines: list[str] = []
-        pretrain(TINY, tmp_path / "mine", log=lines.append)
+        pretrain(SHORT, tmp_path / "mine", log=lines.append)
         told = (
             "The bundled encoder 'tiny' stays in use, since no other of its name replaces it; to replace it, "
             f"train with --out '{folder}', or copy the two files there."
         )
         assert (lines[-1] == told) == (bundled == "tiny")
-        pretrain(TINY, folder, log=lines.append)
+        pretrain(SHORT, folder, log=lines.append)
         assert lines[-1] == f"wrote {folder / 'tiny.json'}"

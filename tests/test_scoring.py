@@ -122,7 +122,7 @@ def test_a_second_run_finds_everything_in_the_store(store, tiny, folder, monkeyp
 
 @pytest.mark.parametrize("block", [2, 64])
 def test_equal_pictures_are_scored_once_and_all_listed(store, tiny, folder, block, monkeypatch):
-    monkeypatch.setattr(scoring, "_BLOCK", block)
+    in_blocks(block, tiny, monkeypatch)
     for copy in ("even/20.png", "odd/21.png"):
         (folder / copy).write_bytes(png(0))
     summary = run(store, tiny, folder)
@@ -222,11 +222,16 @@ def test_an_unknown_output_is_told_before_anything_is_scored(store, tiny, folder
         run(store, tiny, folder, "logits")
 
 
+def in_blocks(size, encoder, monkeypatch):
+    monkeypatch.setattr(scoring, "_BLOCK", size)
+    monkeypatch.setattr(jacobian.engine_of(encoder), "plan", Plan(images=size, cotangents=16))
+
+
 # --- progress, cancel, kill -------------------------------------------------------------------------------------------
 
 
 def test_progress_goes_from_nothing_to_all(store, tiny, folder, monkeypatch):
-    monkeypatch.setattr(scoring, "_BLOCK", 5)
+    in_blocks(5, tiny, monkeypatch)
     seen = []
     run(store, tiny, folder, progress=lambda done, total: seen.append((done, total)))
     assert seen == sorted(seen)
@@ -243,7 +248,7 @@ def test_a_batch_within_a_block_is_told_and_can_be_the_last(store, tiny, folder,
 
 
 def test_a_cancelled_run_keeps_what_is_done_and_the_next_one_goes_on(store, tiny, folder, monkeypatch):
-    monkeypatch.setattr(scoring, "_BLOCK", 5)
+    in_blocks(5, tiny, monkeypatch)
     seen = []
     summary = run(store, tiny, folder, progress=lambda done, _total: seen.append(done), cancelled=lambda: seen[-1] == 5)
     assert (summary.scored, summary.cancelled) == (5, True)
@@ -255,12 +260,14 @@ def test_a_cancelled_run_keeps_what_is_done_and_the_next_one_goes_on(store, tiny
 CHILD = """
 import sys, time
 from contextlib import contextmanager
-from jepa_core import scoring
+from jepa_core import jacobian, scoring
 from jepa_core.datasets import get_dataset
 from jepa_core.encoders import load_encoder
 from jepa_core.store import Store
 
 scoring._BLOCK = 3
+encoder = load_encoder("tiny", "cpu")
+jacobian.engine_of(encoder).plan = jacobian.Plan(images=3, cotangents=16)
 put, transaction = Store.put, Store.transaction
 batches = 0
 
@@ -285,7 +292,7 @@ def counted(self, config, results):
 
 Store.put = counted
 dataset = get_dataset(sys.argv[1])
-scoring.score_items(Store(), load_encoder("tiny", "cpu"), dataset.name, list(dataset.items()))
+scoring.score_items(Store(), encoder, dataset.name, list(dataset.items()))
 """
 
 

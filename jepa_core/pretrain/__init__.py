@@ -1,4 +1,4 @@
-"""LeJEPA pretraining of the bundled encoders: views, SIGReg, the loop, the figures on the model card.
+"""LeJEPA pretraining, of the bundled encoders or on one's own pictures: views, SIGReg, the loop, the model card.
 
 `pretrain("digits", folder)` writes `digits.safetensors` and `digits.json` there. Recipes are data, in `recipes.py`.
 Source: Balestriero and LeCun, LeJEPA, arXiv 2511.08544.

@@ -4,9 +4,10 @@ The card says what was trained on what, how, in how long, how good it is by what
 """
 
 import json
+import math
 import os
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,20 @@ from numpy import ndarray
 from torch import nn
 
 from jepa_core import jacobian, rank, spectrum
-from jepa_core.encoders import EncoderSpec, resolve_data_config, weights_digest
+from jepa_core.encoders import EncoderSpec, build_net, resolve_data_config, weights_digest
 from jepa_core.network import EncoderNet
-from jepa_core.pretrain import data, evaluate
+from jepa_core.pretrain import evaluate, inputs
+from jepa_core.pretrain.inputs import TrainingData
 from jepa_core.pretrain.recipes import RECIPES, Recipe
 from jepa_core.pretrain.sigreg import GAUSSIAN_EXPECTATION
 
 PAPER = "Balestriero and LeCun, LeJEPA, arXiv 2511.08544"
 LICENCE = "MIT"
 
+_RAW_PIXELS = 4_000  # values of an input; a probe on the 3,072 of 12,000 pictures takes minutes already
 
-def training_spec(recipe: Recipe, data_config: dict[str, Any]) -> EncoderSpec:
+
+def training_spec(recipe: Recipe, data: TrainingData) -> EncoderSpec:
     """The spec of the encoder that a recipe makes; the projector's output is the default, being the Gaussian one."""
     return EncoderSpec(
         name=recipe.name,
@@ -35,9 +39,9 @@ def training_spec(recipe: Recipe, data_config: dict[str, Any]) -> EncoderSpec:
         architecture_kwargs=recipe.architecture_kwargs,
         outputs={"projector": recipe.projector[-1]},
         projector=recipe.projector,
-        data_config=data_config,
-        training=data.SOURCES[recipe.data].training,
-        reference=data.SOURCES[recipe.data].reference,
+        data_config=data.data_config,
+        training=data.source.training,
+        reference=data.source.reference,
         licence=LICENCE,
         paper=PAPER,
         description=recipe.description,
@@ -45,19 +49,22 @@ def training_spec(recipe: Recipe, data_config: dict[str, Any]) -> EncoderSpec:
 
 
 def write(
-    net: EncoderNet, recipe: Recipe, data_config: dict[str, Any], out_dir: Path, *, seconds: float, device: str
+    trained: EncoderNet, recipe: Recipe, data: TrainingData, out_dir: Path, *, seconds: float, device: str
 ) -> Path:
-    """Measure a trained network, write its pair of files, return the card's path. The network is left in eval mode."""
+    """Measure a trained network as it will be loaded, write its pair of files, return the card's path."""
     import safetensors.torch
 
-    net.cpu().eval()
-    spec = training_spec(recipe, data_config)
-    source = data.SOURCES[recipe.data]
-    parts = {part: data.load_part(recipe, part) for part in ("train", "validation", "test")}
-    inputs = {name: data.normalise(part.pictures, data_config) for name, part in parts.items()}
+    spec = training_spec(recipe, data)
+    weights = _weights(trained, recipe.half_weights)
+    with torch.random.fork_rng():  # the random weights are overwritten, and the caller's random state left alone
+        net = build_net(spec)
+    net.load_state_dict(weights)
+    net.explicit_attention()
+    net.eval()
     outputs: dict[str, nn.Module] = {"projector": net, "backbone": net.backbone}
     embeddings = {
-        output: {name: evaluate.embed(module, inputs[name]) for name in parts} for output, module in outputs.items()
+        output: {name: evaluate.embed(module, part.pictures, data.data_config) for name, part in data.parts.items()}
+        for output, module in outputs.items()
     }
     content = {
         "name": spec.name,
@@ -70,26 +77,33 @@ def write(
         "data_config": resolve_data_config(spec, net.backbone),
         "weights_digest": weights_digest(net),
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
-        "ranks": _ranks(outputs, inputs["train"][: spectrum.CALIBRATION_IMAGES]),
+        "ranks": _ranks(outputs, data),
         "training": spec.training,
         "reference": spec.reference,
         "licence": spec.licence,
         "paper": spec.paper,
-        "data": source.description,
-        "terms": source.terms,
+        "data": f"{data.source.description}: {data.summary}",
+        "terms": data.source.terms,
         "recipe": asdict(recipe),
         "remake": _remake(recipe),
         "seconds": round(seconds),
         "hardware": _hardware(device),
-        "metrics": _metrics(embeddings, parts),
+        "metrics": _metrics(embeddings, data),
         "known_failures": list(recipe.limits),
     }
-    weights = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
     path = out_dir / f"{recipe.name}.json"
     # Weights before the card: a card is what makes an encoder known, so it must not appear without its weights.
     _replace(path.with_suffix(".safetensors"), safetensors.torch.save(weights))
     _replace(path, (json.dumps(content, indent=1) + "\n").encode())
     return path
+
+
+def _weights(net: EncoderNet, half: bool) -> dict[str, torch.Tensor]:
+    """The tensors to store, in float16 if `half`; counters stay whole numbers."""
+    return {
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor).cpu().contiguous()
+        for name, tensor in net.state_dict().items()
+    }
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -99,8 +113,10 @@ def _replace(path: Path, content: bytes) -> None:
     partial.replace(path)
 
 
-def _ranks(outputs: dict[str, nn.Module], images: torch.Tensor) -> dict[str, dict[str, Any]]:
+def _ranks(outputs: dict[str, nn.Module], data: TrainingData) -> dict[str, dict[str, Any]]:
     """For each output what its layers allow, confirmed on calibration images."""
+    chosen = data.parts["train"].pictures[: spectrum.CALIBRATION_IMAGES]
+    images = inputs.normalise(inputs.to_float(chosen), data.data_config)
     ranks = {}
     for output, module in outputs.items():
         spectra = spectrum.singular_values(jacobian.Engine(module, images[0]).gram(images).gram.numpy())
@@ -108,12 +124,14 @@ def _ranks(outputs: dict[str, nn.Module], images: torch.Tensor) -> dict[str, dic
     return ranks
 
 
-def _metrics(embeddings: dict[str, dict[str, ndarray]], parts: dict[str, data.Part]) -> dict[str, Any]:
-    """Probes and neighbours of each output and of raw pixels, by part; how the held-out projector embeddings lie."""
-    pixels = {name: part.pictures.flatten(1).numpy() for name, part in parts.items()}
+def _metrics(embeddings: dict[str, dict[str, ndarray]], data: TrainingData) -> dict[str, Any]:
+    """Probes and neighbours of each output and of raw pixels, by part; how the held-out projector embeddings lie.
+
+    Without classes no part has an accuracy.
+    """
     metrics: dict[str, Any] = {"linear_probe": {}, "nearest_neighbours": {}, "probe_c": {}}
-    for output, by_part in (embeddings | {"raw_pixels": pixels}).items():
-        features = {name: (by_part[name], parts[name].labels) for name in parts}
+    for output, by_part in (embeddings | _raw_pixels(data)).items():
+        features = {name: (by_part[name], part.labels) for name, part in data.parts.items()}
         probe = evaluate.linear_probe(features)
         metrics["linear_probe"][output] = _rounded(probe.accuracy)
         metrics["probe_c"][output] = probe.c
@@ -126,7 +144,20 @@ def _metrics(embeddings: dict[str, dict[str, ndarray]], parts: dict[str, data.Pa
     metrics["sigreg"] = _rounded({part: evaluate.gaussianity(embeddings["projector"][part]) for part in held_out}) | {
         "exact_gaussian": round(GAUSSIAN_EXPECTATION, 4)
     }
+    metrics["qq"] = {
+        name: [round(value, 4) for value in column]
+        for name, column in evaluate.quantiles(embeddings["projector"]["test"]).items()
+    }
     return metrics
+
+
+def _raw_pixels(data: TrainingData) -> dict[str, dict[str, ndarray]]:
+    """The inputs as if they were embeddings, where they are short enough."""
+    if math.prod(data.data_config["input_size"]) > _RAW_PIXELS:
+        return {}
+    return {
+        "raw_pixels": {name: inputs.to_float(part.pictures).flatten(1).numpy() for name, part in data.parts.items()}
+    }
 
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:
@@ -134,8 +165,12 @@ def _rounded(values: dict[str, float]) -> dict[str, float]:
 
 
 def _remake(recipe: Recipe) -> str:
-    if RECIPES.get(recipe.name) == recipe:
-        return f"python -m jepa_core pretrain {recipe.name}"
+    """The command that trains this encoder again."""
+    for name, known in RECIPES.items():
+        if replace(recipe, name=name) == known:
+            folder = " --data FOLDER" if recipe.data == "folder" else ""
+            renamed = "" if recipe.name == name else f" --name {recipe.name}"
+            return f"python -m jepa_core pretrain {name}{folder}{renamed}"
     return "jepa_core.pretrain.pretrain(Recipe(...)) with the recipe of this card"
 
 

@@ -1,89 +1,219 @@
-"""The pictures a recipe trains on, resized once by the very transform that the finished encoder will use.
+"""Where a recipe's pictures come from: handwritten digits, the drawn world, a mixture of both with others, a folder.
 
-Views are drawn from these tensors, so an evaluation input and a training input differ by the view alone.
+A source lists its pictures in three parts, "train" to fit, "validation" to choose and "test" to report, and reads none
+of them. The parts are the same each time.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
-import torch
-from jaxtyping import Float, Int
-from numpy import ndarray
+import numpy as np
 from PIL import Image
-from torch import Tensor
 
-from jepa_core import digits
-from jepa_core.errors import UnknownName
+from jepa_core import digits, images, synthetic, world
+from jepa_core.datasets import FOLDER_PREFIX, DatasetSpec, Item, get_dataset
+from jepa_core.errors import DatasetError, UnknownName
 from jepa_core.pretrain.recipes import Recipe
 
+PARTS = ("train", "validation", "test")
 
-@dataclass(frozen=True)
-class Part:
-    """One part of a data set: `pictures` with values in [0, 1], and labels, which only the probes see."""
+COUNTS = {"train": 12_000, "validation": 2_000, "test": 2_000}
+"""How many pictures each split of the world has, from position 0 on."""
 
-    pictures: Float[Tensor, "n channel height width"]
-    labels: Int[ndarray, "n"]
+MIXED_COUNTS = {"train": 1_200, "validation": 300, "test": 300}
+"""How many pictures each part of "mixed" has of each drawn domain; of the digits it has all."""
+
+_MIXED_START = 1_000  # shapes and galaxies before this position are the app's held-out pictures
+_SPLIT_SEED = 0
+
+
+class Picture(NamedTuple):
+    """A picture, not yet read."""
+
+    label: int  # number of its class; only the probes see it
+    read: Callable[[], Image.Image]  # raises BadImage or DatasetError where a file cannot be read
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a recipe's data come from, for the model card."""
+    """The pictures of a recipe, and what the model card says of them."""
 
-    training: str  # the dataset of the app that it is trained on
-    reference: str  # the held-out one on which "normal" is measured
+    classes: tuple[str, ...]
+    parts: dict[str, list[Picture]] = field(repr=False)
+    training: str  # the dataset of the app that is the train part, to which distances are measured; "": none is
+    reference: str  # the held-out one on which "normal" is measured; "": none
     description: str
     terms: str
+    fingerprint: str = ""  # of a folder: another one after a file was added, removed or written
 
 
-SOURCES = {
-    "digits": Source(
+def open_source(recipe: Recipe, folder: Path | None = None) -> Source:
+    """The pictures that a recipe trains on; `folder` holds them where the recipe says "folder".
+
+    Raises `UnknownName` for data there is not, and `DatasetError` for a folder that is missing, superfluous, or cannot
+    be listed.
+    """
+    if recipe.data not in (*_DRAWN, "folder"):
+        raise UnknownName("training data", recipe.data, (*_DRAWN, "folder"))
+    if recipe.data == "folder":
+        if folder is None:
+            raise DatasetError(
+                f"The recipe {recipe.name!r} trains on a folder of pictures, and none was given; a folder whose "
+                "sub-folders are classes is accepted; name it with --data FOLDER."
+            )
+        return _folder(recipe, folder)
+    if folder is not None:
+        raise DatasetError(
+            f"The recipe {recipe.name!r} was given the folder {folder}, but has pictures of its own; no folder is "
+            "accepted; leave it out, or choose a recipe for folders."
+        )
+    return _DRAWN[recipe.data]()
+
+
+# --- drawn ------------------------------------------------------------------------------------------------------------
+
+
+def _digits() -> Source:
+    return Source(
+        classes=tuple("0123456789"),
+        parts={part: _digit_pictures(part) for part in PARTS},
         training="digits-train",
         reference="digits-test",
         description=(
-            "scikit-learn's load_digits(), 1797 grey pictures of 8 x 8 pixels: 1077 to train, 360 to validate, "
-            "360 to test, by a fixed permutation (jepa_core.digits)"
+            "scikit-learn's load_digits(), grey pictures of 8 x 8 pixels, cut by a fixed permutation (jepa_core.digits)"
         ),
-        terms=(
-            "Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, "
-            "CC BY 4.0; the pictures come with scikit-learn and are not copied here"
-        ),
+        terms=_DIGITS_TERMS,
     )
-}
 
 
-def load_part(recipe: Recipe, part: str) -> Part:
-    """The "train", "validation" or "test" part, before normalisation; `UnknownName` for data there is not."""
-    if recipe.data not in SOURCES:
-        raise UnknownName("training data", recipe.data, SOURCES)
-    from timm.data import create_transform
+_DIGITS_TERMS = (
+    "Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, CC BY 4.0; the "
+    "pictures come with scikit-learn and are not copied here"
+)
+_DRAWN_TERMS = "drawn by code of this repository (MIT licence)"
 
-    to_tensor = create_transform(**_plain_config(recipe), is_training=False)
+
+def _digit_pictures(part: str) -> list[Picture]:
     pictures, labels = digits.load_split(part)
-    return Part(torch.stack([to_tensor(Image.fromarray(picture)) for picture in pictures]), labels)
+    return [
+        Picture(int(label), partial(Image.fromarray, picture)) for picture, label in zip(pictures, labels, strict=True)
+    ]
 
 
-def measure_data_config(recipe: Recipe, train: Part) -> dict[str, Any]:
-    """timm's data config with the mean and standard deviation of each channel over the train part's pixels."""
-    std, mean = torch.std_mean(train.pictures, dim=(0, 2, 3))
-    measured = {"mean": [round(x, 4) for x in mean.tolist()], "std": [round(x, 4) for x in std.tolist()]}
-    return _plain_config(recipe) | measured
+def _world() -> Source:
+    return Source(
+        classes=world.NAMES,
+        parts={part: _world_pictures(part, COUNTS[part]) for part in PARTS},
+        training="world-train",
+        reference="world-test",
+        description="pictures of 32 x 32 pixels drawn from a world with a known density (jepa_core.world)",
+        terms=_DRAWN_TERMS,
+    )
 
 
-def _plain_config(recipe: Recipe) -> dict[str, Any]:
-    """The encoder's data config but for the normalisation, which leaves values in [0, 1]."""
-    channels = recipe.input_size[0]
-    return {
-        "input_size": recipe.input_size,
-        "interpolation": recipe.interpolation,
-        "crop_pct": 1.0,
-        "mean": (0.0,) * channels,
-        "std": (1.0,) * channels,
-    }
+def _world_pictures(part: str, count: int) -> list[Picture]:
+    return [
+        Picture(world.sample(part, position)[0], partial(_drawn, partial(world.draw, part), position))
+        for position in range(count)
+    ]
 
 
-def normalise(
-    pictures: Float[Tensor, "batch channel height width"], data_config: dict[str, Any]
-) -> Float[Tensor, "batch channel height width"]:
-    """(pictures - mean) / std, channel by channel, as the encoder's transform does it."""
-    mean, std = (pictures.new_tensor(data_config[key])[:, None, None] for key in ("mean", "std"))
-    return (pictures - mean) / std
+def _drawn(draw: Callable[[int], np.ndarray], position: int) -> Image.Image:
+    return Image.fromarray(draw(position))
+
+
+def _mixed() -> Source:
+    shapes, galaxies = synthetic.SHAPES, synthetic.GALAXIES
+    groups = (
+        ("digit ", tuple("0123456789"), _digit_pictures),
+        ("world: ", world.NAMES, lambda part: _world_pictures(part, MIXED_COUNTS[part])),
+        ("shape: ", shapes, partial(_synthetic_pictures, synthetic.shape, synthetic.shape_label, shapes)),
+        ("galaxy: ", galaxies, partial(_synthetic_pictures, synthetic.galaxy, synthetic.galaxy_label, galaxies)),
+    )
+    classes: list[str] = []
+    parts: dict[str, list[Picture]] = {part: [] for part in PARTS}
+    for prefix, names, list_pictures in groups:
+        for part in PARTS:
+            parts[part] += [Picture(len(classes) + label, read) for label, read in list_pictures(part)]
+        classes += [prefix + name for name in names]
+    return Source(
+        classes=tuple(classes),
+        parts=parts,
+        training="",
+        reference="digits-test",
+        description=(
+            "handwritten digits of scikit-learn, and drawn by code: the world (jepa_core.world), shapes and galaxies "
+            f"(jepa_core.synthetic, positions from {_MIXED_START} on)"
+        ),
+        terms=f"digits: {_DIGITS_TERMS}; all else: {_DRAWN_TERMS}",
+    )
+
+
+def _synthetic_pictures(
+    draw: Callable[[int], np.ndarray], label_of: Callable[[int], str], names: tuple[str, ...], part: str
+) -> list[Picture]:
+    """The parts follow each other, train first, so no position is in two of them."""
+    start = _MIXED_START + sum(MIXED_COUNTS[earlier] for earlier in PARTS[: PARTS.index(part)])
+    return [
+        Picture(names.index(label_of(position)), partial(_drawn, draw, position))
+        for position in range(start, start + MIXED_COUNTS[part])
+    ]
+
+
+_DRAWN: dict[str, Callable[[], Source]] = {"digits": _digits, "world": _world, "mixed": _mixed}
+
+
+# --- a folder ---------------------------------------------------------------------------------------------------------
+
+
+def _folder(recipe: Recipe, folder: Path) -> Source:
+    """The pictures of a folder, described as the one the recipe was made for where the classes are the same.
+
+    Its path is kept nowhere: it is nobody's business who reads the card.
+    """
+    dataset = get_dataset(f"{FOLDER_PREFIX}{folder}")
+    parts = _split_folder(dataset)
+    everything = [item for part in PARTS for item in parts[part]]
+    classes = tuple(sorted({item.label for item in everything}))
+    intended = recipe.folder if recipe.folder and set(recipe.folder.classes) == set(classes) else None
+    return Source(
+        classes=classes,
+        parts={part: [_file_picture(classes, item) for item in parts[part]] for part in PARTS},
+        training="",
+        reference="",
+        description=intended.description if intended else "a folder of pictures of the person who trained the encoder",
+        terms=intended.terms if intended else "those of the folder's owner",
+        fingerprint=dataset.fingerprint,
+    )
+
+
+def _split_folder(dataset: DatasetSpec) -> dict[str, list[Item]]:
+    """The parts of a folder, by a permutation that depends on nothing but the number of its pictures.
+
+    A folder of `train` and `val` alone: `val` is the test part and a tenth of `train` the validation part. Any other:
+    8 of 10 pictures to train, 1 to validate, 1 to test.
+    """
+    if set(dataset.classes) == {"train", "val"}:
+        fit, test = (list(get_dataset(f"{dataset.name}/{name}").items()) for name in ("train", "val"))
+        validation, train = _cut(fit, (0.1,))
+    else:
+        train, validation, test = _cut(list(dataset.items()), (0.8, 0.9))
+    return {"train": train, "validation": validation, "test": test}
+
+
+def _cut(items: Sequence[Item], shares: tuple[float, ...]) -> Iterator[list[Item]]:
+    """The items in a fixed random order, cut after each share of them."""
+    order = np.random.default_rng(_SPLIT_SEED).permutation(len(items))
+    cuts = [round(share * len(items)) for share in shares]
+    return ([items[index] for index in piece] for piece in np.split(order, cuts))
+
+
+def _file_picture(classes: tuple[str, ...], item: Item) -> Picture:
+    return Picture(classes.index(item.label), partial(_decoded, item))
+
+
+def _decoded(item: Item) -> Image.Image:
+    return images.decode(item.read(), item.name).image

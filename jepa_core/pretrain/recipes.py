@@ -3,7 +3,7 @@
 `python -m jepa_core pretrain NAME` follows the recipe of that name. Its choices were made on validation parts only.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jepa_core.errors import UnknownName
@@ -11,21 +11,35 @@ from jepa_core.pretrain.views import ViewRange
 
 
 @dataclass(frozen=True)
+class Folder:
+    """The folder of pictures that a recipe was made for, known by its classes; any other may take its place."""
+
+    classes: tuple[str, ...]
+    description: str  # for the model card
+    terms: str
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One encoder's training. Changing any field makes other weights."""
 
     name: str  # of the encoder and its files
-    data: str  # a name that `jepa_core.pretrain.data.load_parts` knows
+    data: str  # a name that `jepa_core.pretrain.data.open_source` knows; "folder": one given with the command
     description: str  # for the model card
     architecture: str  # a timm model name
     architecture_kwargs: dict[str, Any]
     projector: tuple[int, ...]  # widths of its layers; the last is K
     input_size: tuple[int, int, int]  # channels, height, width
-    interpolation: str  # by which pictures are resized to the input
+    source_size: tuple[int, int]  # height, width of the pictures that views are drawn from
+    interpolation: str  # by which pictures are resized to both
     global_view: ViewRange
-    local_view: ViewRange
     global_views: int = 2
-    local_views: int = 2
+    local_view: ViewRange = field(default_factory=ViewRange)
+    local_views: int = 0
+    local_size: tuple[int, int] | None = None  # height, width of local views; None: those of the input
+    folder: Folder | None = None
+    share: float = 1.0  # of the train pictures, always the same ones
+    half_weights: bool = False  # weights rounded to float16, in a file of half the size
     sigreg_weight: float = 0.05  # lambda of the loss
     sigreg_directions: int = 256
     batch: int = 256  # pictures a step, each in all its views
@@ -40,32 +54,42 @@ class Recipe:
     limits: tuple[str, ...] = ()  # known failures, one sentence each, for the model card
 
 
+def _vit(channels: int, side: int, patch: int, width: int, depth: int, heads: int) -> dict[str, Any]:
+    """timm's arguments for a vision transformer whose embedding is the mean of its patches."""
+    return {
+        "img_size": side,
+        "in_chans": channels,
+        "patch_size": patch,
+        "embed_dim": width,
+        "depth": depth,
+        "num_heads": heads,
+        "class_token": False,
+        "global_pool": "avg",
+        "final_norm": False,  # so that no direction of the backbone's embedding is lost to a LayerNorm
+    }
+
+
+_DIGIT_VIEW = ViewRange(
+    zoom=(0.85, 1.2), stretch=0.2, rotation=15, shear=0.2, shift=0.1, bend=0.03, contrast=0.2, noise=0.05
+)
+# Mild for local views, so that the views leave more of a digit for the embedding to spread over.
+_DIGIT_LOCAL_VIEW = ViewRange(
+    zoom=(0.8, 1.5), stretch=0.2, rotation=15, shear=0.2, shift=0.1, bend=0.04, contrast=0.2, erase=0.4, noise=0.1
+)
+
 _DIGITS = Recipe(
     name="digits",
     data="digits",
     description="A small vision transformer that saw 1077 handwritten digits, without their labels.",
     architecture="vit_tiny_patch16_224",
-    architecture_kwargs={
-        "img_size": 16,
-        "in_chans": 1,
-        "patch_size": 4,
-        "embed_dim": 128,
-        "depth": 3,
-        "num_heads": 4,
-        "class_token": False,
-        "global_pool": "avg",
-        "final_norm": False,  # so that no direction of the backbone's embedding is lost to a LayerNorm
-    },
+    architecture_kwargs=_vit(channels=1, side=16, patch=4, width=128, depth=3, heads=4),
     projector=(256, 256, 16),
     input_size=(1, 16, 16),
+    source_size=(16, 16),
     interpolation="bicubic",
-    global_view=ViewRange(
-        zoom=(0.85, 1.2), stretch=0.2, rotation=15, shear=0.2, shift=0.1, bend=0.03, contrast=0.2, noise=0.05
-    ),
-    # Mild for local views, so that the views leave more of a digit for the embedding to spread over.
-    local_view=ViewRange(
-        zoom=(0.8, 1.5), stretch=0.2, rotation=15, shear=0.2, shift=0.1, bend=0.04, contrast=0.2, erase=0.4, noise=0.1
-    ),
+    global_view=_DIGIT_VIEW,
+    local_view=_DIGIT_LOCAL_VIEW,
+    local_views=2,
     learning_rate=2e-3,
     steps=800,
     bf16=True,
@@ -80,7 +104,119 @@ _DIGITS = Recipe(
     ),
 )
 
-RECIPES = {recipe.name: recipe for recipe in (_DIGITS,)}
+_WORLD = Recipe(
+    name="world",
+    data="world",
+    description="A small vision transformer that saw pictures drawn from a world with a known density.",
+    architecture="vit_tiny_patch16_224",
+    architecture_kwargs=_vit(channels=3, side=32, patch=8, width=128, depth=4, heads=4),
+    projector=(256, 256, 6),
+    input_size=(3, 32, 32),
+    source_size=(32, 32),
+    interpolation="bicubic",
+    # Nothing but noise: whatever else the views changed would be a factor of the world that the encoder forgets.
+    global_view=ViewRange(noise=0.1),
+    learning_rate=2e-3,
+    steps=2000,
+    bf16=True,
+    limits=("It saw drawn pictures of six kinds only: what its scores mean for any other picture is not known.",),
+)
+
+_MIXED = Recipe(
+    name="mixed",
+    data="mixed",
+    description="A small vision transformer that saw handwritten digits and three drawn domains together.",
+    architecture="vit_tiny_patch16_224",
+    architecture_kwargs=_WORLD.architecture_kwargs,
+    projector=(256, 256, 32),
+    input_size=(3, 32, 32),
+    source_size=(32, 32),
+    interpolation="bicubic",
+    # Beyond the frame of a coloured picture there is no black paper.
+    global_view=replace(_DIGIT_VIEW, outside="reflection"),
+    local_view=replace(_DIGIT_LOCAL_VIEW, outside="reflection"),
+    local_views=2,
+    learning_rate=2e-3,
+    steps=2000,
+    bf16=True,
+    limits=(
+        "Its domains differ from each other in plain ways (grey or coloured, flat or shaded), which may be all it "
+        "needed to learn.",
+        "Whatever is finer than 32 x 32 pixels is dropped.",
+    ),
+)
+
+_PHOTO_COLOURS = {"contrast": 0.4, "brightness": 0.15, "saturation": 0.4, "hue": 0.05}
+_IMAGENETTE = Folder(
+    classes=(
+        "cassette_player",
+        "chain_saw",
+        "church",
+        "english_springer",
+        "french_horn",
+        "garbage_truck",
+        "gas_pump",
+        "golf_ball",
+        "parachute",
+        "tench",
+    ),
+    description="Imagenette (10 classes of ImageNet-1k, centre-cropped to 96 px)",
+    terms="ImageNet's terms of access: non-commercial research and education only; the pictures are not copied here",
+)
+
+_PHOTO = Recipe(
+    name="photo",
+    data="folder",
+    folder=_IMAGENETTE,
+    description="A small vision transformer for photos of 48 x 48 pixels, trained without labels.",
+    architecture="vit_tiny_patch16_224",
+    architecture_kwargs=_vit(channels=3, side=48, patch=6, width=192, depth=6, heads=3),
+    projector=(512, 512, 32),
+    input_size=(3, 48, 48),
+    source_size=(96, 96),
+    interpolation="bicubic",
+    global_view=ViewRange(
+        zoom=(1.0, 1.8),
+        stretch=0.2,
+        inside=True,
+        outside="reflection",
+        flip=True,
+        grey=0.15,
+        blur=1.0,
+        **_PHOTO_COLOURS,
+    ),
+    local_view=ViewRange(
+        zoom=(1.6, 4.5),
+        stretch=0.2,
+        inside=True,
+        outside="reflection",
+        flip=True,
+        grey=0.15,
+        blur=0.5,
+        **_PHOTO_COLOURS,
+    ),
+    local_views=4,
+    local_size=(24, 24),
+    half_weights=True,
+    steps=3320,  # 100 epochs of 8,500 pictures
+    warmup_steps=200,
+    bf16=True,
+    probe_every=332,
+    limits=(
+        "It learned to see little difference between a photo and its mirror image, a part of it, or other colours of "
+        "it: do not expect its scores to tell those apart.",
+        "Whatever is finer than 48 x 48 pixels is dropped.",
+    ),
+)
+
+_PHOTO_TENTH = replace(
+    _PHOTO,
+    name="photo-tenth",
+    share=0.1,
+    description="The encoder 'photo' trained for as many steps on a tenth of its photos.",
+)
+
+RECIPES = {recipe.name: recipe for recipe in (_DIGITS, _WORLD, _PHOTO, _PHOTO_TENTH, _MIXED)}
 
 
 def get_recipe(name: str) -> Recipe:

@@ -7,29 +7,34 @@ Source: Balestriero and LeCun, LeJEPA, arXiv 2511.08544.
 """
 
 import math
+import re
 import shlex
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from jepa_core.config import ASSETS, cache_dir
-from jepa_core.encoders import EncoderSpec, build_net
+from jepa_core.encoders import EncoderSpec, build_net, choose_device
 from jepa_core.errors import EncoderError, JepaError
 from jepa_core.network import EncoderNet
-from jepa_core.pretrain import card, data, evaluate
+from jepa_core.pretrain import card, evaluate, inputs
+from jepa_core.pretrain.inputs import TrainingData
 from jepa_core.pretrain.recipes import Recipe, get_recipe
 from jepa_core.pretrain.sigreg import sigreg
 from jepa_core.pretrain.views import random_views
 
 Log = Callable[[str], None]
+
+_PROBE_PICTURES = 5_000  # train pictures of a live probe, so that it stays cheap
 
 
 class Losses(NamedTuple):
@@ -55,6 +60,8 @@ def pretrain(
     recipe: str | Recipe,
     out_dir: Path | None = None,
     *,
+    data: Path | None = None,
+    name: str | None = None,
     log: Log = lambda _line: None,
     resume: bool = True,
     device: str = "cpu",
@@ -65,6 +72,9 @@ def pretrain(
         recipe: a name in `RECIPES`, or a recipe of one's own.
         out_dir: made if missing; `encoders` of the cache folder for None. An earlier pair of that name is replaced at
             the end, not before.
+        data: the folder of pictures, for a recipe that trains on one; its sub-folders are classes, which only the
+            probes see. A folder of `train` and `val` alone keeps `val` as the test part.
+        name: of the encoder and its files; the recipe's for None.
         log: called with one line of progress at a time.
         resume: go on from the checkpoint of an interrupted run, if the folder holds one.
         device: where to train. Weights differ in their last digits between kinds of machine.
@@ -74,29 +84,31 @@ def pretrain(
 
     Raises:
         UnknownName: for a recipe there is not.
-        EncoderError: for a checkpoint that is damaged or was written under another recipe.
+        DatasetError: for a folder of pictures that is missing, superfluous, cannot be listed or has too few.
+        EncoderError: for a checkpoint that is damaged or was written under another recipe or with other pictures, for
+            a name that no file can have, and for a device that is not there.
         JepaError: for a folder that cannot be made or written; where that shows at once, before anything is trained.
     """
-    recipe = get_recipe(recipe) if isinstance(recipe, str) else recipe
+    recipe = _named(get_recipe(recipe) if isinstance(recipe, str) else recipe, name)
+    device = choose_device(device)
     out_dir = out_dir or cache_dir() / "encoders"
     with _writing_to(out_dir):
         out_dir.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=out_dir).close()  # a folder may be there and yet take no file
-    parts = {part: data.load_part(recipe, part) for part in ("train", "validation")}
-    data_config = data.measure_data_config(recipe, parts["train"])
-    spec = card.training_spec(recipe, data_config)
+    pictures = inputs.load(recipe, data)
+    log(f"{recipe.name}: {pictures.summary}, {pictures.unreadable} unreadable")
     checkpoint = out_dir / f"{recipe.name}.checkpoint"
-    state = begin(recipe, build(recipe, spec), device)
+    state = begin(recipe, build(recipe, card.training_spec(recipe, pictures)), device)
     if resume and checkpoint.exists():
-        _restore(state, checkpoint, recipe)
+        _restore(state, checkpoint, recipe, pictures)
         log(f"resumed at step {state.step} from {checkpoint}")
     while state.step < recipe.steps:
-        _train_until_checkpoint(state, recipe, parts, data_config, log)
+        _train_until_checkpoint(state, recipe, pictures, log)
         if state.step < recipe.steps:
             with _writing_to(out_dir):
-                _save(state, checkpoint, recipe)
+                _save(state, checkpoint, recipe, pictures)
     with _writing_to(out_dir):
-        path = card.write(state.net, recipe, data_config, out_dir, seconds=state.seconds, device=device)
+        path = card.write(state.net, recipe, pictures, out_dir, seconds=state.seconds, device=device)
         checkpoint.unlink(missing_ok=True)
     log(f"wrote {path}")
     if _is_overshadowed(path):
@@ -106,6 +118,18 @@ def pretrain(
             f"train with --out {bundled}, or copy the two files there."
         )
     return path
+
+
+def _named(recipe: Recipe, name: str | None) -> Recipe:
+    """The recipe under another name; `EncoderError` for one that could be no file's on some machine."""
+    if name is None:
+        return recipe
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise EncoderError(
+            f"An encoder cannot be named {name!r}; letters, digits, '.', '_' and '-' are accepted, a letter or digit "
+            "first; choose another name."
+        )
+    return replace(recipe, name=name)
 
 
 @contextmanager
@@ -126,7 +150,12 @@ def _is_overshadowed(card_path: Path) -> bool:
 
 
 def build(recipe: Recipe, spec: EncoderSpec) -> EncoderNet:
-    """The untrained network of a recipe, the same for the same seed; the caller's random state is left alone."""
+    """The untrained network of a recipe, the same for the same seed; the caller's random state is left alone.
+
+    Where local views have a size of their own it takes any; the finished encoder takes its input's size only.
+    """
+    if recipe.local_views and recipe.local_size:
+        spec = replace(spec, architecture_kwargs=spec.architecture_kwargs | {"dynamic_img_size": True})
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         net = build_net(spec)
@@ -164,17 +193,39 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.learning_rate * (1 + math.cos(math.pi * progress)) / 2
 
 
+def draw_views(
+    pictures: Float[Tensor, "batch channel height width"], recipe: Recipe, generator: torch.Generator
+) -> list[Tensor]:
+    """The random views of a batch, the global ones first; values in [0, 1]."""
+    size = recipe.input_size[1:]
+    views = [random_views(pictures, recipe.global_view, size, generator) for _ in range(recipe.global_views)]
+    local_size = recipe.local_size or size
+    return views + [random_views(pictures, recipe.local_view, local_size, generator) for _ in range(recipe.local_views)]
+
+
+def embed_views(net: EncoderNet, views: list[Tensor]) -> Float[Tensor, "views batch k"]:
+    """The embeddings of normalised views, those of equal size next to each other.
+
+    The backbone runs once a size. The projector runs once over all, so that its batch norm learns one mean and one
+    deviation for all views, not by turns those of each size.
+    """
+    sizes = groupby(views, key=lambda view: view.shape)
+    features = torch.cat([net.backbone(torch.cat(list(group))) for _size, group in sizes])
+    return net.projector(features).unflatten(0, (len(views), -1))
+
+
 def train_step(
-    state: Training, recipe: Recipe, pictures: Float[Tensor, "n channel height width"], data_config: dict[str, Any]
+    state: Training,
+    recipe: Recipe,
+    pictures: UInt8[Tensor, "n channel height width"],
+    data_config: dict[str, Any],
 ) -> Losses:
-    """One batch, drawn without replacement; `pictures` are the whole train part in [0, 1], on the training's device."""
+    """One batch, drawn without replacement from `pictures`, the whole train part on the training's device."""
     chosen = torch.randperm(len(pictures), generator=state.generator, device=pictures.device)[: recipe.batch]
-    batch = pictures[chosen]
-    spans = [recipe.global_view] * recipe.global_views + [recipe.local_view] * recipe.local_views
-    views = torch.cat([random_views(batch, span, state.generator) for span in spans])
+    views = draw_views(inputs.to_float(pictures[chosen]), recipe, state.generator)
     with torch.autocast(pictures.device.type, torch.bfloat16, enabled=recipe.bf16):
-        embeddings = state.net(data.normalise(views, data_config))
-    losses = lejepa_loss(embeddings.float().unflatten(0, (len(spans), len(batch))), recipe, state.generator)
+        embeddings = embed_views(state.net, [inputs.normalise(view, data_config) for view in views])
+    losses = lejepa_loss(embeddings.float(), recipe, state.generator)
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(recipe, state.step)
     state.optimiser.zero_grad(set_to_none=True)
@@ -184,41 +235,44 @@ def train_step(
     return losses
 
 
-def _train_until_checkpoint(
-    state: Training, recipe: Recipe, parts: dict[str, data.Part], data_config: dict[str, Any], log: Log
-) -> None:
-    pictures = parts["train"].pictures.to(state.generator.device)
+def _train_until_checkpoint(state: Training, recipe: Recipe, data: TrainingData, log: Log) -> None:
+    pictures = data.originals.to(state.generator.device)
     start = time.perf_counter()
     before = state.seconds
     for _ in range(min(recipe.checkpoint_every, recipe.steps - state.step)):
-        losses = train_step(state, recipe, pictures, data_config)
+        losses = train_step(state, recipe, pictures, data.data_config)
         state.seconds = before + time.perf_counter() - start
         if state.step % recipe.probe_every == 0 or state.step == recipe.steps:
-            log(_progress_line(state, recipe, losses, parts, data_config))
+            log(_progress_line(state, recipe, losses, data))
 
 
-def _progress_line(
-    state: Training, recipe: Recipe, losses: Losses, parts: dict[str, data.Part], data_config: dict[str, Any]
-) -> str:
+def _progress_line(state: Training, recipe: Recipe, losses: Losses, data: TrainingData) -> str:
     """The loss terms of the last step, and on the validation part: probe, effective rank, how Gaussian."""
-    device = state.generator.device
-    inputs = {name: data.normalise(part.pictures, data_config).to(device) for name, part in parts.items()}
-    features = {name: (evaluate.embed(state.net.backbone, inputs[name]), parts[name].labels) for name in parts}
-    projected = evaluate.embed(state.net, inputs["validation"])
-    probe = evaluate.linear_probe(features)
+    parts = {"train": data.parts["train"].sample(_PROBE_PICTURES), "validation": data.parts["validation"]}
+    features = {
+        name: (evaluate.embed(state.net.backbone, part.pictures, data.data_config), part.labels)
+        for name, part in parts.items()
+    }
+    projected = evaluate.embed(state.net, parts["validation"].pictures, data.data_config)
+    accuracy = evaluate.linear_probe(features).accuracy
     return (
         f"{recipe.name} step {state.step}/{recipe.steps} {state.seconds:.0f} s"
         f" loss {losses.total.item():.4f} invariance {losses.invariance.item():.4f} sigreg {losses.sigreg.item():.3f}"
-        f" | validation probe {probe.accuracy['validation']:.3f}"
+        f" | validation probe {accuracy.get('validation', math.nan):.3f}"
         f" effective rank {evaluate.effective_rank(projected):.1f} of {projected.shape[1]}"
         f" sigreg {evaluate.gaussianity(projected):.2f}"
     )
 
 
-def _save(state: Training, path: Path, recipe: Recipe) -> None:
+def _identity(recipe: Recipe, data: TrainingData) -> str:
+    """What must be the same for a checkpoint to go on: the recipe and the pictures."""
+    return f"{recipe!r} {data.source.fingerprint}"
+
+
+def _save(state: Training, path: Path, recipe: Recipe, data: TrainingData) -> None:
     """Write beside and rename, so that a kill in the middle leaves the checkpoint before."""
     content = {
-        "recipe": repr(recipe),
+        "identity": _identity(recipe, data),
         "net": state.net.state_dict(),
         "optimiser": state.optimiser.state_dict(),
         "generator": state.generator.get_state(),
@@ -230,17 +284,17 @@ def _save(state: Training, path: Path, recipe: Recipe) -> None:
     partial.replace(path)
 
 
-def _restore(state: Training, path: Path, recipe: Recipe) -> None:
+def _restore(state: Training, path: Path, recipe: Recipe, data: TrainingData) -> None:
     remedy = f"remove {path} or train without resuming"
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
-        written_under = content["recipe"]
+        written_under = content["identity"]
     except Exception as error:  # torch.load has no error of its own: a damaged file shows as any of half a dozen
         raise EncoderError(f"The checkpoint {path} cannot be read ({type(error).__name__}); {remedy}.") from error
-    if written_under != repr(recipe):
+    if written_under != _identity(recipe, data):
         raise EncoderError(
-            f"The checkpoint {path} was written under another recipe than {recipe.name!r} as it is now; only the same "
-            f"recipe goes on from it; {remedy}."
+            f"The checkpoint {path} was written under another recipe than {recipe.name!r} as it is now or with "
+            f"other pictures; only the same recipe and pictures go on from it; {remedy}."
         )
     state.net.load_state_dict(content["net"])
     state.optimiser.load_state_dict(content["optimiser"])

@@ -186,34 +186,24 @@ def choose_encoder() -> None:
     st.session_state["choice"] = Choice(spec, output, way)
 
 
-_METHODS = {"exact": "Full scores", "sketch": "Sketch: estimates, faster"}
-_PRECISIONS = {
-    "fp32": "float32",
-    "auto": "Automatic: bfloat16 if it ranks alike",
-    "bf16": "bfloat16",
-    "tf32": "TensorFloat-32 (CUDA)",
-}
-
-
 def _choose_way() -> Way:
     with st.expander("How scores are made", icon=":material/tune:"):
         method = st.selectbox(
             "Method",
             ways.METHODS,
-            format_func=_METHODS.get,
             key="method",
             bind="query-params",
-            help="A full score takes a product of the Jacobian for each number of the embedding. A sketch takes a "
-            "twelfth of them, is calibrated on some images that are scored fully, and says how far off it may be.",
+            help="exact: a full score takes a product of the Jacobian for each number of the embedding. sketch: an "
+            "estimate takes a twelfth of them, is calibrated on some images that are scored fully, and says how far "
+            "off it may be.",
         )
         chosen = st.selectbox(
             "Precision",
-            list(_PRECISIONS),
-            format_func=_PRECISIONS.get,
+            ways.PRECISIONS,
             key="precision",
             bind="query-params",
-            help="Of the products. Automatic scores some images of a dataset both ways, and takes bfloat16 only where "
-            "both rank them alike.",
+            help="Of the products. fp32: float32. bf16: bfloat16, faster and rounder. tf32: TensorFloat-32, on CUDA. "
+            "auto: bf16 for a dataset where it ranks some images like fp32 does, else fp32.",
         )
     return Way(method, chosen)
 

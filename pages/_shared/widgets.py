@@ -117,6 +117,7 @@ class Shown:
     label: str | None
     everything: pd.DataFrame
     table: pd.DataFrame  # of the class, least likely first, with percentiles within the class
+    running: bool  # whether more scores are on their way
 
 
 def choose_scored(choice: Choice) -> Shown:
@@ -128,7 +129,7 @@ def choose_scored(choice: Choice) -> Shown:
         st.stop()
     with right:
         label = choose_class(dataset)
-    keep_scored(choice, dataset)
+    running = keep_scored(choice, dataset)
     everything = state.scores(choice, dataset)
     table = everything if label is None else everything[everything["label"] == label]
     if table.empty:
@@ -136,11 +137,14 @@ def choose_scored(choice: Choice) -> Shown:
         st.stop()
     scores = table["jepa_score"].to_numpy()
     table = table.assign(percentile=percentile(scores, scores)).sort_values("jepa_score", kind="stable")
-    return Shown(dataset, label, everything, table)
+    return Shown(dataset, label, everything, table, running)
 
 
-def keep_scored(choice: Choice, dataset: DatasetSpec) -> None:
-    """See to it that a dataset's missing scores are computed: start the job, show its progress, let it be cancelled."""
+def keep_scored(choice: Choice, dataset: DatasetSpec) -> bool:
+    """See to it that a dataset's missing scores are computed: start the job, show its progress, let it be cancelled.
+
+    Returns whether it is running.
+    """
     # A folder that has changed is another job, so that what was done or failed before does not stand for it.
     key = make_key("score", choice.config.key, repr(choice.way_to(dataset)), dataset.name, dataset.fingerprint)
     job = state.jobs().get(key)
@@ -150,6 +154,7 @@ def keep_scored(choice: Choice, dataset: DatasetSpec) -> None:
         job = _start(key, job, choice, dataset)
     if job:
         watch(job, lambda: len(state.scored(choice, dataset)))
+    return job is not None
 
 
 def _tell_ended(job: Job, dataset: DatasetSpec) -> None:
@@ -200,6 +205,9 @@ def verify_ends(choice: Choice, shown: Shown, count: int) -> None:
     names = open_ends(shown.table, count)
     if not names:
         return
+    st.caption(f"The order at the ends is preliminary: {counted(len(names), 'estimate')} may still belong there.")
+    if shown.running:
+        return
     dataset, way = shown.dataset, state.settled_way(choice, shown.dataset)
     key = make_key("ends", choice.config.key, repr(way), dataset.name, dataset.fingerprint, shown.label or "", count)
 
@@ -222,7 +230,6 @@ def verify_ends(choice: Choice, shown: Shown, count: int) -> None:
     # What a finished job left open could not be scored; anything else is new.
     due = job is None or (job.state is State.DONE and job.result != names)
     stopped = job is not None and job.state is State.CANCELLED
-    st.caption(f"The order at the ends is preliminary: {counted(len(names), 'estimate')} may still belong there.")
     if due or (stopped and st.button("Score them fully", icon=":material/play_arrow:")):
         job = state.jobs().submit(key, "Scoring fully what may belong to the ends", work)
     if job and job.active:
