@@ -6,13 +6,7 @@
 The public names below are imported when first used, since torch takes seconds to import.
 """
 
-import os
 from importlib import import_module
-
-# Before torch is imported. Its threads wait for each other awake, so where another program has a core, each small
-# product waits for the scheduler. Asleep they cost a small encoder 15 % of its speed on two quiet cores, and make it
-# ten times as fast where one of them is busy.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _HOMES = {
     "list_datasets": "jepa_core.datasets",

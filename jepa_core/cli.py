@@ -184,6 +184,11 @@ def _check(args: argparse.Namespace) -> None:
     named, unread = _read_pictures(args.images)
     if not named:
         raise JepaError(" ".join(sentence for _name, sentence in unread))
+    if not (args.reference or spec.reference):
+        raise JepaError(
+            f"Encoder {spec.name!r} has no reference of its own and none was given; a scored dataset is accepted; "
+            "name one with --reference."
+        )
     name = datasets.get_dataset(args.reference or spec.reference).name  # a folder is stored by its full path
     reference = check.load_reference(_open_store(), spec, output, name, _way(args))
     outcome = check.check_pictures(load_encoder(args.encoder, args.device), output, named, reference)

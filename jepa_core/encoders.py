@@ -262,12 +262,12 @@ def load_encoder(name: str = "digits", device: str | None = None) -> Encoder:
         first_line = str(error).splitlines()[0]
         raise EncoderError(
             f"The weights {spec.weights} do not load into encoder {name!r} ({first_line}); "
-            f"a file that fits its card is accepted; make it again with 'python -m jepa_core pretrain {name}'."
+            f"a file that fits its card is accepted; make it again with the command that its card names."
         ) from error
     encoder = Encoder(spec, net, device)
     if encoder.weights != spec.weights_digest:
         raise EncoderError(
             f"The weights {spec.weights} are not those that the card of encoder {name!r} describes; a pair written "
-            f"together is accepted; make both again with 'python -m jepa_core pretrain {name}'."
+            f"together is accepted; make both again with the command that the card names."
         )
     return encoder

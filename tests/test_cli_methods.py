@@ -61,3 +61,20 @@ def test_an_unknown_case_is_refused_before_anything_is_measured(capsys):
     said = capsys.readouterr().err
     assert "Unknown case: 'nothing'. Must be one of: digits" in said
     assert "Measuring" not in said
+
+
+def test_an_encoder_without_a_reference_asks_for_one(capsys, install_tiny, folder):
+    install_tiny(reference="")
+    picture = next(folder.rglob("*.png"))
+    assert cli.main(["check", "--encoder", "tiny", "--device", "cpu", str(picture)]) == 1
+    assert "'tiny' has no reference of its own and none was given; " in capsys.readouterr().err
+
+
+def test_a_check_holds_a_picture_against_estimates_too(capsys, folder):
+    assert score("--method", "sketch", "--rows", 4) == 0
+    capsys.readouterr()
+    picture = str(next(folder.rglob("*.png")))
+    options = ["--encoder", "tiny", "--device", "cpu", "--reference", "digits-test", "--json"]
+    assert cli.main(["check", *options, "--method", "sketch", "--rows", "4", picture]) == 0
+    [row] = json.loads(capsys.readouterr().out)
+    assert 0 <= row["percentile"] <= 100

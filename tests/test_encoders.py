@@ -179,7 +179,7 @@ def test_weights_that_do_not_load_are_told_in_one_line(install_tiny, spoil):
         load_encoder("tiny", "cpu")
     sentence = str(caught.value)
     assert sentence.startswith(f"The weights {weights} do not load into encoder 'tiny' (")
-    assert sentence.endswith("is accepted; make it again with 'python -m jepa_core pretrain tiny'.")
+    assert sentence.endswith("is accepted; make it again with the command that its card names.")
     assert "\n" not in sentence
 
 
