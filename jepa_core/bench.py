@@ -36,6 +36,8 @@ from jepa_core.jacobian import Engine, Precision
 from jepa_core.sketching import SHARE
 
 REPEATS = 3
+# A run shorter than so many seconds is repeated until it is not: the first after another way finds cold caches.
+_SHORT = 0.5
 # Rows at which a way that does one after the other is measured first.
 FEW = 8
 # Cotangents at a time for vmap and jacrev, which do not choose for themselves.
@@ -128,12 +130,13 @@ def _synchronize(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def _seconds(device: str, work: Callable[[], object]) -> float:
+def _seconds(device: str, work: Callable[[], object], times: int = 1) -> float:
     _synchronize(device)
     start = time.perf_counter()
-    work()
+    for _ in range(times):
+        work()
     _synchronize(device)
-    return time.perf_counter() - start
+    return (time.perf_counter() - start) / times
 
 
 @contextmanager
@@ -271,7 +274,7 @@ def measure(case: Case, device: str, limit: float = 20.0) -> list[Line]:
     image = torch.randn(1, *shape, device=device)
     flop, k = nominal_flop(f, image), f(image).shape[1]
     ways = _ways(f, shape, device, best_batch(f, shape, device))
-    rows, memory = {}, {}
+    rows, memory, again = {}, {}, {}
     for way in ways:
         with _peak_memory(device) as found:
             way.run(way.few)  # warm up
@@ -279,13 +282,14 @@ def measure(case: Case, device: str, limit: float = 20.0) -> list[Line]:
         seconds = _seconds(device, functools.partial(way.run, way.few))
         fitting = max(2, int(limit / seconds)) * way.few
         rows[way.name] = way.k if fitting >= way.k else fitting
+        again[way.name] = max(1, round(_SHORT / (seconds * rows[way.name] / way.few)))
     times: dict[str, list[float]] = {way.name: [] for way in ways}
     peaks: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
     for _ in range(REPEATS):
         for dtype, found_peaks in peaks.items():
             found_peaks.append(matrix_peak(f, device, dtype))
         for way in ways:
-            seconds = _seconds(device, functools.partial(way.run, rows[way.name]))
+            seconds = _seconds(device, functools.partial(way.run, rows[way.name]), again[way.name])
             if rows[way.name] < way.k:
                 base = _seconds(device, functools.partial(way.run, way.few))
                 seconds = base + (seconds - base) / (rows[way.name] - way.few) * (way.k - way.few)
