@@ -297,15 +297,6 @@ class Store:
             }
         return found
 
-    def count(self, config: ResultConfig, dataset: str) -> int:
-        """How many of a dataset's recorded images have a result."""
-        return self.select(
-            "SELECT COUNT(*) FROM members JOIN results ON results.digest = members.digest "
-            "WHERE dataset = ? AND config = (SELECT id FROM configs WHERE key = ?)",
-            dataset,
-            config.key,
-        )[0][0]
-
     def scored(self, config: ResultConfig, dataset: str) -> dict[str, str]:
         """Name -> digest of a dataset's recorded images that have a result."""
         return dict(

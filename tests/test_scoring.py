@@ -305,7 +305,7 @@ def test_a_killed_run_loses_the_batch_in_flight_alone_and_the_next_one_goes_on(t
     assert child.returncode == -signal.SIGKILL
     store = Store()
     assert store.notice is None
-    assert store.count(loaded_config(tiny), f"folder:{folder}") == 6
+    assert len(store.scored(loaded_config(tiny), f"folder:{folder}")) == 6
     summary = run(store, tiny, folder)
     assert (summary.scored, summary.reused, summary.failed) == (6, 6, [])
     uninterrupted = Store(tmp_path / "uninterrupted.sqlite")

@@ -110,13 +110,13 @@ def test_rows_are_the_results_of_a_datasets_members_in_its_order(store):
     assert [(member.name, member.digest) for member in rows.members] == [("1", "a"), ("2", "b"), ("3", "a")]
     assert np.array_equal(rows.spectra, [result(digest).spectrum for digest in "aba"])
     assert rows.squared_norm.tolist() == [result(digest).squared_norm for digest in "aba"]
-    assert store.count(CONFIG, "set") == 3
+    assert len(store.scored(CONFIG, "set")) == 3
 
 
 def test_an_unknown_dataset_has_no_rows(store):
     rows = store.rows(CONFIG, "nothing")
     assert (rows.members, rows.spectra.shape, rows.device) == ([], (0, 0), [])
-    assert store.count(CONFIG, "nothing") == 0
+    assert store.scored(CONFIG, "nothing") == {}
 
 
 def test_embeddings_come_in_the_order_asked_for_however_many(store):
