@@ -243,12 +243,14 @@ def _ways(f: nn.Module, shape: tuple[int, int, int], device: str, batch: int) ->
         ways.append(
             _Way(
                 f"sketch, r = {r}, {precision}",
-                lambda _rows, engine=engine, several=several, directions=directions: engine.gram(several, directions),  # type: ignore[misc]
+                lambda rows, engine=engine, several=several, directions=directions: engine.gram(  # type: ignore[misc]
+                    several, directions[:rows]
+                ),
                 lambda: None,
                 engine.plan.images,
                 dtype,
                 r,
-                r,
+                engine.plan.cotangents,
             )
         )
     return ways
