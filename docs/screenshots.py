@@ -23,6 +23,7 @@ PAGES = {
     "gallery": "text=Scores of",
     "domains": "text=Where these images come from",
     "directions": "text=moves by",
+    "encoders": "text=Make it again",
     "check": "text=Percentile of the distance",
 }
 WIDTHS = {1440: 900, 390: 844}
