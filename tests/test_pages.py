@@ -122,6 +122,7 @@ def test_a_sketch_marks_its_estimates_and_scores_the_ends_fully(open_page: Calla
     least, most, random = (block.proto.body for block in app.get("html") if "<figure>" in block.proto.body)
     assert "≈" not in least + most
     assert "≈" in random
+    assert random.count("method=sketch&amp;precision=fp32") == random.count("<figure>"), "a link keeps the estimates"
     assert any("of 300 scores are estimates by a sketch (1 of 16 products" in text.value for text in app.caption)
 
 

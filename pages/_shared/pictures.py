@@ -64,6 +64,7 @@ def cards(choice: Choice, dataset: DatasetSpec, rows: pd.DataFrame, label: str |
         interval = (f"{row.low:.1f} to {row.high:.1f}",) if row.estimated else ()
         query = urlencode(
             {"encoder": choice.spec.name, "output": choice.output, "image": row.digest}
+            | {"method": choice.way.method, "precision": choice.way.precision}  # else the page would score all anew
             | widgets.address_of(dataset)
             | ({"class": label} if label else {})
         )
