@@ -25,7 +25,7 @@ def test_bfloat16_products_are_near_and_the_embedding_is_float32s(shared):
     found = made.gram(images)
     assert found.gram.dtype == torch.float64
     assert distance(found.gram, gram_matrix(truth_of(net, images))) < 0.05
-    torch.testing.assert_close(found.embedding, net(images), rtol=0, atol=1e-6)
+    torch.testing.assert_close(found.embedding, net(images), rtol=1e-5, atol=1e-5)
 
 
 @BOTH_WAYS
