@@ -48,6 +48,15 @@ def _seed(text: str) -> int:
     return _whole_number(text, 0)
 
 
+def _named_folder(text: str) -> tuple[str, Path]:
+    name, equals, folder = text.partition("=")
+    if not (name and equals and folder):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} was given where NAME=FOLDER is accepted, as in mnist=pictures/mnist"
+        )
+    return name, Path(folder)
+
+
 def _table_path(text: str) -> Path:
     try:
         return tables.check_table_path(Path(text))
@@ -247,12 +256,18 @@ def _verify(args: argparse.Namespace) -> None:
     names = [args.encoder] if args.encoder else list(list_encoders())
     for name in names:
         get_spec(name)
+    pictures = {name: datasets.with_pictures(name, folder) for name, folder in args.pictures}
     if args.write:
         store = _open_store()
         for name in names:
-            written = verify.write_tables(store, load_encoder(name, args.device), list(datasets.list_datasets()), _Bar)
-            _note(f"Wrote {sum(written.values())} rows for encoder {name!r}.")
-    checks = verify.verify_all(names, args.count, args.seed, args.device)
+            encoder = load_encoder(name, args.device)
+            for output in [encoder.spec.check_output(args.output)] if args.output else encoder.spec.outputs:
+                sets = verify.shipped_sets(encoder.spec, pictures)
+                rows, incomplete = verify.write_tables(store, encoder, output, sets, _Bar)
+                _note(f"Wrote {rows} rows for encoder {name!r}, output {output!r}.")
+                for dataset in incomplete:
+                    _note(f"The table lacks pictures of {dataset!r}; give their folder with --pictures.")
+    checks = verify.verify_all(names, args.count, args.seed, args.device, pictures)
     _show(pd.DataFrame([vars(check) | {"passed": check.passed} for check in checks]), args.json)
     if not checks:
         raise JepaError(
@@ -339,6 +354,15 @@ def build_parser() -> argparse.ArgumentParser:
     verify.add_argument("--count", type=_count, default=50, help="how many rows of each table")
     verify.add_argument("--seed", type=_seed, default=0, help="seed of the choice")
     verify.add_argument("--write", action="store_true", help="make the shipped tables again first")
+    verify.add_argument("--output", help="make only this output's table; all of the encoder's if left out")
+    verify.add_argument(
+        "--pictures",
+        type=_named_folder,
+        action="append",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="where the pictures of a listed dataset are, which are not bundled; may be given several times",
+    )
     return parser
 
 

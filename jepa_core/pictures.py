@@ -4,8 +4,8 @@ import json
 from contextlib import suppress
 
 from jepa_core import images
-from jepa_core.datasets import DatasetSpec
 from jepa_core.errors import DatasetError, StoreError
+from jepa_core.items import DatasetSpec
 from jepa_core.records import Member
 from jepa_core.store import Store
 

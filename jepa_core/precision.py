@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from scipy.stats import spearmanr
 
 from jepa_core import estimates
-from jepa_core.datasets import Item
+from jepa_core.items import Item
 from jepa_core.keys import make_key
 from jepa_core.scoring import known_rank_of, loaded_config, score_items, score_table
 from jepa_core.store import Store

@@ -17,9 +17,9 @@ from PIL import Image
 
 from jepa_core import images, spectrum
 from jepa_core.batches import Named, Work, exact_work, score_pictures
-from jepa_core.datasets import Item
 from jepa_core.encoders import EncoderSpec
 from jepa_core.errors import JepaError
+from jepa_core.items import Item
 from jepa_core.records import Member, Result, ResultConfig, Rows
 from jepa_core.spectrum import Rank
 from jepa_core.store import Store
@@ -167,12 +167,17 @@ def _missing(
     Returns the names of the images without a result, by digest, and one (name, digest, bytes) for each such digest.
     """
     read: list[tuple[Item, str, bytes]] = []
+    listed = known_of([item.listed_digest for item in block if item.listed_digest])
     for item in block:
+        if item.listed_digest in listed:  # its picture need not be at hand
+            read.append((item, item.listed_digest, b""))
+            continue
         try:
             data = item.read()
         except JepaError as error:
             summary.failed.append((item.name, str(error)))
-            store.forget_members(dataset, [item.name])
+            if not item.listed_digest:  # else it is not gone, it never was here
+                store.forget_members(dataset, [item.name])
         else:
             read.append((item, images.digest(data), data))
     store.put_members(dataset, [Member(item.name, item.position, item.label, digest) for item, digest, _data in read])

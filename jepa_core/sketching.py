@@ -9,8 +9,8 @@ import pandas as pd
 
 from jepa_core import estimates, sketch
 from jepa_core.batches import Grams, exact_work, sketch_work
-from jepa_core.datasets import Item
 from jepa_core.errors import NotEnoughData
+from jepa_core.items import Item
 from jepa_core.keys import make_key
 from jepa_core.records import ResultConfig
 from jepa_core.scoring import (

@@ -4,15 +4,16 @@ CPUs and libraries round float32 differently, so equality is asked up to `TOLERA
 the rank, and for the embedding. A wrong picture, weight, transform or formula differs by far more.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from jepa_core import datasets, images, tables
 from jepa_core.batches import exact_work
-from jepa_core.encoders import Encoder, load_encoder
+from jepa_core.encoders import Encoder, EncoderSpec, load_encoder
 from jepa_core.errors import StoreError
+from jepa_core.items import DatasetSpec
 from jepa_core.records import Result
 from jepa_core.scoring import loaded_config, score_items, settle_rank
 from jepa_core.store import Store
@@ -41,8 +42,13 @@ class Check:
         return self.checked > 0 and not self.other_pictures and within
 
 
-def verify_table(encoder: Encoder, output: str, count: int, seed: int) -> Check:
-    """Recompute `count` random rows of the shipped table of an encoder's output and compare."""
+def verify_table(
+    encoder: Encoder, output: str, count: int, seed: int, pictures: Mapping[str, DatasetSpec] | None = None
+) -> Check:
+    """Recompute `count` random rows of the shipped table of an encoder's output and compare.
+
+    Rows of listed datasets are among them where `pictures` has the dataset with its pictures.
+    """
     import torch
 
     path = tables.shipped_path(encoder.spec, output)
@@ -52,11 +58,15 @@ def verify_table(encoder: Encoder, output: str, count: int, seed: int) -> Check:
             f"The score table {path.name} was made with other weights or another transform than encoder "
             f"{encoder.spec.name!r} has now; make it again with 'python -m jepa_core verify --write'."
         )
-    chosen = np.random.default_rng(seed).permutation(len(shipped.results))[:count]
+    given = pictures or {}
+    sets = {name: given.get(name) or datasets.get_dataset(name) for name in {name for name, _member in shipped.members}}
+    at_hand = {name for name, spec in sets.items() if name in given or not spec.listed}
+    able = [index for index, (dataset, _member) in enumerate(shipped.members) if dataset in at_hand]
+    chosen = np.random.default_rng(seed).permutation(able)[:count]
     inputs, old, other = [], [], 0
     for index in chosen:
         dataset, member = shipped.members[index]
-        data = datasets.get_dataset(dataset).item(member.position).read()
+        data = sets[dataset].item(member.position).read()
         if images.digest(data) != member.digest:
             other += 1
             continue
@@ -89,30 +99,47 @@ def _differences(then: Result, now: object, rank: int) -> tuple[float, float, fl
 def write_tables(
     store: Store,
     encoder: Encoder,
-    names: Sequence[str],
+    output: str,
+    sets: Sequence[DatasetSpec],
     progress_of: Callable[[str], Callable[[int, int], None]],
-) -> dict[str, int]:
-    """Score the datasets with every output of an encoder and write its shipped tables; return rows by output.
+) -> tuple[int, list[str]]:
+    """Score datasets with an output of an encoder and write its shipped table.
 
-    `progress_of` makes a progress callable (done, total) for a title.
+    Of a listed dataset without pictures the table keeps the scores that the store has. `progress_of` makes a progress
+    callable (done, total) for a title. Returns the number of rows, and the names of datasets with images left out.
     """
-    written = {}
-    for output in encoder.spec.outputs:
-        for name in names:
-            items = list(datasets.get_dataset(name).items())
-            score_items(store, encoder, name, items, output, progress=progress_of(f"{output}, {name}"))
-        path = tables.shipped_path(encoder.spec, output)
-        written[output] = tables.ship(store, loaded_config(encoder, output), names, path)
-    return written
+    incomplete = []
+    for dataset in sets:
+        title = f"{encoder.spec.name}, {output}, {dataset.name}"
+        summary = score_items(store, encoder, dataset.name, list(dataset.items()), output, progress=progress_of(title))
+        if summary.failed:
+            incomplete.append(dataset.name)
+    path = tables.shipped_path(encoder.spec, output)
+    return tables.ship(store, loaded_config(encoder, output), [dataset.name for dataset in sets], path), incomplete
 
 
-def verify_all(names: Sequence[str], count: int, seed: int, device: str | None = None) -> list[Check]:
+def shipped_sets(spec: EncoderSpec, pictures: Mapping[str, DatasetSpec]) -> list[DatasetSpec]:
+    """What the tables of an encoder hold: its own training set, and every dataset that is not one.
+
+    `pictures` has the listed datasets whose pictures are at hand.
+    """
+    sets = {**datasets.list_datasets(), **pictures}.values()
+    return [dataset for dataset in sets if dataset.held_out or dataset.name == spec.training]
+
+
+def verify_all(
+    names: Sequence[str],
+    count: int,
+    seed: int,
+    device: str | None = None,
+    pictures: Mapping[str, DatasetSpec] | None = None,
+) -> list[Check]:
     """`verify_table` for every output of the named encoders that ships a table."""
     checks = []
     for name in names:
         encoder = load_encoder(name, device)
         checks += [
-            verify_table(encoder, output, count, seed)
+            verify_table(encoder, output, count, seed, pictures)
             for output in encoder.spec.outputs
             if tables.shipped_path(encoder.spec, output).exists()
         ]

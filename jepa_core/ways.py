@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from jepa_core import estimates, precision, sketching
-from jepa_core.datasets import Item
+from jepa_core.items import DatasetSpec, Item
 from jepa_core.scoring import RunSummary, config_of, score_items, stored_scores
 from jepa_core.sketching import SketchSettings
 from jepa_core.store import Store
@@ -126,9 +126,11 @@ def scored(store: Store, spec: "EncoderSpec", output: str, dataset: str, way: Wa
     return found | {name: (digest, False) for name, digest in store.scored(config, dataset).items()}
 
 
-def possible(way: Way, count: int) -> Way:
-    """The way for a dataset of so many images: one too small for a sketch is scored fully."""
-    return way if count >= way.sketch.least else replace(way, method="exact")
+def possible(way: Way, dataset: DatasetSpec) -> Way:
+    """The way for a dataset: one too small for a sketch is scored fully, and a listed one was scored long ago."""
+    if dataset.listed:
+        return Way()
+    return way if len(dataset) >= way.sketch.least else replace(way, method="exact")
 
 
 def in_words(spec: "EncoderSpec", output: str, way: Way, table: pd.DataFrame) -> str:

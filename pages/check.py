@@ -4,9 +4,9 @@ import streamlit as st
 
 from jepa_core import images
 from jepa_core.check import Checked, Outcome, Reference, check_pictures, in_words, load_reference, outcome_table
-from jepa_core.datasets import DatasetSpec
 from jepa_core.figures.histogram import mark_on_reference
 from jepa_core.figures.style import CONFIG
+from jepa_core.items import DatasetSpec
 from jepa_core.jobs import Job
 from jepa_core.keys import make_key
 from pages._shared import pictures, state, widgets

@@ -20,6 +20,8 @@ NAMES = [
     "flipped-digits",
     "world-train",
     "world-test",
+    "mixed-train",
+    "mixed-test",
     "photo-tiles",
     "noise",
     "flat-colours",
@@ -37,7 +39,7 @@ def pixels(item) -> np.ndarray:
 
 
 def test_the_bundled_datasets():
-    assert list(list_datasets()) == NAMES
+    assert [name for name, spec in list_datasets().items() if not spec.listed] == NAMES
     assert all(get_dataset(name).name == name for name in NAMES)
 
 
@@ -46,10 +48,10 @@ def test_a_bundled_dataset_says_what_it_is(name):
     spec = get_dataset(name)
     assert spec.title
     assert spec.licence
-    assert spec.source in ("drawn by code", "scikit-learn")
+    assert spec.source in ("drawn by code", "scikit-learn", "scikit-learn and drawn by code")
     assert spec.description.count(". ") == 1, "two sentences"
-    assert str(len(spec)) in spec.description or "1797" in spec.description
-    assert spec.held_out == (name not in ("digits-train", "world-train"))
+    assert any(number in spec.description for number in (str(len(spec)), "1797", "150 pictures each"))
+    assert spec.held_out == (name not in ("digits-train", "world-train", "mixed-train"))
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,8 @@ def test_a_bundled_dataset_says_what_it_is(name):
         ("digits-test", 360, DIGITS),
         ("inverted-digits", 360, DIGITS),
         ("flipped-digits", 360, DIGITS),
+        ("mixed-train", 600, ("digit", "world picture", "shape", "galaxy")),
+        ("mixed-test", 600, ("digit", "world picture", "shape", "galaxy")),
         ("photo-tiles", 300, ("china", "flower")),
         ("noise", 300, ("noise",)),
         ("flat-colours", 300, ("flat colour",)),
@@ -95,6 +99,27 @@ def test_items_of_a_class():
     assert spirals[4].name == "galaxies/12"
     assert spirals[4] == spec.item(12)
     assert spirals[4].digest == images.digest(spec.item(12).read())
+
+
+def test_the_mixed_test_pictures_are_those_of_the_other_sets():
+    mixed = [get_dataset("mixed-test").item(position).digest for position in (0, 149, 150, 300, 599)]
+    assert mixed == [
+        get_dataset(name).item(position).digest
+        for name, position in [
+            ("digits-test", 0),
+            ("digits-test", 149),
+            ("world-test", 0),
+            ("shapes", 0),
+            ("galaxies", 149),
+        ]
+    ]
+
+
+def test_no_mixed_training_picture_is_held_out():
+    held_out = {
+        item.digest for name in ("mixed-test", "shapes", "galaxies", "world-test") for item in get_dataset(name).items()
+    }
+    assert not held_out & {item.digest for item in get_dataset("mixed-train").items()}
 
 
 def test_digits_carry_their_own_labels():
@@ -194,7 +219,8 @@ def test_an_unknown_name(given, tmp_path, monkeypatch):
     with pytest.raises(UnknownName) as caught:
         get_dataset(given)
     assert str(caught.value) == (
-        f"Unknown dataset: {given!r}. Must be one of: {', '.join(NAMES)}. Or give the path of a folder of images."
+        f"Unknown dataset: {given!r}. Must be one of: {', '.join(list_datasets())}. "
+        "Or give the path of a folder of images."
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from jepa_core import cli, datasets, images, synthetic, world
+from jepa_core import bundled, cli, datasets, images, synthetic, world
 from jepa_core.encoders import Encoder, build_net, list_encoders, load_encoder
 from jepa_core.errors import DatasetError, EncoderError, UnknownName
 from jepa_core.pretrain import RECIPES, data, inputs, pretrain, train
@@ -70,6 +70,10 @@ def digest(picture: data.Picture) -> str:
     return hashlib.sha256(picture.read().tobytes()).hexdigest()
 
 
+def as_rgb(image: Image.Image) -> bytes:
+    return image.convert("RGB").tobytes()
+
+
 # --- drawn ------------------------------------------------------------------------------------------------------------
 
 
@@ -107,7 +111,7 @@ def test_the_mixed_pictures_have_their_domain_and_class():
 def test_the_mixed_pictures_hold_none_that_the_app_shows():
     source = data.open_source(RECIPES["mixed"])
     for prefix, draw in (("shape: ", synthetic.shape), ("galaxy: ", synthetic.galaxy)):
-        shown = {hashlib.sha256(draw(position).tobytes()).hexdigest() for position in range(datasets.DRAWN_COUNT)}
+        shown = {hashlib.sha256(draw(position).tobytes()).hexdigest() for position in range(bundled.DRAWN_COUNT)}
         listed = [picture for part in data.PARTS for picture in source.parts[part]]
         trained = {digest(picture) for picture in listed if source.classes[picture.label].startswith(prefix)}
         assert not shown & trained
@@ -116,7 +120,19 @@ def test_the_mixed_pictures_hold_none_that_the_app_shows():
 def test_the_datasets_named_for_an_encoder_are_there():
     for name in ("digits", "world", "mixed"):
         source = data.open_source(RECIPES[name])
-        assert {source.training, source.reference} - {""} <= set(datasets.list_datasets())
+        assert {source.training, source.reference} <= set(datasets.list_datasets())
+
+
+def test_the_mixed_encoders_datasets_are_of_what_it_saw_and_of_what_it_did_not_see(monkeypatch):
+    monkeypatch.setattr(data, "MIXED_COUNTS", SMALL | {"train": bundled.MIXED_COUNT})
+    source = data.open_source(RECIPES["mixed"])
+    trained = {as_rgb(picture.read()) for picture in source.parts["train"]}
+    near, far = (
+        {as_rgb(images.decode(item.read()).image) for item in datasets.get_dataset(name).items()}
+        for name in (source.training, source.reference)
+    )
+    assert near <= trained
+    assert not far & trained
 
 
 # --- folders ----------------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """A way to scores: what it leaves open is decided by the dataset, and each score says what it is."""
 
+from dataclasses import replace
+
 import pytest
 
 from jepa_core import precision, ways
@@ -71,8 +73,13 @@ def test_the_table_of_full_scores_has_the_same_columns(store, tiny, items):
 
 
 def test_a_dataset_too_small_for_a_sketch_is_scored_fully():
-    assert ways.possible(Way("sketch", sketch=SKETCH), 47).method == "exact"
-    assert ways.possible(Way("sketch", sketch=SKETCH), 48).method == "sketch"
+    few, enough = (replace(get_dataset("shapes"), size=size) for size in (47, 48))
+    assert ways.possible(Way("sketch", sketch=SKETCH), few).method == "exact"
+    assert ways.possible(Way("sketch", sketch=SKETCH), enough).method == "sketch"
+
+
+def test_a_listed_dataset_has_its_full_float32_scores_only():
+    assert ways.possible(Way("sketch", "bf16"), get_dataset("imagenette-val")) == Way()
 
 
 def test_words_say_which_scores_are_estimates(store, tiny, items):

@@ -14,8 +14,10 @@ import numpy as np
 from PIL import Image
 
 from jepa_core import digits, images, synthetic, world
-from jepa_core.datasets import FOLDER_PREFIX, DatasetSpec, Item, get_dataset
+from jepa_core.bundled import MIXED_START
+from jepa_core.datasets import FOLDER_PREFIX, get_dataset
 from jepa_core.errors import DatasetError, UnknownName
+from jepa_core.items import DatasetSpec, Item
 from jepa_core.pretrain.recipes import Recipe
 
 PARTS = ("train", "validation", "test")
@@ -26,7 +28,6 @@ COUNTS = {"train": 12_000, "validation": 2_000, "test": 2_000}
 MIXED_COUNTS = {"train": 1_200, "validation": 300, "test": 300}
 """How many pictures each part of "mixed" has of each drawn domain; of the digits it has all."""
 
-_MIXED_START = 1_000  # shapes and galaxies before this position are the app's held-out pictures
 _SPLIT_SEED = 0
 
 
@@ -142,11 +143,11 @@ def _mixed() -> Source:
     return Source(
         classes=tuple(classes),
         parts=parts,
-        training="",
-        reference="digits-test",
+        training="mixed-train",
+        reference="mixed-test",
         description=(
             "handwritten digits of scikit-learn, and drawn by code: the world (jepa_core.world), shapes and galaxies "
-            f"(jepa_core.synthetic, positions from {_MIXED_START} on)"
+            f"(jepa_core.synthetic, positions from {MIXED_START} on)"
         ),
         terms=f"digits: {_DIGITS_TERMS}; all else: {_DRAWN_TERMS}",
     )
@@ -156,7 +157,7 @@ def _synthetic_pictures(
     draw: Callable[[int], np.ndarray], label_of: Callable[[int], str], names: tuple[str, ...], part: str
 ) -> list[Picture]:
     """The parts follow each other, train first, so no position is in two of them."""
-    start = _MIXED_START + sum(MIXED_COUNTS[earlier] for earlier in PARTS[: PARTS.index(part)])
+    start = MIXED_START + sum(MIXED_COUNTS[earlier] for earlier in PARTS[: PARTS.index(part)])
     return [
         Picture(names.index(label_of(position)), partial(_drawn, draw, position))
         for position in range(start, start + MIXED_COUNTS[part])
@@ -182,8 +183,8 @@ def _folder(recipe: Recipe, folder: Path) -> Source:
     return Source(
         classes=classes,
         parts={part: [_file_picture(classes, item) for item in parts[part]] for part in PARTS},
-        training="",
-        reference="",
+        training=intended.training if intended else "",
+        reference=intended.reference if intended else "",
         description=intended.description if intended else "a folder of pictures of the person who trained the encoder",
         terms=intended.terms if intended else "those of the folder's owner",
         fingerprint=dataset.fingerprint,

@@ -15,6 +15,8 @@ class Folder:
     """The folder of pictures that a recipe was made for, known by its classes; any other may take its place."""
 
     classes: tuple[str, ...]
+    training: str  # the listed dataset with some of its train part
+    reference: str  # and with some of its test part
     description: str  # for the model card
     terms: str
 
@@ -160,6 +162,8 @@ _IMAGENETTE = Folder(
         "parachute",
         "tench",
     ),
+    training="imagenette-train",
+    reference="imagenette-val",
     description="Imagenette (10 classes of ImageNet-1k, centre-cropped to 96 px)",
     terms="ImageNet's terms of access: non-commercial research and education only; the pictures are not copied here",
 )
@@ -170,7 +174,7 @@ _PHOTO = Recipe(
     folder=_IMAGENETTE,
     description="A small vision transformer for photos of 48 x 48 pixels, trained without labels.",
     architecture="vit_tiny_patch16_224",
-    architecture_kwargs=_vit(channels=3, side=48, patch=6, width=192, depth=6, heads=3),
+    architecture_kwargs=_vit(channels=3, side=48, patch=8, width=192, depth=6, heads=3),
     projector=(512, 512, 32),
     input_size=(3, 48, 48),
     source_size=(96, 96),
@@ -198,10 +202,13 @@ _PHOTO = Recipe(
     local_views=4,
     local_size=(24, 24),
     half_weights=True,
-    steps=3320,  # 100 epochs of 8,500 pictures
+    batch=128,
+    steps=4400,  # 66 epochs of 8,522 pictures
+    learning_rate=2e-3,
     warmup_steps=200,
     bf16=True,
-    probe_every=332,
+    probe_every=220,
+    checkpoint_every=110,
     limits=(
         "It learned to see little difference between a photo and its mirror image, a part of it, or other colours of "
         "it: do not expect its scores to tell those apart.",
@@ -216,7 +223,14 @@ _PHOTO_TENTH = replace(
     description="The encoder 'photo' trained for as many steps on a tenth of its photos.",
 )
 
-RECIPES = {recipe.name: recipe for recipe in (_DIGITS, _WORLD, _PHOTO, _PHOTO_TENTH, _MIXED)}
+_PHOTO_2 = replace(
+    _PHOTO,
+    name="photo-2",
+    seed=1,
+    description="The encoder 'photo' trained again, from other random weights and in another random order.",
+)
+
+RECIPES = {recipe.name: recipe for recipe in (_DIGITS, _WORLD, _PHOTO, _PHOTO_TENTH, _PHOTO_2, _MIXED)}
 
 
 def get_recipe(name: str) -> Recipe:

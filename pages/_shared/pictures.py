@@ -10,9 +10,9 @@ import pandas as pd
 import streamlit as st
 
 from jepa_core import images
-from jepa_core.datasets import DatasetSpec
 from jepa_core.errors import JepaError
 from jepa_core.figures.style import LIKELY, UNLIKELY
+from jepa_core.items import DatasetSpec
 from jepa_core.pictures import scored_crop
 from jepa_core.records import Member
 from pages._shared import state, widgets
@@ -58,7 +58,7 @@ def cards(choice: Choice, dataset: DatasetSpec, rows: pd.DataFrame, label: str |
         try:
             source = _shown_crop(choice.config.transform, row.digest, dataset, member)
         except JepaError as error:
-            problem = str(error)
+            problem = f"{row.label}, picture {row.digest[:8]}, not bundled" if dataset.listed else str(error)
         place = percent_place(row.percentile)
         score = f"≈ {row.jepa_score:.1f}" if row.estimated else f"{row.jepa_score:.1f}"
         interval = (f"{row.low:.1f} to {row.high:.1f}",) if row.estimated else ()

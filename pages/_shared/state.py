@@ -14,9 +14,9 @@ import streamlit as st
 
 from jepa_core import datasets, precision, scoring, tables, ways
 from jepa_core.config import ROOT
-from jepa_core.datasets import DatasetSpec
 from jepa_core.encoders import Encoder, EncoderSpec, list_encoders, load_encoder
 from jepa_core.errors import StoreError
+from jepa_core.items import DatasetSpec
 from jepa_core.jobs import JobQueue
 from jepa_core.keys import make_key
 from jepa_core.records import ResultConfig
@@ -39,8 +39,8 @@ class Choice:
         return scoring.config_of(self.spec, self.output)
 
     def way_to(self, dataset: DatasetSpec) -> Way:
-        """The way to the scores of a dataset, which may be too small for a sketch. Its precision may be open."""
-        return ways.possible(self.way, len(dataset))
+        """The way to the scores of a dataset, which may allow no other than the full one. Its precision may be open."""
+        return ways.possible(self.way, dataset)
 
 
 _run = threading.local()
@@ -151,7 +151,9 @@ def how(choice: Choice, dataset: DatasetSpec, table: pd.DataFrame) -> str:
     """How the scores of a table were made, in words."""
     way = settled_way(choice, dataset)
     words = ways.in_words(choice.spec, choice.output, way, table)
-    if way.method != choice.way.method:
+    if dataset.listed:
+        words += " Its pictures are not bundled, so these are the scores that came with the explorer."
+    elif way.method != choice.way.method:
         words += f" {dataset.title} is too small for a sketch, which needs {way.sketch.least} images."
     chosen = precision.recorded(store(), choice.config.space, dataset.name)
     if choice.way.precision == "auto" and chosen:

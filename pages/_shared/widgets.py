@@ -7,8 +7,8 @@ import pandas as pd
 import streamlit as st
 
 from jepa_core import datasets, sketching, ways
-from jepa_core.datasets import DatasetSpec
 from jepa_core.errors import JepaError
+from jepa_core.items import DatasetSpec
 from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
 from jepa_core.reference import percentile
@@ -146,6 +146,9 @@ def keep_scored(choice: Choice, dataset: DatasetSpec) -> bool:
     Returns whether it is running.
     """
     # A folder that has changed is another job, so that what was done or failed before does not stand for it.
+    if dataset.listed:
+        _tell_listed(choice, dataset)
+        return False
     key = make_key("score", choice.config.key, repr(choice.way_to(dataset)), dataset.name, dataset.fingerprint)
     job = state.jobs().get(key)
     if job is None or not job.active:
@@ -155,6 +158,16 @@ def keep_scored(choice: Choice, dataset: DatasetSpec) -> bool:
     if job:
         watch(job, lambda: len(state.scored(choice, dataset)))
     return job is not None
+
+
+def _tell_listed(choice: Choice, dataset: DatasetSpec) -> None:
+    """Nobody can score pictures that are not here."""
+    scored = len(state.scored(choice, dataset))
+    st.info(
+        f"The pictures of {dataset.title} are not bundled; their classes and digests are, and "
+        + (f"{scored} scores of {len(dataset)}." if scored else "no scores of this encoder. Choose another dataset."),
+        icon=":material/visibility_off:",
+    )
 
 
 def _tell_ended(job: Job, dataset: DatasetSpec) -> None:
