@@ -1,12 +1,26 @@
-"""Domains: whole sets of images side by side on one encoder's score."""
+"""Domains: whole sets of images side by side on one encoder's score, and what other encoders say of them."""
+
+from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
 
-from jepa_core import datasets, ways
-from jepa_core.domains import Domain, domain_table, in_words, load_domain
+from jepa_core import agreement, datasets, training_size, ways
+from jepa_core.domains import (
+    METHODS,
+    Domain,
+    distances_in_words,
+    domain_table,
+    in_words,
+    load_domain,
+    with_interval,
+)
+from jepa_core.encoders import EncoderSpec, list_encoders
+from jepa_core.errors import NotEnoughData
+from jepa_core.figures.agreement import agreement_figure
 from jepa_core.figures.histogram import domain_histogram
 from jepa_core.figures.style import CONFIG
+from jepa_core.figures.training_size import training_size_figure
 from pages._shared import state, widgets
 from pages._shared.state import Choice
 from pages._shared.text import plain
@@ -19,25 +33,166 @@ filled one is the **reference**: held-out images of the kind that the encoder wa
 
 **AUROC** is the probability that a random image of the domain looks less likely than a random one of the reference: 1
 is a perfect detector, 0.5 is chance, and below 0.5 the score is upside down. **FPR95** is the share of the reference
-that would be called foreign by a threshold that catches 95 % of the domain; small is good.
+that would be called foreign by a threshold that catches 95 % of the domain; small is good. In brackets stands the 90 %
+interval: how far the figure would move with another choice of as many images.
 
-Beside the score stand two others: the score **with the Gaussian term** (minus half the squared length of the
-embedding), and a plain baseline, the **distance to the 10th nearest training image** in the embedding.""",
+Beside the score stand the score **with the Gaussian term** (minus half the squared length of the embedding) and two
+plain baselines: the **distance to the 10th nearest training image** in the embedding, and the **Mahalanobis distance**,
+which takes the training images as one cloud with a centre and a spread in each direction.
+
+Below, two claims are put to the test: that different encoders agree on which images are likely, and that a larger
+training set makes foreign images less likely. Only orders and percentiles are compared between encoders, since their
+scores are not on one scale.""",
 )
 choice = state.choice()
+listed = datasets.list_datasets()
+number, text = st.column_config.NumberColumn, st.column_config.TextColumn
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
 def _domain(version: str, name: str, _choice: Choice) -> Domain:  # noqa: ARG001
-    return load_domain(state.store(), _choice.spec, _choice.output, name, _choice.way_to(bundled[name]))
+    return load_domain(state.store(), _choice.spec, _choice.output, name, _choice.way_to(listed[name]))
 
 
 def domain(name: str) -> Domain:
-    return _domain(state.version(choice, bundled[name]), name, choice)
+    return _domain(state.version(choice, listed[name]), name, choice)
 
 
-bundled = datasets.list_datasets()
-scored = [name for name in bundled if state.scored(choice, bundled[name])]
+@st.cache_data(show_spinner="Comparing the domains", max_entries=32)
+def _table(versions: Sequence[str], _names: Sequence[str], _training: str) -> pd.DataFrame:  # noqa: ARG001
+    loaded = [domain(name) for name in _names]
+    return domain_table(loaded, loaded[0], domain(_training) if _training else None)
+
+
+@st.cache_data(show_spinner="Comparing the encoders", max_entries=32)
+def _sizes(versions: Sequence[str], _smaller: Choice, _larger: Choice, _names: Sequence[str]) -> pd.DataFrame:  # noqa: ARG001
+    small, large = (
+        {name: state.scores(one, listed[name]) for name in _names if state.scored(one, listed[name])}
+        for one in (_smaller, _larger)
+    )
+    return training_size.compare(small, large, _names[0])
+
+
+def choice_of(spec: EncoderSpec) -> Choice:
+    """Another encoder looked at in the same way: its output of the same name where it has one."""
+    return Choice(spec, choice.output if choice.output in spec.outputs else spec.default_output, choice.way)
+
+
+def show_table(table: pd.DataFrame) -> None:
+    """The separation by all four methods; what else was measured is one click away."""
+    found = [method for method in METHODS if table[f"percentile_{method}"].notna().any()]
+    short = {"jepa": "score"} | {method: title for method, title in METHODS.items() if method != "jepa"}
+    st.dataframe(
+        pd.DataFrame(
+            {"domain": table["domain"]}
+            | {f"auroc_{method}": with_interval(table, f"auroc_{method}") for method in found}
+            | {"images": table["images"]}
+        ),
+        hide_index=True,
+        placeholder="-",
+        column_config={"domain": text("Domain", pinned=True), "images": number("Images")}
+        | {f"auroc_{method}": text(f"AUROC {short[method]}") for method in found},
+    )
+    with st.expander("Percentiles, FPR95 and quartiles", icon=":material/table_chart:"):
+        rest = ["median", "q25", "q75", *(["estimated"] if table["estimated"].any() else [])]
+        st.dataframe(
+            pd.DataFrame(
+                {"domain": table["domain"]}
+                | {f"percentile_{method}": table[f"percentile_{method}"] for method in found}
+                | {f"fpr95_{method}": with_interval(table, f"fpr95_{method}") for method in found}
+                | {column: table[column] for column in rest}
+            ),
+            hide_index=True,
+            placeholder="-",
+            column_config={
+                "domain": text("Domain", pinned=True),
+                "median": number("Median score", format="%.1f"),
+                "q25": number("25 %", format="%.1f"),
+                "q75": number("75 %", format="%.1f"),
+                "estimated": number("Estimates", help="How many of the scores are estimates by a sketch"),
+            }
+            | {f"percentile_{method}": number(f"Percentile {short[method]}", format="%.0f") for method in found}
+            | {f"fpr95_{method}": text(f"FPR95 {short[method]}") for method in found},
+        )
+        st.caption(
+            "Percentiles are those of the domain's median in the reference: a low one of a score is unlikely, a high "
+            "one of a distance is far away."
+        )
+
+
+def show_agreement(reference: str) -> None:
+    """Other encoders' orders of the reference beside this one's."""
+    st.subheader("Do encoders agree?")
+    title = listed[reference].title
+    mine = state.scores(choice, listed[reference])
+    found, sentences = {}, []
+    for spec in list_encoders().values():
+        other = choice_of(spec)
+        if spec.name == choice.spec.name or not state.scored(other, listed[reference]):
+            continue
+        try:
+            one = agreement.agreement(mine, state.scores(other, listed[reference]))
+        except NotEnoughData:
+            continue
+        name = spec.name if other.output == choice.output else f"{spec.name} ({other.output})"
+        found[name] = one
+        words = agreement.in_words(one, choice.spec.name, name)
+        sentences.append(f"- {plain(words)} *({agreement.relation(choice.spec, spec)})*")
+    if not found:
+        st.markdown(plain(f"No other encoder has scores of {title}, so there is nothing to compare."))
+        return
+    words = (
+        f"The paper says that different encoders find the same images least and most likely. Compared are the "
+        f"{100 * agreement.SHARE:.0f} % at each end of {title}. {agreement.all_in_words(list(found.values()))}"
+    )
+    st.markdown(plain(words))
+    st.plotly_chart(
+        agreement_figure(found), config=CONFIG, alt=f"Shares of the least and most likely of {title} in common"
+    )
+    st.markdown("\n".join(sentences))
+
+
+def show_training_sizes(names: Sequence[str]) -> None:
+    """Pairs of encoders that differ in the size of their training sets, this one among them."""
+    pairs = training_size.pairs(list_encoders().values())
+    own = [pair for pair in pairs if choice.spec in (pair.smaller, pair.larger)]
+    for pair in pairs if not own else ():
+        words = f"{pair.smaller.name} and {pair.larger.name} differ in the size of their training sets alone"
+        st.caption(plain(f"{words}: choose one of them to see whether that makes foreign images less likely."))
+    reference = listed[names[0]]
+    for pair in own:
+        both = choice_of(pair.smaller), choice_of(pair.larger)
+        if all(state.scored(one, reference) for one in both):
+            st.subheader("Does a larger training set make foreign images less likely?")
+            show_training_size(pair, both, names)
+
+
+def show_training_size(pair: training_size.Pair, both: tuple[Choice, Choice], names: Sequence[str]) -> None:
+    """One pair on the domains of the page, the first of which is the reference."""
+    reference = listed[names[0]]
+    try:
+        table = _sizes([state.version(one, listed[name]) for one in both for name in names], *both, names)
+    except NotEnoughData:
+        st.markdown(plain(f"The two encoders have scored different images of {reference.title}."))
+        return
+    if len(table):
+        table["domain"] = [listed[name].title for name in table["domain"]]
+    st.markdown("The paper says that images foreign to the training set are the less likely the larger it was.")
+    st.markdown(plain(training_size.in_words(table, pair, reference.title)))
+    if len(table):
+        st.plotly_chart(
+            training_size_figure(table, pair.smaller.name, pair.larger.name),
+            config=CONFIG,
+            alt="AUROC of each domain with the smaller and with the larger training set",
+        )
+    st.caption(
+        "A change is called sure where its 90 % interval leaves 0 out. That covers the choice of the images, not the "
+        "luck of a training run: another seed would move these figures too. Sets of the reference's own kind are not "
+        "foreign, and are best left out of the domains above."
+    )
+
+
+scored = [name for name in listed if state.scored(choice, listed[name])]
 if not scored:
     st.info("Nothing is scored yet for this encoder. Open a dataset in the Gallery first.", icon=":material/info:")
     st.stop()
@@ -57,60 +212,35 @@ with right:
     chosen = st.multiselect(
         "Domains",
         others,
-        default=[name for name in others if bundled[name].held_out],
+        default=[name for name in others if listed[name].held_out],
         key="domains",
         bind="query-params",
     )
 names = [reference, *chosen]
-loaded = {bundled[name].title: domain(name) for name in names}
-title = bundled[reference].title
+loaded = {listed[name].title: domain(name) for name in names}
+title = listed[reference].title
 st.plotly_chart(
     domain_histogram({name: one.table["jepa_score"].to_numpy() for name, one in loaded.items()}, title),
     config=CONFIG,
     alt=f"Histograms of the scores of {', '.join(loaded)}",
 )
-training = domain(choice.spec.training) if choice.spec.training in scored else None
-table = domain_table([domain(name) for name in names], domain(reference), training)
-table["domain"] = [bundled[name].title for name in table["domain"]]
+training = choice.spec.training if choice.spec.training in scored else ""
+versions = [state.version(choice, listed[name]) for name in (*names, *([training] if training else []))]
+table = _table(versions, names, training)
+table["domain"] = [listed[name].title for name in table["domain"]]
 st.markdown(plain(in_words(table, title)))
-
-plain = st.column_config.NumberColumn
-st.dataframe(
-    table,
-    hide_index=True,
-    column_order=[
-        "domain",
-        "auroc_jepa",
-        "auroc_gaussian",
-        "auroc_knn",
-        "fpr95_jepa",
-        "median",
-        "q25",
-        "q75",
-        "median_percentile",
-        "images",
-        *(["estimated"] if table["estimated"].any() else []),
-    ],
-    placeholder="-",
-    column_config={
-        "domain": st.column_config.TextColumn("Domain", pinned=True),
-        "images": plain("Images"),
-        "estimated": plain("Estimates", help="How many of the scores are estimates by a sketch"),
-        "median": plain("Median", format="%.1f"),
-        "q25": plain("25 %", format="%.1f"),
-        "q75": plain("75 %", format="%.1f"),
-        "median_percentile": plain(
-            "Median's percentile", format="%.0f", help="Where the median falls in the reference"
-        ),
-        "auroc_jepa": plain("AUROC score", format="%.2f"),
-        "fpr95_jepa": plain("FPR95 score", format="%.2f"),
-        "auroc_gaussian": plain("AUROC with Gaussian term", format="%.2f"),
-        "auroc_knn": plain("AUROC 10-NN distance", format="%.2f"),
-    },
-)
+show_table(table)
 everything = pd.concat([one.table for one in loaded.values()])
-made = ways.in_words(choice.spec, choice.output, state.settled_way(choice, bundled[reference]), everything)
-st.caption(f"Encoder {choice.spec.name}, output {choice.output}. {made} Outliers are the positives of AUROC.")
+made = ways.in_words(choice.spec, choice.output, state.settled_way(choice, listed[reference]), everything)
+distances = distances_in_words(choice.spec, domain(reference), domain(training) if training else None)
+st.caption(
+    plain(
+        f"Encoder {choice.spec.name}, output {choice.output}. {made} Outliers are the positives of AUROC; in brackets "
+        f"90 % intervals. {distances}"
+    )
+)
+show_agreement(reference)
+show_training_sizes(names)
 with st.expander("Where these images come from", icon=":material/photo_library:"):
     for name in names:
-        st.markdown(f"**{bundled[name].title}** ({len(bundled[name])} images). {bundled[name].description}")
+        st.markdown(f"**{listed[name].title}** ({len(listed[name])} images). {listed[name].description}")

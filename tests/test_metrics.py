@@ -1,15 +1,13 @@
 """How well scores separate sets, and where a score falls in a reference: by hand, by counting, and by scikit-learn."""
 
 import numpy as np
-import pandas as pd
 import pytest
+from scipy.stats import bootstrap
 from sklearn.metrics import roc_auc_score
 
-from jepa_core.detectors.knn import KNN
-from jepa_core.domains import Domain, domain_table, in_words
+from jepa_core import metrics
 from jepa_core.errors import NotEnoughData
-from jepa_core.metrics import auroc, fpr95
-from jepa_core.projection import nearest
+from jepa_core.metrics import auroc, fpr95, interval, resampled
 from jepa_core.reference import percentile
 
 RNG = np.random.default_rng(0)
@@ -71,13 +69,78 @@ def test_fpr95_by_trying_every_threshold():
     assert fpr95(INLIERS, OUTLIERS) == pytest.approx(min(shares))
 
 
-@pytest.mark.parametrize("metric", [auroc, fpr95])
+@pytest.mark.parametrize("metric", [auroc, fpr95, resampled])
 @pytest.mark.parametrize(("inliers", "outliers"), [(NOTHING, OUTLIERS), (INLIERS, NOTHING), (NOTHING, NOTHING)])
 def test_an_empty_set_is_told_in_a_sentence(metric, inliers, outliers):
     with pytest.raises(
         NotEnoughData, match=rf"asked for {inliers.size} inliers and {outliers.size} outliers; at least one of each"
     ):
         metric(inliers, outliers)
+
+
+# --- intervals --------------------------------------------------------------------------------------------------------
+
+
+def test_each_resample_is_judged_like_the_images_it_drew(monkeypatch):
+    drawn = []
+
+    def remembered(generator, size):
+        drawn.append(np.stack([np.bincount(generator.integers(size, size=size), minlength=size) for _ in range(500)]))
+        return drawn[-1]
+
+    monkeypatch.setattr(metrics, "_times_drawn", remembered)
+    areas, rates = resampled(INLIERS, OUTLIERS)
+    for area, rate, times_in, times_out in zip(areas, rates, *drawn, strict=True):
+        inliers, outliers = np.repeat(INLIERS, times_in), np.repeat(OUTLIERS, times_out)
+        assert area == pytest.approx(auroc(inliers, outliers))
+        assert rate == pytest.approx(fpr95(inliers, outliers))
+
+
+def test_a_resample_has_as_many_images_as_there_are_each_as_likely():
+    times = metrics._times_drawn(np.random.default_rng(0), 7)
+    assert (times.sum(axis=1) == 7).all()
+    assert len(np.unique(times, axis=0)) > 300
+    # 500 x 7 draws: the mean of a column is 1 with a standard deviation of 0.04.
+    assert times.mean(axis=0) == pytest.approx(np.ones(7), abs=0.2)
+
+
+@pytest.mark.parametrize(("metric", "which"), [(auroc, 0), (fpr95, 1)])
+def test_the_interval_is_that_of_scipys_percentile_bootstrap(metric, which):
+    found = interval(resampled(INLIERS, OUTLIERS)[which])
+    expected = bootstrap(
+        (INLIERS, OUTLIERS),
+        metric,
+        n_resamples=2000,
+        vectorized=False,
+        confidence_level=0.9,
+        method="percentile",
+        rng=np.random.default_rng(3),
+    ).confidence_interval
+    assert found == pytest.approx((expected.low, expected.high), abs=0.03)
+    assert found[0] < metric(INLIERS, OUTLIERS) < found[1]
+
+
+def test_an_interval_holds_the_truth_nine_times_in_ten():
+    # AUROC of N(1, 1) against N(0, 1) is Phi(1 / sqrt(2)).
+    truth, generator, held = 0.7602, np.random.default_rng(1), 0
+    for _ in range(200):
+        low, high = interval(resampled(generator.normal(0, 1, 80), generator.normal(1, 1, 60))[0])
+        held += low <= truth <= high
+    assert 0.83 < held / 200 < 0.96  # 3.3 standard deviations below 0.9, 2.8 above
+
+
+def test_intervals_are_the_same_every_time_and_paired_for_two_scores_of_the_same_images():
+    assert (resampled(INLIERS, OUTLIERS)[0] == resampled(INLIERS, OUTLIERS)[0]).all()
+    same_order = resampled(2 * INLIERS + 5, 2 * OUTLIERS + 5)
+    assert np.allclose(same_order[0] - resampled(INLIERS, OUTLIERS)[0], 0)
+    # Turned round on the same draws: each pair that was right is wrong.
+    assert np.allclose(resampled(-INLIERS, -OUTLIERS)[0], 1 - resampled(INLIERS, OUTLIERS)[0])
+
+
+def test_infinite_scores_are_ordered_too():
+    areas, rates = resampled(np.array([0.0, 1.0]), np.array([np.inf, np.inf]))
+    assert (areas == 1).all()
+    assert (rates == 0).all()
 
 
 # --- percentile -------------------------------------------------------------------------------------------------------
@@ -99,87 +162,3 @@ def test_percentiles_of_the_reference_itself_average_to_50():
 def test_an_empty_reference_is_told_in_a_sentence():
     with pytest.raises(NotEnoughData, match="The reference has no scored images; a percentile needs some; score"):
         percentile(np.array([1.0]), NOTHING)
-
-
-# --- nearest neighbours -----------------------------------------------------------------------------------------------
-
-
-def test_nearest_neighbours_are_those_of_the_full_distance_table():
-    queries, references = RNG.normal(size=(5, 3)), RNG.normal(size=(20, 3))
-    table = np.linalg.norm(queries[:, None] - references[None], axis=2)
-    distances, indices = nearest(queries, references, 4)
-    assert (indices == np.argsort(table, axis=1)[:, :4]).all()
-    assert np.allclose(distances, np.sort(table, axis=1)[:, :4])
-
-
-def test_asking_for_more_neighbours_than_there_are_gives_all():
-    assert nearest(np.zeros((1, 2)), np.ones((3, 2)), 10)[0].shape == (1, 3)
-
-
-def test_knn_scores_the_distance_to_the_kth_training_embedding():
-    training = np.array([[0.0, 0.0], [1.0, 0.0], [3.0, 0.0]])
-    assert KNN(k=2).fit(training).score(np.array([[0.0, 0.0], [6.0, 0.0]])).tolist() == [1.0, 5.0]
-
-
-def test_knn_needs_k_embeddings():
-    with pytest.raises(NotEnoughData, match=r"10-nearest-neighbours was .* 9 embeddings.*; at least 10 are needed"):
-        KNN().fit(np.zeros((9, 2)))
-
-
-# --- domains ----------------------------------------------------------------------------------------------------------
-
-
-def domain(name: str, scores: list[float], centre: float) -> Domain:
-    table = pd.DataFrame(
-        {"jepa_score": scores, "gaussian_score": [-score for score in scores], "estimated": name == "noise"}
-    )
-    return Domain(name, table, np.full((len(scores), 2), centre))
-
-
-REFERENCE = domain("digits", [10.0, 11.0, 12.0, 13.0], 0.0)
-UNLIKELY = domain("noise", [1.0, 2.0, 3.0], 5.0)
-LIKELY = domain("flat", [20.0, 30.0], 0.0)
-SAME = domain("flipped", [10.0, 13.0], 0.0)
-
-
-def table(training: Domain | None = None) -> pd.DataFrame:
-    return domain_table([REFERENCE, UNLIKELY, LIKELY, SAME], REFERENCE, training).set_index("domain")
-
-
-def test_a_domains_line_has_its_quartiles_and_where_its_median_falls():
-    line = table().loc["noise"]
-    assert line[["images", "q25", "median", "q75", "median_percentile"]].tolist() == [3, 1.5, 2.0, 2.5, 0.0]
-    assert table().loc["flat", "median_percentile"] == 100.0
-
-
-def test_outliers_are_the_positives_so_unlikely_domains_have_a_high_auroc():
-    found = table()["auroc_jepa"]
-    assert found[["noise", "flat", "flipped"]].tolist() == [1.0, 0.0, 0.5]
-    assert np.isnan(found["digits"])
-    assert table()["auroc_gaussian"]["noise"] == 0.0  # the term was made to point the other way
-    assert table()["fpr95_jepa"][["noise", "flat"]].tolist() == [0.0, 1.0]
-
-
-def test_the_distance_to_training_images_stands_beside_the_score():
-    training = domain("training", [0.0] * 12, 0.0)
-    assert table(training)["auroc_knn"][["noise", "flat"]].tolist() == [1.0, 0.5]
-
-
-@pytest.mark.parametrize("training", [None, domain("training", [0.0] * 9, 0.0)])
-def test_without_enough_training_images_there_is_no_distance(training):
-    assert "auroc_knn" not in table(training)
-
-
-def test_the_words_say_which_domains_the_score_tells_apart_and_where_it_fails():
-    words = in_words(table(domain("training", [0.0] * 12, 0.0)).reset_index(), "digits")
-    assert words == (
-        "The score tells noise (AUROC 1.00) from digits. "
-        "It hardly tells flipped (0.50) from digits. "
-        "It is upside down on flat (0.00): it finds them more likely than digits. "
-        "The distance to the 10th nearest training image does better on flat."
-    )
-
-
-def test_a_reference_alone_asks_for_another_domain():
-    words = in_words(domain_table([REFERENCE], REFERENCE, None), "digits")
-    assert words == "Choose another domain to compare with digits."
