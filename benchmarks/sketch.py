@@ -1,10 +1,10 @@
 """How good the calibrated sketch is: rank correlation and intervals, in domain and out of it, over many draws.
 
-    python benchmarks/sketch.py [--part validation] [--encoder digits] [--output backbone] [--draws 20]
+    python benchmarks/sketch.py [--encoder digits] [--output backbone] [--data NAME] [--pictures FOLDER] [--draws 20]
 
-Each draw takes other calibration images of the part and other random directions, and is measured on the part's
-remaining images and on drawn domains. Choices (how many calibration images, which features, how directions are chosen)
-were made on the validation part; the test part is for reporting.
+Each draw takes other calibration images of a dataset, the encoder's reference unless another is named, and other random
+directions, and is measured on the dataset's remaining images and on drawn domains. Choices (how many calibration
+images, which features, how directions are chosen) were made on digits-validation; test sets are for reporting.
 """
 
 import argparse
@@ -21,20 +21,29 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from jepa_core import datasets, images, jacobian, sketch, spectrum
 from jepa_core.encoders import Encoder, load_encoder
+from jepa_core.items import DatasetSpec
 
-DOMAINS = ("flipped-digits", "inverted-digits", "photo-tiles", "shapes", "galaxies", "noise", "flat-colours")
+DOMAINS = (
+    *("digits-test", "flipped-digits", "inverted-digits", "world-test"),
+    *("photo-tiles", "shapes", "galaxies", "noise", "flat-colours"),
+)
+COUNT = 500  # images of the dataset at most
 FOREIGN = 150  # images of each domain
 
 
 class Known:
     """Full Grams, features and scores of images."""
 
-    def __init__(self, encoder: Encoder, output: str, name: str, count: int | None = None) -> None:
-        spec = datasets.get_dataset(name)
-        items = list(spec.items()) if count is None else datasets.sample(spec, count, seed=0)
-        inputs = torch.stack([encoder.preprocess(images.decode(item.read()).image) for item in items])
-        found = jacobian.engine_of(encoder, output).gram(inputs)
-        self.grams, self.features = found.gram.numpy(), found.features.double().numpy()
+    def __init__(self, encoder: Encoder, output: str, spec: DatasetSpec, count: int) -> None:
+        engine = jacobian.engine_of(encoder, output)
+        items = datasets.sample(spec, count, seed=0)
+        grams, features = [], []
+        for start in range(0, len(items), engine.plan.images):
+            batch = items[start : start + engine.plan.images]
+            found = engine.gram(torch.stack([encoder.preprocess(images.decode(item.read()).image) for item in batch]))
+            grams.append(found.gram.numpy())
+            features.append(found.features.double().numpy())
+        self.grams, self.features = np.concatenate(grams), np.concatenate(features)
         self.scores = spectrum.jepa_score(spectrum.singular_values(self.grams), encoder.spec.ranks[output].rank)
 
     def small(self, directions: ndarray, chosen: ndarray | slice = slice(None)) -> ndarray:
@@ -45,29 +54,37 @@ class Known:
 def main() -> None:
     """Print a table for each number of calibration images, and one for the domains."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--part", default="test", choices=["validation", "test"])
     parser.add_argument("--encoder", default="digits")
     parser.add_argument("--output", default="backbone")
+    parser.add_argument("--data", help="a dataset; the encoder's reference if left out")
+    parser.add_argument("--pictures", type=Path, help="the folder with its pictures, if it is a listed one")
     parser.add_argument("--draws", type=int, default=20)
     args = parser.parse_args()
     encoder = load_encoder(args.encoder)
     k, rank = encoder.spec.outputs[args.output], encoder.spec.ranks[args.output].rank
-    part = Known(encoder, args.output, f"digits-{args.part}")
-    print(f"{args.encoder}, {args.output}: K = {k}, rank {rank}; {len(part.scores)} images, scores' spread", end=" ")
+    name = args.data or encoder.spec.reference
+    spec = datasets.with_pictures(name, args.pictures) if args.pictures else datasets.get_dataset(name)
+    part = Known(encoder, args.output, spec, COUNT)
+    print(
+        f"{args.encoder}, {args.output}: K = {k}, rank {rank}; {len(part.scores)} images of {name}, scores' spread",
+        end=" ",
+    )
     print(f"{part.scores.std():.2f}; {args.draws} draws, mean (spread) over them\n")
     print("| calibration images | r | Spearman | plain sketch | in interval | half-width / spread | flagged | s |")
     print("|---|---|---|---|---|---|---|---|")
     for count in (48, 96, 144):
-        for r in sorted({k // 24, k // 12, round(k / 12), k // 6}):
+        for r in sorted({max(1, rows) for rows in (k // 24, k // 12, round(k / 12), k // 6)}):
             _print_row(part, count, r, rank, args.draws)
-    foreign = {name: Known(encoder, args.output, name, FOREIGN) for name in DOMAINS}
-    print(f"\nOther domains, {sketch.IMAGES} calibration images of the part, r = {round(k / 12)}\n")
+    foreign = {
+        other: Known(encoder, args.output, datasets.get_dataset(other), FOREIGN) for other in DOMAINS if other != name
+    }
+    print(f"\nOther domains, {sketch.IMAGES} calibration images, r = {round(k / 12)}\n")
     print("| domain | Spearman | in interval | flagged | in interval or flagged |")
     print("|---|---|---|---|---|")
     calibrations = [_draw(part, sketch.IMAGES, round(k / 12), rank, draw)[0] for draw in range(args.draws)]
-    for name, other in foreign.items():
+    for title, other in foreign.items():
         rows = [_foreign(calibration, other) for calibration in calibrations]
-        print(f"| {name} | " + " | ".join(f"{value:.3f}" for value in np.mean(rows, axis=0)) + " |", flush=True)
+        print(f"| {title} | " + " | ".join(f"{value:.3f}" for value in np.mean(rows, axis=0)) + " |", flush=True)
 
 
 def _draw(part: Known, count: int, r: int, rank: int, draw: int) -> tuple[sketch.Calibration, ndarray]:

@@ -11,6 +11,7 @@ too, so its derivatives are exact: Im g(z + i h) / h with a tiny h (Squire and T
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -238,3 +239,12 @@ def log_density(
         logs = sum(kind.factors[i].log_density(own[:, i]) for i in columns)
         found[chosen] = math.log(kind.mass) + logs - volume
     return found
+
+
+def known_log_density(
+    split: str, positions: Sequence[int], scale: Float[ndarray, "3"]
+) -> tuple[Int[ndarray, "n"], Float[ndarray, "n"]]:
+    """Kinds and `log_density`, over all factors, of pictures of a split."""
+    drawn = [sample(split, position) for position in positions]
+    kinds = np.array([kind for kind, _factors in drawn])
+    return kinds, log_density(kinds, np.array([factors for _kind, factors in drawn]), scale)

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
-from jepa_core import agreement, datasets, training_size, ways
+from jepa_core import agreement, datasets, training_size, ways, world
 from jepa_core.domains import (
     METHODS,
     Domain,
@@ -21,6 +22,7 @@ from jepa_core.figures.agreement import agreement_figure
 from jepa_core.figures.histogram import domain_histogram
 from jepa_core.figures.style import CONFIG
 from jepa_core.figures.training_size import training_size_figure
+from jepa_core.figures.truth import truth_figure
 from pages._shared import state, widgets
 from pages._shared.state import Choice
 from pages._shared.text import plain
@@ -192,6 +194,44 @@ def show_training_size(pair: training_size.Pair, both: tuple[Choice, Choice], na
     )
 
 
+TRUTH = "world-test"  # the bundled set whose pictures have a known density
+
+
+@st.cache_data(show_spinner="Computing the known densities", max_entries=8)
+def _truth(positions: Sequence[int], scale: Sequence[float]) -> pd.Series:
+    return pd.Series(world.known_log_density("test", positions, np.resize(scale, 3))[1])
+
+
+def show_truth() -> None:
+    """The scores of the drawn world beside its known density."""
+    table = state.scores(choice, listed[TRUTH]).reset_index(drop=True)
+    truth = _truth(table["position"].tolist(), choice.spec.data_config["std"])
+    gaussian_term = -table["squared_norm"] / 2
+    columns = {
+        "JEPA-SCORE": table["jepa_score"],
+        "with the Gaussian term": table["gaussian_score"],
+        "Gaussian term alone": gaussian_term,
+    }
+    st.subheader("Does the score read the density?")
+    found = ", ".join(
+        f"{name} {truth.corr(values, method='pearson'):.2f} and {truth.corr(values, method='spearman'):.2f}"
+        for name, values in columns.items()
+    )
+    st.markdown(
+        plain(
+            f"The pictures of {listed[TRUTH].title} are drawn from a known density, so the score can be held against "
+            f"the truth. Pearson's and Spearman's correlation with the known log-density, {len(table)} pictures: "
+            f"{found}. 1 would be a perfect reading, 0 none."
+        )
+    )
+    drawn = st.segmented_control("Shown", list(columns)[:2], default="JEPA-SCORE", key="truth") or "JEPA-SCORE"
+    st.plotly_chart(
+        truth_figure(truth.to_numpy(), columns[drawn].to_numpy(), table["label"].tolist(), drawn),
+        config=CONFIG,
+        alt=f"Known log-density and {drawn} of {len(table)} drawn pictures",
+    )
+
+
 scored = [name for name in listed if state.scored(choice, listed[name])]
 if not scored:
     st.info("Nothing is scored yet for this encoder. Open a dataset in the Gallery first.", icon=":material/info:")
@@ -239,6 +279,8 @@ st.caption(
         f"90 % intervals. {distances}"
     )
 )
+if reference == TRUTH:
+    show_truth()
 show_agreement(reference)
 show_training_sizes(names)
 with st.expander("Where these images come from", icon=":material/photo_library:"):

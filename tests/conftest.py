@@ -3,12 +3,19 @@
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from jaxtyping import install_import_hook
+
+if TYPE_CHECKING:
+    from streamlit.testing.v1 import AppTest
+
+ROOT = Path(__file__).parent.parent
 
 # Before torch is imported, here and in the programs that tests start: networks this small lose by sharing their work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -142,3 +149,21 @@ def store() -> "Store":
     from jepa_core.store import Store
 
     return Store()
+
+
+@pytest.fixture
+def open_page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., "AppTest"]:
+    """Open a page of the app in a fresh session, with nothing left of other tests' stores."""
+    import streamlit as st
+    from streamlit.testing.v1 import AppTest
+
+    # Streamlit leaves app.py as the main module, which processes started by later tests would then run.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+    def open_page(name: str = "gallery") -> AppTest:
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+        return app if name == "gallery" else app.switch_page(f"pages/{name}.py").run()
+
+    return open_page

@@ -1,44 +1,21 @@
 """Every page through Streamlit's AppTest, on the bundled encoder and the shipped scores."""
 
-import json
 import re
-import sys
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from jepa_core import datasets, encoders, images, precision, tables
-from jepa_core.domains import domain_table, in_words, load_domain
+from jepa_core import datasets, images, precision
 from jepa_core.encoders import get_spec, load_card
-from jepa_core.records import Result
-from jepa_core.scoring import config_of
-from jepa_core.store import Store
 from pages._shared import state
 from pages._shared.text import plain
 
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture
-def open_page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
-    """Open a page of the app in a fresh session, with nothing left of other tests' stores."""
-    # Streamlit leaves app.py as the main module, which processes started by later tests would then run.
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
-    st.cache_resource.clear()
-    st.cache_data.clear()
-
-    def open_page(name: str = "gallery") -> AppTest:
-        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
-        return app if name == "gallery" else app.switch_page(f"pages/{name}.py").run()
-
-    return open_page
 
 
 def settled(app: AppTest) -> AppTest:
@@ -176,115 +153,6 @@ def test_a_folder_that_does_not_exist_is_one_sentence(open_page: Callable[..., A
     assert [element.message for element in app.exception] == []
     assert len(app.error) == 1
     assert given in app.error[0].value
-
-
-def test_domains_shows_four_methods_with_intervals_and_says_what_is_seen(open_page: Callable[..., AppTest]) -> None:
-    app = open_page("domains")
-    assert_no_error(app)
-    table, more = (shown.value for shown in app.dataframe[:2])
-    assert table["domain"].iloc[0] == "Digits (test)"
-    assert list(table.columns[1:5]) == ["auroc_jepa", "auroc_gaussian", "auroc_knn", "auroc_mahalanobis"]
-    for column in table.columns[1:5]:
-        assert pd.isna(table[column].iloc[0])
-        assert table[column].iloc[1:].str.fullmatch(r"[01]\.\d\d \([01]\.\d\d to [01]\.\d\d\)").all()
-    assert more["percentile_jepa"].between(0, 100).all()
-    assert more["fpr95_mahalanobis"].iloc[1:].notna().all()
-    store, spec = state.store(), get_spec("digits")
-    listed = [name for name, one in datasets.list_datasets().items() if one.title in set(table["domain"])]
-    loaded = {name: load_domain(store, spec, "projector", name) for name in (*listed, "digits-train")}
-    expected = domain_table([loaded[name] for name in listed], loaded["digits-test"], loaded["digits-train"])
-    expected["domain"] = [datasets.list_datasets()[name].title for name in expected["domain"]]
-    assert plain(in_words(expected, "Digits (test)")) in shown_text(app)
-    assert "1077 images that the encoder was trained on, none of them judged" in shown_text(app)
-
-
-def shown_text(app: AppTest) -> str:
-    return "\n".join(element.value for kind in (app.markdown, app.caption, app.subheader) for element in kind)
-
-
-AGREE, SIZES = "Do encoders agree?", "Does a larger training set make foreign images less likely?"
-
-
-def test_domains_of_the_only_encoder_claims_nothing(
-    open_page: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    card = get_spec("digits").weights.with_suffix(".json")
-    monkeypatch.setattr(encoders, "_card_paths", lambda: iter([card]))
-    app = open_page("domains")
-    app.selectbox(key="reference").select("digits-train").run()
-    assert_no_error(app)
-    text = shown_text(app)
-    assert plain("There are no distances: the reference is the set that they would be fitted on.") in text
-    assert AGREE in text
-    assert plain("No other encoder has scores of Digits (train)") in text
-    assert SIZES not in text
-
-
-@pytest.fixture
-def fellows(install_tiny: Callable[..., Path]) -> None:
-    """Three made-up encoders of one recipe: `whole`, `tenth` (a tenth of the training set) and `again` (another seed).
-
-    All order the test digits alike, `again` the other way round; `whole` finds noise less likely than `tenth` does.
-    """
-    template = install_tiny()
-    card = json.loads(template.read_text()) | {"training": "", "known_failures": []}
-    store = Store()
-    tables.load_all_shipped(store)
-    recipe = {"share": 1.0, "seed": 0, "steps": 100}
-    generator = np.random.default_rng(0)
-    orders = {name: generator.permutation(len(store.members(name))) for name in ("digits-test", "noise")}
-    made = {
-        "whole": (recipe, 1, -200.0),
-        "tenth": (recipe | {"share": 0.1}, 1, 0.0),
-        "again": (recipe | {"seed": 1}, -1, 0.0),
-    }
-    for name, (its_recipe, sign, noise) in made.items():
-        changed = card | {"name": name, "weights_digest": name, "recipe": its_recipe | {"name": name}}
-        template.with_name(f"{name}.json").write_text(json.dumps(changed))
-        config = config_of(get_spec(name), "projector")
-        for dataset, order in orders.items():
-            scores = sign * order / 10 + (noise / 10 if dataset == "noise" else 0.0)
-            results = [
-                Result(member.digest, np.full(16, np.exp(score / 16)), np.zeros(16), 0.0, 0.0, "cpu")
-                for member, score in zip(store.members(dataset), scores, strict=True)
-            ]
-            store.put(config, results)
-    template.unlink()
-
-
-@pytest.mark.usefixtures("fellows")
-def test_domains_compares_encoders_by_their_orders_and_says_how_they_are_related(
-    open_page: Callable[..., AppTest],
-) -> None:
-    app = open_page("domains")
-    app.selectbox(key="encoder").select("whole").run()
-    app.selectbox(key="reference").select("digits-test").run()
-    assert_no_error(app)
-    text = shown_text(app)
-    assert plain("There are no distances: the images that this encoder was trained on are not among") in text
-    assert "auroc_knn" not in app.dataframe[0].value
-    assert plain("whole and tenth share 100 % of the 18 least likely images (more than chance)") in text
-    assert plain("whole and again share 0 % of the 18 least likely images (no more than chance)") in text
-    assert "Spearman's rho 1.00. *(another recipe)*" in text
-    assert "Spearman's rho -1.00. *(same recipe, another seed)*" in text
-
-
-@pytest.mark.usefixtures("fellows")
-def test_domains_tests_the_claim_on_training_sets_where_a_pair_can(open_page: Callable[..., AppTest]) -> None:
-    app = open_page("domains")
-    assert SIZES not in shown_text(app), "the chosen encoder is in no pair"
-    assert plain("tenth and whole differ in the size of their training sets alone: choose one") in shown_text(app)
-    app.selectbox(key="encoder").select("tenth").run()
-    app.selectbox(key="reference").select("digits-test").run()
-    app.multiselect(key="domains").set_value(["noise"]).run()
-    assert_no_error(app)
-    text = shown_text(app)
-    assert SIZES in text
-    assert "whole was trained on all of the training images, tenth on 10 % of them" in text
-    assert "The claim holds on 1 of 1 sets" in text
-    app.selectbox(key="encoder").select("again").run()
-    assert_no_error(app)
-    assert SIZES not in shown_text(app)
 
 
 def test_directions_follows_the_slider(open_page: Callable[..., AppTest]) -> None:

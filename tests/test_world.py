@@ -110,3 +110,10 @@ def test_the_dataset_shows_the_same_pictures():
     item = spec.item(11)
     assert item.label == world.NAMES[world.sample("test", 11)[0]]
     assert item.read().endswith(world.draw("test", 11).tobytes())
+
+
+def test_the_known_density_is_that_of_the_drawn_pictures():
+    kinds, density = world.known_log_density("test", [3, 11], SCALE)
+    one = world.sample("test", 11)
+    assert kinds.tolist() == [world.sample("test", 3)[0], one[0]]
+    assert density[1] == world.log_density(np.array([one[0]]), np.array([one[1]]), SCALE)[0]
