@@ -167,3 +167,30 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., "AppTest"]:
         return app if name == "gallery" else app.switch_page(f"pages/{name}.py").run()
 
     return open_page
+
+
+@pytest.fixture
+def own_assets(monkeypatch, tmp_path, install_tiny):
+    """No bundled encoders or tables, only the tiny encoder in the cache."""
+    from jepa_core import encoders, tables
+
+    monkeypatch.setattr(encoders, "ASSETS", tmp_path / "assets")
+    monkeypatch.setattr(tables, "ASSETS", tmp_path / "assets")
+    install_tiny()
+
+
+@pytest.fixture
+def command(capsys):
+    """Run one command; returns (exit status, standard output, standard error)."""
+
+    from jepa_core import cli
+
+    def run(*words: object) -> tuple[int, str, str]:
+        try:
+            status = cli.main([str(word) for word in words])
+        except SystemExit as stop:  # argparse leaves this way
+            status = stop.code
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run

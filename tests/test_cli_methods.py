@@ -4,15 +4,9 @@ import json
 
 import pytest
 
-from jepa_core import bench, cli, encoders, precision, tables
+from jepa_core import bench, cli, precision
 
-
-@pytest.fixture(autouse=True)
-def own_assets(monkeypatch, tmp_path, install_tiny):
-    """No bundled encoders or tables, only the tiny encoder in the cache."""
-    monkeypatch.setattr(encoders, "ASSETS", tmp_path / "assets")
-    monkeypatch.setattr(tables, "ASSETS", tmp_path / "assets")
-    install_tiny()
+pytestmark = pytest.mark.usefixtures("own_assets")
 
 
 def score(*words: object) -> int:
