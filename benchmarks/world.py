@@ -3,7 +3,8 @@
     python benchmarks/world.py [--encoder world] [--output projector] [--part test] [--count 2000]
 
 Printed for each quantity are Pearson's and Spearman's correlation with log p(image), over all factors and over those
-that the encoder's training views leave alone. Choices are made with `--part validation`; `test` is for reporting.
+that can be read from the embedding, where the training views or the encoder have lost some. Choices are made with
+`--part validation`; `test` is for reporting.
 """
 
 import argparse
@@ -33,7 +34,7 @@ def measure(
     scale = np.array(encoder.data_config["std"])
     engine = jacobian.engine_of(encoder, output)
     rank = encoder.spec.ranks[output].rank
-    sigma, embeddings, volume = [], [], np.empty(count)
+    sigma, embeddings, along, stretch = [], [], np.empty(count), np.empty(count)
     for start in range(0, count, engine.plan.images):
         stop = min(start + engine.plan.images, count)
         pictures = [Image.fromarray(world.draw(part, position)) for position in range(start, stop)]
@@ -44,20 +45,25 @@ def measure(
         sigma.append(spectrum.singular_values(jacobian.gram_matrix(jacobians).numpy()))
         for place in range(start, stop):
             surface = torch.from_numpy(world.jacobian(world.KINDS[kinds[place]], factors[place : place + 1], scale)[0])
-            along = jacobians[place - start] @ surface
-            volume[place] = torch.linalg.slogdet(along.mT @ along)[1] / 2
-            # The volume that the encoder gives a unit of the surface, not of the factors.
-            volume[place] -= torch.linalg.slogdet(surface.mT @ surface)[1] / 2
+            along[place] = _half_logdet(jacobians[place - start] @ surface)
+            stretch[place] = _half_logdet(surface)
     spectra, points = np.concatenate(sigma), np.concatenate(embeddings).astype(np.float64)
     norm = np.square(points).sum(axis=1)
     found = {
         "JEPA-SCORE": spectrum.jepa_score(spectra, rank),
         "with the Gaussian term": spectrum.gaussian_score(spectra, rank, norm),
         "Gaussian term alone": -norm / 2,
-        "log-volume on the surface": volume,
-        "log-volume on the surface + Gaussian term": volume - norm / 2,
+        # What a unit of the factors becomes, and what a unit of the surface itself becomes.
+        "1/2 log det((J_f J_g)^T (J_f J_g))": along,
+        "the same - 1/2 log det(J_g^T J_g)": along - stretch,
+        "the same + Gaussian term": along - stretch - norm / 2,
     }
     return found, points, kinds, factors
+
+
+def _half_logdet(matrix: torch.Tensor) -> float:
+    """1/2 log det(M^T M)."""
+    return torch.linalg.slogdet(matrix.mT @ matrix)[1].item() / 2
 
 
 def main() -> None:

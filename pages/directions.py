@@ -34,6 +34,9 @@ When two singular values are nearly equal, their two directions can be mixed fre
 )
 choice = state.choice()
 chosen = widgets.choose_scored(choice)
+if chosen.dataset.listed:
+    st.info("Directions need the picture itself: choose a dataset whose pictures are here.", icon=":material/explore:")
+    st.stop()
 dataset, table = chosen.dataset, chosen.table.reset_index(drop=True)
 rank = current_rank(choice.spec, choice.output, state.store())
 

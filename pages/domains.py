@@ -30,8 +30,9 @@ from pages._shared.text import plain
 widgets.header(
     "Domains",
     "How do whole sets of images lie beside each other, and does the score tell them apart?",
-    """**What you see.** Each line is the histogram of one set of images (a *domain*) on this encoder's score. The
-filled one is the **reference**: held-out images of the kind that the encoder was trained on.
+    """**What you see.** Each row is the histogram of one set of images (a *domain*) on this encoder's score, with a
+tick at its median. On top, in blue, is the **reference**: held-out images of the kind that the encoder was trained on;
+the blue band is the middle half of its scores.
 
 **AUROC** is the probability that a random image of the domain looks less likely than a random one of the reference: 1
 is a perfect detector, 0.5 is chance, and below 0.5 the score is upside down. **FPR95** is the share of the reference
@@ -91,6 +92,7 @@ def show_table(table: pd.DataFrame) -> None:
             | {"images": table["images"]}
         ),
         hide_index=True,
+        height="content",
         placeholder="-",
         column_config={"domain": text("Domain", pinned=True), "images": number("Images")}
         | {f"auroc_{method}": text(f"AUROC {short[method]}") for method in found},

@@ -10,7 +10,8 @@ from numpy import ndarray
 
 from jepa_core.figures.style import DOMAINS, LIKELY, NEUTRAL, UNLIKELY, finish
 
-_AXIS = "JEPA-SCORE   (left: unlikely, right: likely)"
+_ROW = 0.85  # height of a histogram, where rows are 1 apart
+_AXIS = "JEPA-SCORE (likely to the right)"
 
 
 def _edges(values: ndarray, bins: int) -> ndarray:
@@ -53,23 +54,48 @@ def class_histogram(
 
 
 def domain_histogram(scores: Mapping[str, Float[ndarray, "_n"]], reference: str) -> go.Figure:
-    """The scores of several domains as overlaid outlines on one axis, the reference filled."""
+    """The histograms of several domains in rows on one axis, the reference's filled and its middle half behind all.
+
+    Each row has its own height, so that a wide domain is seen as well as a narrow one; a tick marks its median.
+    """
     edges = _edges(np.concatenate([*scores.values(), np.empty(0)]), 60)
+    steps = np.repeat(edges, 2)
     figure = go.Figure()
-    for colour, (name, values) in zip(domain_colours(scores).values(), scores.items(), strict=True):
+    rows = len(scores)
+    for position, (name, values) in enumerate(scores.items()):
+        ground = rows - 1 - position  # the first on top
         share = np.histogram(values, edges)[0] / max(len(values), 1)
+        outline = np.concatenate([[0.0], np.repeat(share, 2), [0.0]])
+        colour = LIKELY if name == reference else NEUTRAL
         figure.add_scatter(
-            x=np.repeat(edges, 2)[1:-1],
-            y=np.repeat(share, 2),
+            x=steps,
+            y=ground + _ROW * outline / max(share.max(initial=0.0), 1e-9),
+            customdata=outline,
             name=escape(name),
             mode="lines",
-            line={"color": colour, "width": 2.5 if name == reference else 1.8},
-            fill="tozeroy" if name == reference else None,
+            line={"color": colour, "width": 1.5},
+            fill="toself",
             fillcolor=_faint(colour),
-            hovertemplate="%{x:.1f}: %{y:.1%}<extra>" + escape(name) + "</extra>",
+            hovertemplate="%{x:.1f}: %{customdata:.1%}<extra>" + escape(name) + "</extra>",
         )
-    figure.update_yaxes(tickformat=".0%")
-    return finish(figure, x=_AXIS, y="share of images", height=420)
+        if len(values):
+            median = float(np.median(values))
+            figure.add_scatter(
+                x=[median, median],
+                y=[ground, ground + _ROW / 2],
+                mode="lines",
+                line={"color": colour, "width": 3},
+                hovertemplate=f"median {median:.1f}<extra>{escape(name)}</extra>",
+            )
+    if len(scores[reference]):
+        low, high = np.quantile(scores[reference], [0.25, 0.75])
+        figure.add_vrect(x0=low, x1=high, fillcolor=LIKELY, opacity=0.12, line_width=0, layer="below")
+    figure = finish(figure, x=_AXIS, y="", height=90 + 40 * rows)
+    figure.update_layout(showlegend=False)
+    figure.update_yaxes(
+        tickvals=list(range(rows)), ticktext=[escape(name) for name in scores][::-1], range=[-0.1, rows], showgrid=False
+    )
+    return figure
 
 
 def domain_colours(names: Mapping[str, object]) -> dict[str, str]:

@@ -58,7 +58,7 @@ def cards(choice: Choice, dataset: DatasetSpec, rows: pd.DataFrame, label: str |
         try:
             source = _shown_crop(choice.config.transform, row.digest, dataset, member)
         except JepaError as error:
-            problem = f"{row.label}, picture {row.digest[:8]}, not bundled" if dataset.listed else str(error)
+            problem = f"not bundled: {row.digest[:8]}" if dataset.listed else str(error)
         place = percent_place(row.percentile)
         score = f"≈ {row.jepa_score:.1f}" if row.estimated else f"{row.jepa_score:.1f}"
         interval = (f"{row.low:.1f} to {row.high:.1f}",) if row.estimated else ()
@@ -75,7 +75,7 @@ def cards(choice: Choice, dataset: DatasetSpec, rows: pd.DataFrame, label: str |
                 title=score,
                 aside=(*interval, place, f"class {row.label}") if many else (*interval, place),
                 alt=f"{row.name}, class {row.label}: score {score}, {place}",
-                link=f"directions?{query}",
+                link="" if dataset.listed else f"directions?{query}",
             )
         )
     return made

@@ -162,12 +162,12 @@ def keep_scored(choice: Choice, dataset: DatasetSpec) -> bool:
 
 def _tell_listed(choice: Choice, dataset: DatasetSpec) -> None:
     """Nobody can score pictures that are not here."""
-    scored = len(state.scored(choice, dataset))
-    st.info(
-        f"The pictures of {dataset.title} are not bundled; their classes and digests are, and "
-        + (f"{scored} scores of {len(dataset)}." if scored else "no scores of this encoder. Choose another dataset."),
-        icon=":material/visibility_off:",
-    )
+    words = f"The pictures of {dataset.title} are not bundled. Each is known by its class and its digest"
+    if state.scored(choice, dataset):
+        words += ", and its score came with the explorer."
+    else:
+        words += f", and encoder {choice.spec.name}, output {choice.output}, has no scores of them: choose another set."
+    st.info(plain(words), icon=":material/visibility_off:")
 
 
 def _tell_ended(job: Job, dataset: DatasetSpec) -> None:
