@@ -217,6 +217,14 @@ class TestPretrain:
         with pytest.raises(EncoderError, match="written under another recipe than 'tiny' as it is now"):
             pretrain(replace(TINY, seed=1), tmp_path)
 
+    def test_a_checkpoint_goes_on_where_only_the_words_of_the_card_changed(self, tmp_path: Path):
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(TINY, tmp_path, log=interrupt)
+        said: list[str] = []
+        path = pretrain(replace(TINY, description="Another.", limits=("It is small.",)), tmp_path, log=said.append)
+        assert any(line.startswith("resumed at step") for line in said)
+        assert spec_from_card(path).known_failures == ("It is small.",)
+
     def test_a_damaged_checkpoint_is_told_apart(self, tmp_path: Path):
         (tmp_path / "tiny.checkpoint").write_bytes(b"not a checkpoint")
         with pytest.raises(EncoderError, match="cannot be read"):

@@ -92,8 +92,9 @@ _DIGITS = Recipe(
     global_view=_DIGIT_VIEW,
     local_view=_DIGIT_LOCAL_VIEW,
     local_views=2,
+    half_weights=True,
     learning_rate=2e-3,
-    steps=800,
+    steps=1600,
     bf16=True,
     limits=(
         "Its score is upside down on most foreign pictures: it finds flipped digits, noise, flat colours, photo "
@@ -116,11 +117,17 @@ _WORLD = Recipe(
     input_size=(3, 32, 32),
     source_size=(32, 32),
     interpolation="bicubic",
-    # Nothing but noise: whatever else the views changed would be a factor of the world that the encoder forgets.
-    global_view=ViewRange(noise=0.1),
+    # Nothing but noise: whatever else the views changed would be a factor of the world that the encoder forgets. One
+    # view is the picture itself, since pictures without noise are what will be scored.
+    global_view=ViewRange(),
+    global_views=1,
+    local_view=ViewRange(noise=0.2),
+    local_views=1,
+    half_weights=True,
     learning_rate=2e-3,
-    steps=2000,
+    steps=1500,
     bf16=True,
+    probe_every=250,
     limits=("It saw drawn pictures of six kinds only: what its scores mean for any other picture is not known.",),
 )
 
@@ -138,8 +145,9 @@ _MIXED = Recipe(
     global_view=replace(_DIGIT_VIEW, outside="reflection"),
     local_view=replace(_DIGIT_LOCAL_VIEW, outside="reflection"),
     local_views=2,
+    half_weights=True,
     learning_rate=2e-3,
-    steps=2000,
+    steps=1600,
     bf16=True,
     limits=(
         "Its domains differ from each other in plain ways (grey or coloured, flat or shaded), which may be all it "
