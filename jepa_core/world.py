@@ -173,8 +173,8 @@ def render(kind: Kind, factors: ndarray) -> ndarray:
     rows, columns = np.mgrid[0:SIZE, 0:SIZE]
     along, up = ((2 * place + 1) / SIZE - 1 for place in (columns, rows))
     bounded = np.moveaxis(np.tanh(factors), -1, 0)[..., None, None]
-    x, y = 0.55 * bounded[0], 0.55 * bounded[1]
-    radius = 0.42 * np.exp(0.3 * bounded[2])
+    x, y = 0.45 * bounded[0], 0.45 * bounded[1]
+    radius = 0.45 * np.exp(0.6 * bounded[2])
     # Below a quarter turn to both sides, so that no two angles look alike.
     angle = 1.4 * bounded[3]
     cosine, sine = np.cos(angle), np.sin(angle)
@@ -183,7 +183,7 @@ def render(kind: Kind, factors: ndarray) -> ndarray:
     cover = 1 / (1 + np.exp(-_INSIDE[kind.shape](across, down) * radius / _SOFT))
     # Two thirds of the colour circle: no two hues look alike.
     turn = 2 * math.pi / 3 * bounded[4]
-    light = (0.5 + 0.3 * bounded[5]) * (1 + 0.25 * along if kind.ground == "shaded" else 1)
+    light = (0.5 + 0.15 * bounded[5]) * (1 + 0.25 * along if kind.ground == "shaded" else 1)
     inks = [0.5 + 0.4 * np.cos(turn - 2 * math.pi * channel / 3) for channel in range(3)]
     return np.stack([light * (1 - cover) + ink * cover for ink in inks], axis=-1)
 
