@@ -15,6 +15,7 @@ from jepa_core.encoders import get_spec
 from jepa_core.records import Result
 from jepa_core.scoring import config_of
 from jepa_core.store import Store
+from pages._shared import state
 from pages._shared.text import plain
 from tests.test_pages import assert_no_error
 
