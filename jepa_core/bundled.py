@@ -168,9 +168,9 @@ BUNDLED = (
     _digit_split("test", "Digits (test)", 360, "Nothing was trained or chosen on them."),
     _changed_digits("inverted-digits", "Inverted digits", "with black and white exchanged", _inverted_digit),
     _changed_digits("flipped-digits", "Flipped digits", "mirrored left to right", _flipped_digit),
-    _world_split("train", "World (train)", "The bundled world encoder was trained on them and many more."),
+    _world_split("train", "World (train)", "The recipe 'world' trains on them and many more."),
     _world_split("test", "World (test)", "Nothing was trained or chosen on them."),
-    _mixed_split("train", "Mixed (train)", "The bundled mixed encoder was trained on them and many more."),
+    _mixed_split("train", "Mixed (train)", "The recipe 'mixed' trains on them and many more."),
     _mixed_split("test", "Mixed (test)", "Nothing was trained or chosen on them."),
     _bundled(
         "photo-tiles",
