@@ -179,6 +179,12 @@ _IMAGENETTE = Folder(
     terms="ImageNet's terms of access: non-commercial research and education only; the pictures are not copied here",
 )
 
+_PHOTO_LIMITS = (
+    "It learned to see little difference between a photo and its mirror image, a part of it, or other colours of it: do "
+    "not expect its scores to tell those apart.",
+    "Whatever is finer than 48 x 48 pixels is dropped.",
+)
+
 _PHOTO = Recipe(
     name="photo",
     data="folder",
@@ -221,9 +227,10 @@ _PHOTO = Recipe(
     probe_every=220,
     checkpoint_every=110,
     limits=(
-        "It learned to see little difference between a photo and its mirror image, a part of it, or other colours of "
-        "it: do not expect its scores to tell those apart.",
-        "Whatever is finer than 48 x 48 pixels is dropped.",
+        "Its projector's score is upside down on inverted digits (AUROC 0.08), photographed galaxies (0.13), digits "
+        "(0.20), drawn galaxies (0.32) and MNIST (0.37): it finds them more likely than held-out photos. The distance in "
+        "the embedding tells most of them apart.",
+        *_PHOTO_LIMITS,
     ),
 )
 
@@ -231,6 +238,7 @@ _PHOTO_TENTH = replace(
     _PHOTO,
     name="photo-tenth",
     share=0.1,
+    limits=_PHOTO_LIMITS,
     description="The encoder 'photo' trained for as many steps on a tenth of its photos.",
 )
 
@@ -238,6 +246,7 @@ _PHOTO_2 = replace(
     _PHOTO,
     name="photo-2",
     seed=1,
+    limits=_PHOTO_LIMITS,
     description="The encoder 'photo' trained again, from other random weights and in another random order.",
 )
 
