@@ -350,7 +350,8 @@ def test_each_recipe_fits_its_network():
 
 def test_a_tenth_of_the_photos_trains_for_as_many_steps():
     photo, tenth = RECIPES["photo"], RECIPES["photo-tenth"]
-    assert replace(tenth, name=photo.name, share=1.0, description=photo.description) == photo
+    words = {"name": photo.name, "description": photo.description, "limits": photo.limits}  # of the card alone
+    assert replace(tenth, share=1.0, **words) == photo
     assert tenth.share == 0.1
 
 

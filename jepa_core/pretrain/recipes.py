@@ -180,8 +180,8 @@ _IMAGENETTE = Folder(
 )
 
 _PHOTO_LIMITS = (
-    "It learned to see little difference between a photo and its mirror image, a part of it, or other colours of it: do "
-    "not expect its scores to tell those apart.",
+    "It learned to see little difference between a photo and its mirror image, a part of it, or other colours of it: "
+    "do not expect its scores to tell those apart.",
     "Whatever is finer than 48 x 48 pixels is dropped.",
 )
 
@@ -228,8 +228,8 @@ _PHOTO = Recipe(
     checkpoint_every=110,
     limits=(
         "Its projector's score is upside down on inverted digits (AUROC 0.08), photographed galaxies (0.13), digits "
-        "(0.20), drawn galaxies (0.32) and MNIST (0.37): it finds them more likely than held-out photos. The distance in "
-        "the embedding tells most of them apart.",
+        "(0.20), drawn galaxies (0.32) and MNIST (0.37): it finds them more likely than held-out photos. The distance "
+        "in the embedding tells most of them apart.",
         *_PHOTO_LIMITS,
     ),
 )
