@@ -149,7 +149,7 @@ def distances_in_words(spec: EncoderSpec, reference: Domain, training: Domain | 
     if reason:
         return f"There are no distances: {reason}."
     assert training is not None
-    return f"Distances are to the {len(training.table)} images that the encoder was trained on, none of them judged."
+    return f"Distances are to the {len(training.table)} images of {training.name}, none of them judged."
 
 
 def in_words(table: pd.DataFrame, reference: str) -> str:

@@ -1,6 +1,7 @@
 """Domains: whole sets of images side by side on one encoder's score, and what other encoders say of them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -274,7 +275,8 @@ st.markdown(plain(in_words(table, title)))
 show_table(table)
 everything = pd.concat([one.table for one in loaded.values()])
 made = ways.in_words(choice.spec, choice.output, state.settled_way(choice, listed[reference]), everything)
-distances = distances_in_words(choice.spec, domain(reference), domain(training) if training else None)
+fitted_on = replace(domain(training), name=listed[training].title) if training else None
+distances = distances_in_words(choice.spec, domain(reference), fitted_on)
 st.caption(
     plain(
         f"Encoder {choice.spec.name}, output {choice.output}. {made} Outliers are the positives of AUROC; in brackets "

@@ -200,7 +200,7 @@ def test_without_distances_the_table_says_why(spec, training, reference, words):
 
 def test_with_distances_the_table_says_what_they_are_fitted_on():
     words = distances_in_words(SPEC, REFERENCE, TRAINING)
-    assert words == "Distances are to the 12 images that the encoder was trained on, none of them judged."
+    assert words == f"Distances are to the 12 images of {TRAINING.name}, none of them judged."
 
 
 # --- in words ---------------------------------------------------------------------------------------------------------

@@ -177,4 +177,5 @@ def _remake(recipe: Recipe) -> str:
 def _hardware(device: str) -> str:
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
-    return f"{torch.get_num_threads()} threads of {os.cpu_count()} {platform.machine()} cores"
+    threads = torch.get_num_threads()
+    return f"{threads} thread{'s' * (threads > 1)} on {os.cpu_count()} {platform.machine()} cores"
