@@ -37,7 +37,7 @@ def test_domains_shows_four_methods_with_intervals_and_says_what_is_seen(open_pa
     expected = domain_table([loaded[name] for name in listed], loaded["digits-test"], loaded["digits-train"])
     expected["domain"] = [datasets.list_datasets()[name].title for name in expected["domain"]]
     assert plain(in_words(expected, "Digits (test)")) in shown_text(app)
-    assert "1077 images that the encoder was trained on, none of them judged" in shown_text(app)
+    assert "1077 images of Digits (train), none of them judged" in shown_text(app)
 
 
 def shown_text(app: AppTest) -> str:
