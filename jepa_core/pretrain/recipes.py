@@ -136,8 +136,8 @@ _WORLD = Recipe(
         "On 2,000 held-out pictures its projector's score follows the true log-density with a Spearman correlation of "
         "0.36, and of 0.58 with the Gaussian term: it is not a one-to-one map of the world.",
         "It cannot tell a shape's angle, and of its six kinds some overlap.",
-        "Noise is the most likely to its score (AUROC 0.00), and photos are hardly less likely than the world (0.59). It "
-        "tells other sets apart (0.83 to 1.00), but there the distance in the embedding is upside down on dark pictures: "
+        "Its score finds noise most likely (AUROC 0.00), and photos hardly less likely than the world (0.59). It tells "
+        "other sets apart (0.83 to 1.00), but there the distance in the embedding is upside down on dark pictures: "
         "digits, MNIST and galaxies (0.06 to 0.09).",
     ),
 )
