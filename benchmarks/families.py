@@ -2,8 +2,8 @@
 
     python benchmarks/families.py [--encoder NAME ...] [--rows 32]
 
-Each encoder is built, one image of random numbers is taken through `--rows` rows of its Jacobian (the time of all K rows
-is continued from them), and the rank that its layers allow is found. Weights do not matter for time.
+Each encoder is built, one image of random numbers is taken through `--rows` rows of its Jacobian (the time of all K
+rows is continued from them), and the rank that its layers allow is found. Weights do not matter for time.
 """
 
 import argparse
@@ -47,9 +47,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=32)
     args = parser.parse_args()
     specs = {spec.name: spec for spec in catalogue.specs()}
-    print(
-        "| encoder | output | K | rank | why | shared way | TFLOP a score | forecast s | measured s | measured / forecast |"
-    )
+    print("| encoder | output | K | rank | why | shared way | TFLOP a score | forecast s | measured s | ratio |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for name in args.encoder or DEFAULT:
         spec = specs[name]
