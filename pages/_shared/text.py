@@ -15,10 +15,21 @@ def plain(text: str) -> str:
 def counted(count: int, noun: str) -> str:
     """A number and its noun.
 
-    >>> counted(1, "image"), counted(2, "image")
-    ('1 image', '2 images')
+    >>> counted(1, "image"), counted(2, "image"), counted(2, "MB")
+    ('1 image', '2 images', '2 MB')
     """
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count} {noun}" if count == 1 or noun.isupper() else f"{count} {noun}s"
+
+
+def lasting(seconds: float) -> str:
+    """A duration as a person would say it.
+
+    >>> lasting(0.04), lasting(75), lasting(600), lasting(9000)
+    ('0.04 s', '75 s', '10 min', '2.5 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def percent_place(percentile: float) -> str:

@@ -297,4 +297,4 @@ def _progress_words(job: Job) -> str:
         return f"{job.title} …"
     left = job.seconds_left
     remaining = "" if left is None else f", about {left:.0f} s left"
-    return f"{job.title}: {job.done} of {counted(job.total, 'image')}{remaining}"
+    return f"{job.title}: {job.done} of {counted(job.total, job.unit)}{remaining}"
