@@ -5,10 +5,12 @@ bundled, and scores: its pictures are elsewhere (`jepa_core.listings`).
 """
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +22,7 @@ from jepa_core.items import NO_CLASS, DatasetSpec, Item
 from jepa_core.readers.words import all_in_words
 
 FOLDER_PREFIX = "folder:"
+_SAMPLE = re.compile(r"(.*?)(?:#(\d+)(?::(\d+))?)?", re.DOTALL)
 
 
 def list_datasets() -> dict[str, DatasetSpec]:
@@ -77,7 +80,8 @@ def get_dataset(name_or_path: str) -> DatasetSpec:
     the class "(no class)". Hidden files and folders are skipped, and so is what does not end like an image file.
 
     A ZIP or tar of images, a WebDataset shard and Galaxy10's file are accepted in place of a folder, and so are
-    "torchvision:SET/SPLIT" and "hub:OWNER/NAME/SPLIT", which are downloaded if they are not here.
+    "torchvision:SET/SPLIT" and "hub:OWNER/NAME/SPLIT", which are downloaded if they are not here. "#N" or
+    "#N:SEED" behind any of them is a sample (`sampled`).
 
     Raises `UnknownName` for what is neither, and `DatasetError` for a folder without images or, where
     `$JEPA_DATA_ROOTS` is set, outside its folders once symbolic links are resolved.
@@ -85,6 +89,10 @@ def get_dataset(name_or_path: str) -> DatasetSpec:
     bundled = list_datasets()
     if name_or_path in bundled:
         return bundled[name_or_path]
+    whole, n, seed = _SAMPLE.fullmatch(name_or_path).groups()  # type: ignore[union-attr]
+    itself = folders.resolve(name_or_path.removeprefix(FOLDER_PREFIX))
+    if n and not (itself and itself.exists()):  # "#" may be in a path, too
+        return sampled(get_dataset(whole), int(n), int(seed or 0))
     if name_or_path.startswith(readers.PREFIXES):
         return _named(name_or_path)
     given = name_or_path.removeprefix(FOLDER_PREFIX)
@@ -149,6 +157,33 @@ def _folder_labels(root: Path, paths: Sequence[Path]) -> tuple[str, ...]:
 
 def _reading(paths: tuple[Path, ...], position: int) -> Callable[[], bytes]:
     return partial(folders.read_file, paths[position])
+
+
+def sampled(spec: DatasetSpec, n: int, seed: int = 0) -> DatasetSpec:
+    """The dataset of `n` different pictures of another, at random, in order; itself if it has no more than `n`.
+
+    It is named like the other with "#N" behind it, and ":SEED" for a seed other than 0; `get_dataset` takes that name.
+    Raises `DatasetError` for n < 1.
+    """
+    if n >= len(spec):
+        return spec
+    chosen = tuple(item.position for item in sample(spec, n, seed))
+    suffix = f"#{n}" + (f":{seed}" if seed else "")
+    return replace(
+        spec,
+        name=f"{spec.name}{suffix}",
+        title=f"{spec.title}, {n} of {len(spec)}",
+        description=f"{spec.description} A sample of {n} of its {len(spec)} pictures, drawn with seed {seed}.",
+        size=n,
+        label_of=partial(_of_sample, spec.label_of, chosen),
+        name_of=partial(_of_sample, spec.name_of, chosen),
+        reader_of=partial(_of_sample, spec.reader_of, chosen),
+        digest_of=spec.digest_of and partial(_of_sample, spec.digest_of, chosen),
+    )
+
+
+def _of_sample(of: Callable[[int], Any], chosen: tuple[int, ...], position: int) -> Any:
+    return of(chosen[position])
 
 
 def sample(spec: DatasetSpec, n: int, seed: int, label: str | None = None) -> list[Item]:

@@ -15,10 +15,10 @@ import pytest
 import scipy.io
 from torchvision import datasets as tv
 
-from jepa_core import config, images
+from jepa_core import config, images, readers
 from jepa_core.datasets import get_dataset, sample
 from jepa_core.errors import DatasetError, UnknownName
-from jepa_core.readers import archives
+from jepa_core.readers import archives, torchvision_sets
 from jepa_core.readers.words import all_in_words, in_words
 
 from .helpers import png
@@ -121,7 +121,7 @@ def test_svhn_is_read_from_its_matlab_file(cache, monkeypatch):
 
 
 def test_dtd_is_read_from_its_folders(cache):
-    folder = cache / "datasets" / "dtd" / "dtd"
+    folder = cache / "datasets" / "dtd" / "dtd" / "dtd"
     for kind in ("images/lace_like", "labels"):
         (folder / kind).mkdir(parents=True)
     (folder / "images" / "lace_like" / "lace_0001.jpg").write_bytes(png(1))
@@ -133,6 +133,23 @@ def test_dtd_is_read_from_its_folders(cache):
 def test_a_set_that_torchvision_is_not_asked_for_is_unknown():
     with pytest.raises(UnknownName, match=r"Unknown dataset of torchvision: 'torchvision:mnist'\. Must be one of"):
         get_dataset("torchvision:mnist")
+
+
+def test_the_examples_are_names():
+    assert set(readers.EXAMPLES) <= set(torchvision_sets.NAMES)
+
+
+def test_a_sample_is_named_and_stays_the_same(mnist):
+    _folder, found = mnist
+    spec = get_dataset("torchvision:mnist/test#3:7")
+    assert (spec.name, len(spec), spec.title) == ("torchvision:mnist/test#3:7", 3, "MNIST (test), 3 of 5")
+    names = [item.name for item in spec.items()]
+    assert names == [item.name for item in sample(get_dataset("torchvision:mnist/test"), 3, 7)]
+    place = int(names[1].rsplit("/", 1)[1])
+    assert (pixels(spec, 1) == found[place][..., None]).all()
+    assert get_dataset("torchvision:mnist/test#99").name == "torchvision:mnist/test"
+    with pytest.raises(DatasetError, match="A sample of 0 pictures was asked for"):
+        get_dataset("torchvision:mnist/test#0")
 
 
 # --- tables of the hub ------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from jepa_core.items import DatasetSpec
 TORCHVISION = "torchvision:"
 HUB = "hub:"
 PREFIXES = (TORCHVISION, HUB)
+EXAMPLES = ("torchvision:mnist/test", "torchvision:cifar-10/test", "torchvision:svhn/test", "torchvision:dtd/test")
 
 
 def open_named(name: str) -> DatasetSpec:
