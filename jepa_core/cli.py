@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from jepa_core import commands, tables, ways
+from jepa_core import commands, study_commands, tables, ways
 from jepa_core.errors import JepaError, UnknownName
 
 if TYPE_CHECKING:
@@ -57,8 +57,25 @@ def _table_path(text: str) -> Path:
         raise argparse.ArgumentTypeError(str(error).removesuffix(".")) from error
 
 
-def _common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--encoder", default="digits", help="name of an encoder (see 'encoders')")
+def _picture_path(study: str) -> Callable[[str], Path]:
+    suffix = ".html" if study == "figure3" else ".png"
+
+    def check(text: str) -> Path:
+        path = Path(text)
+        if path.suffix != suffix or not path.parent.is_dir():
+            raise argparse.ArgumentTypeError(
+                f"{text!r} was given where a file that ends in {suffix}, in a folder that exists, is accepted"
+            )
+        return path
+
+    return check
+
+
+def _common(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    if several:
+        parser.add_argument("--encoder", action="append", help="an encoder; may be given again; all here if left out")
+    else:
+        parser.add_argument("--encoder", default="digits", help="name of an encoder (see 'encoders')")
     parser.add_argument("--output", help="which tensor of the encoder; its default if left out")
     parser.add_argument(
         "--device", choices=["cpu", "cuda", "mps"], help="where to compute; the best there is if left out"
@@ -96,6 +113,21 @@ def build_parser() -> argparse.ArgumentParser:
     _common(check)
     check.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     check.add_argument("--reference", help="a scored dataset; the encoder's own held-out one if left out")
+
+    for name, run, text in (
+        ("figure1", study_commands.run_figure1, "Least and most likely images of a class, a row for each encoder."),
+        ("figure3", study_commands.run_figure3, "Histograms of whole datasets, for each encoder."),
+        ("figure7", study_commands.run_figure7, "Singular vectors of the least and the most likely image."),
+    ):
+        study = command(name, run, text)
+        _common(study, several=True)
+        study.add_argument("--data", required=True, **({"nargs": "+", "metavar": "DATA"} if name == "figure3" else {}))
+        if name == "figure1":
+            study.add_argument("--class", dest="label", help="which class; the first if left out")
+        if name == "figure3":
+            study.add_argument("--limit", type=_count, metavar="N", help="only a random sample of N images of each")
+            study.add_argument("--seed", type=_seed, default=0, help="seed of the samples")
+        study.add_argument("--out", type=_picture_path(name), required=True, metavar="FILE", help="what to write")
 
     export = command("export", commands.run_export, "Write stored scores of a dataset to a file.")
     _common(export)

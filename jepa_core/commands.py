@@ -35,7 +35,7 @@ def note(sentence: str) -> None:
     tqdm.write(sentence, file=sys.stderr)  # on a line of its own, also while a progress bar is shown
 
 
-class _Bar:
+class Bar:
     """A progress bar on standard error, made when the first total is known, and anew for each part of the work."""
 
     def __init__(self, title: str, unit: str = "image") -> None:
@@ -43,6 +43,7 @@ class _Bar:
         self._bar: tqdm | None = None
 
     def __call__(self, done: int, total: int) -> None:
+        """Show how far the work is."""
         if self._bar is None or self._bar.total != total:  # another part of the work
             if self._bar is not None:
                 self._bar.close()
@@ -52,7 +53,8 @@ class _Bar:
             self._bar.close()
 
 
-def _open_store() -> Store:
+def open_store() -> Store:
+    """The store with the shipped tables in it; what a person should know about it is said."""
     store = Store()
     if store.notice:
         note(store.notice)
@@ -94,7 +96,7 @@ def _load(args: argparse.Namespace) -> "Encoder":
         return load_encoder(args.encoder, args.device)
     size = f"{weights.size / 1e6:.0f} MB" if weights.size else "a size that the server does not say"
     note(f"The weights of {spec.name} ({size}, licence: {spec.licence}) are downloaded from {remote}.")
-    return load_encoder(args.encoder, args.device, _Bar(f"Weights of {spec.name}", unit="B"))
+    return load_encoder(args.encoder, args.device, Bar(f"Weights of {spec.name}", unit="B"))
 
 
 def run_datasets(args: argparse.Namespace) -> None:
@@ -120,10 +122,10 @@ def run_score(args: argparse.Namespace) -> None:
     items = list(dataset.items(args.label))
     if args.limit is not None:
         items = datasets.sample(dataset, args.limit, args.seed, args.label)
-    store = _open_store()
+    store = open_store()
     encoder = _load(args)
     spec = encoder.spec
-    way, reason = ways.decide(store, encoder, output, dataset.name, items, _way(args))
+    way, reason = ways.decide(store, encoder, output, dataset.name, items, way_of(args))
     if reason:
         note(f"Precision: {reason}.")
     summary = ways.score(
@@ -134,7 +136,7 @@ def run_score(args: argparse.Namespace) -> None:
         items,
         way,
         whole=len(items) == len(dataset),
-        progress=_Bar(dataset.title),
+        progress=Bar(dataset.title),
     )
     frame = ways.scores(store, spec, output, dataset.name, way)
     frame = frame.assign(precision=way.precision)
@@ -181,7 +183,7 @@ def run_check(args: argparse.Namespace) -> None:
             "name one with --reference."
         )
     name = datasets.get_dataset(args.reference or spec.reference).name  # a folder is stored by its full path
-    reference = check.load_reference(_open_store(), spec, output, name, _way(args))
+    reference = check.load_reference(open_store(), spec, output, name, way_of(args))
     outcome = check.check_pictures(_load(args), output, named, reference)
     outcome = replace(outcome, failed=unread + outcome.failed)
     for _name, sentence in outcome.failed:
@@ -195,7 +197,7 @@ def run_export(args: argparse.Namespace) -> None:
     spec = get_spec(args.encoder)
     output = spec.check_output(args.output)
     dataset = datasets.get_dataset(args.data)
-    frame = ways.scores(_open_store(), spec, output, dataset.name, _way(args))
+    frame = ways.scores(open_store(), spec, output, dataset.name, way_of(args))
     if frame.empty:
         data = shlex.quote(dataset.name.removeprefix(datasets.FOLDER_PREFIX))
         raise JepaError(
@@ -244,12 +246,12 @@ def run_verify(args: argparse.Namespace) -> None:
         get_spec(name)
     pictures = {name: datasets.with_pictures(name, folder) for name, folder in args.pictures}
     if args.write:
-        store = _open_store()
+        store = open_store()
         for name in names:
             encoder = load_encoder(name, args.device)
             for output in [encoder.spec.check_output(args.output)] if args.output else encoder.spec.outputs:
                 sets = verify.shipped_sets(encoder.spec, pictures)
-                rows, incomplete = verify.write_tables(store, encoder, output, sets, _Bar)
+                rows, incomplete = verify.write_tables(store, encoder, output, sets, Bar)
                 note(f"Wrote {rows} rows for encoder {name!r}, output {output!r}.")
                 for dataset in incomplete:
                     note(f"The table lacks pictures of {dataset!r}; give their folder with --pictures.")
@@ -267,5 +269,6 @@ def run_verify(args: argparse.Namespace) -> None:
         )
 
 
-def _way(args: argparse.Namespace) -> Way:
+def way_of(args: argparse.Namespace) -> Way:
+    """The way to scores that the arguments ask for."""
     return Way(args.method, args.precision, SketchSettings(args.rows))

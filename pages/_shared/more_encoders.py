@@ -9,8 +9,9 @@ from jepa_core.encoders import default_device, get_spec, list_encoders, load_enc
 from jepa_core.errors import EncoderError, JepaError
 from jepa_core.jobs import Job, State
 from jepa_core.specs import EncoderSpec
+from jepa_core.studies import lasting
 from pages._shared import state, widgets
-from pages._shared.text import lasting, plain
+from pages._shared.text import plain
 
 _BYTES = 4  # of a weight as published
 

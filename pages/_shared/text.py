@@ -21,17 +21,6 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 or noun.isupper() else f"{count} {noun}s"
 
 
-def lasting(seconds: float) -> str:
-    """A duration as a person would say it.
-
-    >>> lasting(0.04), lasting(75), lasting(600), lasting(9000)
-    ('0.04 s', '75 s', '10 min', '2.5 h')
-    """
-    if seconds < 120:
-        return f"{seconds:.2g} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
 def percent_place(percentile: float) -> str:
     """A percentile in a caption; with a decimal near the ends, where rounding would claim what is not so.
 
