@@ -25,9 +25,9 @@ from pages._shared.text import counted, plain
 
 STRIP = 4  # directions of each end
 FIGURES = {
-    "1": "Figure 1: least and most likely",
-    "3": "Figure 3: whole datasets",
-    "7": "Figure 7: directions",
+    "1": "1: Extremes",
+    "3": "3: Datasets",
+    "7": "7: Directions",
 }
 
 widgets.header(
@@ -131,14 +131,9 @@ def show_figure1() -> None:
         table = table.assign(percentile=percentile(values, values))
         least, most = studies.ends(table)
         st.subheader(plain(f"{choice.spec.name}, {choice.output}"))
-        columns = st.columns(2)
-        for column, title, rows, end in (
-            (columns[0], "Least likely", least, "unlikely"),
-            (columns[1], "Most likely", most.iloc[::-1], "likely"),
-        ):
-            with column:
-                st.caption(title)
-                pictures.grid(pictures.cards(choice, dataset, rows, label), end)
+        for title, rows, end in (("Least likely", least, "unlikely"), ("Most likely", most.iloc[::-1], "likely")):
+            st.caption(title)
+            pictures.grid(pictures.cards(choice, dataset, rows, label), end)
     st.subheader("Random")
     some = studies.drawn_at_random(table, 2 * studies.ENDS)
     pictures.grid([replace(card, title="", aside=()) for card in pictures.cards(choices[-1], dataset, some, label)])
