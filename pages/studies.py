@@ -23,7 +23,7 @@ from pages._shared import pictures, state, widgets
 from pages._shared.state import Choice
 from pages._shared.text import counted, plain
 
-STRIP = 4  # directions of each end
+MOST, LEAST = 4, 3  # directions of each end
 FIGURES = {
     "1": "1: Extremes",
     "3": "3: Datasets",
@@ -199,7 +199,7 @@ def show_figure7() -> None:
 
 def _strip(found: Directions) -> list[pictures.Card]:
     count = len(found.sigma)
-    places = dict.fromkeys([*range(min(STRIP, count)), *range(max(0, count - STRIP), count)])
+    places = dict.fromkeys([*range(min(MOST, count)), *range(max(0, count - LEAST), count)])
     return [
         pictures.Card(
             source=pictures.data_address(array_png(signed_picture(found.right(k)), 160)),
