@@ -206,6 +206,21 @@ def test_a_split_that_a_dataset_lacks_is_said():
         get_dataset("hub:owner/name/other")
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "labels"),
+    [
+        ("wnid", ["n01608432", "n02028035"], ["kite", "redshank"]),
+        ("label", [4, 7], ["4", "7"]),
+        ("caption", ["a", "b"], ["(no class)", "(no class)"]),
+    ],
+)
+def test_classes_that_no_column_is_declared_for(monkeypatch, column, values, labels):
+    pictures = [{"bytes": png(seed), "path": None} for seed in range(2)]
+    made = hub.Dataset.from_dict({"image": pictures, column: values}).cast_column("image", hub.Image())
+    monkeypatch.setattr(hub, "load_dataset", lambda *_args, **_kwargs: made)
+    assert [item.label for item in get_dataset("hub:owner/name/test").items()] == labels
+
+
 def test_a_table_without_images_is_said(monkeypatch):
     monkeypatch.setattr(hub, "load_dataset", lambda *_args, **_kwargs: hub.Dataset.from_dict({"text": ["a"]}))
     with pytest.raises(DatasetError, match="has no column of images, only text"):

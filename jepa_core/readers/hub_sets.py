@@ -4,7 +4,7 @@
 cache and reads pictures one by one from its tables.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -59,9 +59,7 @@ def from_table(table: hub.Dataset, name: str, title: str, description: str) -> D
             f"{title} has no column of images, only {', '.join(table.features)}; a dataset with one is accepted; "
             "choose another."
         )
-    classed = next((column for column, kind in table.features.items() if isinstance(kind, hub.ClassLabel)), None)
-    names = all_in_words(tuple(_short(label) for label in table.features[classed].names)) if classed else (NO_CLASS,)
-    labels = tuple(names[label] if label >= 0 else NO_CLASS for label in table[classed]) if classed else ()
+    classes, labels = _classes(table)
     undecoded = table.select_columns([pictures]).cast_column(pictures, hub.Image(decode=False))
     return DatasetSpec(
         name=name,
@@ -70,22 +68,35 @@ def from_table(table: hub.Dataset, name: str, title: str, description: str) -> D
         source="hub",
         licence=table.info.license or "as its page on the hub says",
         held_out=True,
-        classes=tuple(dict.fromkeys([*names, *labels])),
+        classes=classes,
         size=len(table),
-        label_of=labels.__getitem__ if classed else partial(_no_class),
+        label_of=labels.__getitem__,
         name_of=partial(_name, title),
         reader_of=partial(_reader, undecoded, pictures),
         fingerprint=table._fingerprint,
     )
 
 
-def _short(label: str) -> str:
-    """ImageNet's names on the hub list all words for a class: the first stands for them."""
-    return label.split(",")[0].strip()
+# Where no column is declared to hold classes, the first of these names that there is does.
+_CLASS_COLUMNS = ("label", "class_name", "class", "cls", "labels", "wnid")
 
 
-def _no_class(_position: int) -> str:
-    return NO_CLASS
+def _classes(table: hub.Dataset) -> tuple[tuple[str, ...], Sequence[str]]:
+    """The names of the classes, and that of each picture."""
+    column = next((name for name, kind in table.features.items() if isinstance(kind, hub.ClassLabel)), None)
+    column = column or next((name for name in _CLASS_COLUMNS if name in table.features), None)
+    if column is None:
+        return (NO_CLASS,), (NO_CLASS,) * len(table)
+    kind, values = table.features[column], table[column]
+    if isinstance(kind, hub.ClassLabel):
+        # ImageNet's names on the hub list all words for a class: the first stands for them.
+        names = all_in_words(tuple(name.split(",")[0].strip() for name in kind.names))
+        labels = tuple(names[value] if value is not None and value >= 0 else NO_CLASS for value in values)
+        return tuple(dict.fromkeys([*names, *labels])), labels
+    found = tuple(NO_CLASS if value is None else str(value) for value in values)
+    different = tuple(dict.fromkeys(found))
+    words = dict(zip(different, all_in_words(different), strict=True))
+    return tuple(words.values()), tuple(words[label] for label in found)
 
 
 def _name(title: str, position: int) -> str:
