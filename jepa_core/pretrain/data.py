@@ -22,7 +22,7 @@ from jepa_core.pretrain.recipes import Recipe
 
 PARTS = ("train", "validation", "test")
 
-COUNTS = {"train": 24_000, "validation": 2_000, "test": 2_000}
+COUNTS = {"train": 12_000, "validation": 2_000, "test": 2_000}
 """How many pictures each split of the world has, from position 0 on."""
 
 MIXED_COUNTS = {"train": 1_200, "validation": 300, "test": 300}
