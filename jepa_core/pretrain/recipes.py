@@ -132,7 +132,12 @@ _WORLD = Recipe(
     steps=2000,  # at 6,000 the embedding is more Gaussian and the score further from the truth
     bf16=True,
     probe_every=400,
-    limits=("It saw drawn pictures of six kinds only: what its scores mean for any other picture is not known.",),
+    limits=(
+        "On 2,000 held-out pictures its projector's score follows the true log-density with a Spearman correlation of "
+        "0.36, and of 0.58 with the Gaussian term: it is not a one-to-one map of the world.",
+        "It cannot tell a shape's angle, and of its six kinds some overlap.",
+        "It saw drawn pictures of six kinds only: what its scores mean for any other picture is not known.",
+    ),
 )
 
 _MIXED = Recipe(
