@@ -23,6 +23,7 @@ PAGES = (
     ("domains", "Domains", "stacked_line_chart", "How whole sets of images lie beside each other on the score."),
     ("directions", "Directions", "explore", "The changes of an image that move its embedding most and least."),
     ("encoders", "Encoders", "model_training", "What each encoder is, learned from, and where it fails."),
+    ("studies", "Studies", "menu_book", "The paper's figures, on the encoders and images you choose."),
     ("check", "Check", "fact_check", "Upload images and see whether they belong."),
 )
 

@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from jepa_core import agreement, tables, training_size, ways
 from jepa_core.datasets import list_datasets
 from jepa_core.domains import METHODS, Domain, distances_in_words, domain_table, in_words, load_domain, with_interval
-from jepa_core.encoders import EncoderSpec, list_encoders
+from jepa_core.encoders import list_encoders
+from jepa_core.specs import EncoderSpec
 from jepa_core.store import Store
 
 LEAST = 300  # images of a domain, where it has so many: fewer make intervals too wide to say anything

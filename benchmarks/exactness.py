@@ -22,7 +22,8 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from jepa_core import datasets, images, jacobian, rank, spectrum
-from jepa_core.encoders import Encoder, EncoderSpec, build_net, load_encoder
+from jepa_core.encoders import Encoder, build_net, load_encoder
+from jepa_core.specs import EncoderSpec
 
 
 @dataclass(frozen=True)

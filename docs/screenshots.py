@@ -24,6 +24,7 @@ PAGES = {
     "domains": "text=Where these images come from",
     "directions": "text=moves by",
     "encoders": "text=Make it again",
+    "studies": "text=The same from a terminal",
     "check": "text=Percentile of the distance",
 }
 WIDTHS = {1440: 900, 390: 844}

@@ -14,9 +14,10 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.stats import hypergeom, spearmanr
 
-from jepa_core.encoders import EncoderSpec, load_card
+from jepa_core.encoders import load_card
 from jepa_core.errors import NotEnoughData
 from jepa_core.metrics import LEVEL
+from jepa_core.specs import EncoderSpec
 
 SHARE = 0.05  # of the images, at each end
 _LEAST_IMAGES = round(1 / SHARE)  # so that an end has an image

@@ -31,9 +31,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from jepa_core import datasets, images, jacobian, sketch, spectrum
 from jepa_core.batches import Grams, exact_work
-from jepa_core.encoders import Encoder, EncoderSpec, build_net, load_encoder
+from jepa_core.encoders import Encoder, build_net, load_encoder
 from jepa_core.jacobian import Engine, Precision
 from jepa_core.sketching import SHARE
+from jepa_core.specs import EncoderSpec
 
 REPEATS = 3
 # A run shorter than so many seconds is repeated until it is not: the first after another way finds cold caches.

@@ -18,12 +18,13 @@ from PIL import Image
 from jepa_core import images, ways
 from jepa_core.batches import exact_work, score_pictures
 from jepa_core.datasets import FOLDER_PREFIX
-from jepa_core.encoders import Encoder, EncoderSpec
+from jepa_core.encoders import Encoder
 from jepa_core.errors import JepaError, NotEnoughData
 from jepa_core.projection import nearest
 from jepa_core.records import Result
 from jepa_core.reference import percentile
 from jepa_core.scoring import config_of, known_rank, table_of
+from jepa_core.specs import EncoderSpec
 from jepa_core.spectrum import Rank
 from jepa_core.store import Store
 from jepa_core.ways import Way

@@ -16,3 +16,8 @@ def cache_dir() -> Path:
     """
     given = os.environ.get("JEPA_CACHE")
     return Path(given).expanduser() if given else platformdirs.user_cache_path("jepa-score-explorer")
+
+
+def hosted() -> bool:
+    """Whether the server is for visitors (`$JEPA_DATA_ROOTS` is set), who may not do all that its owner may."""
+    return bool(os.environ.get("JEPA_DATA_ROOTS"))

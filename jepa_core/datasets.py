@@ -5,20 +5,24 @@ bundled, and scores: its pictures are elsewhere (`jepa_core.listings`).
 """
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from jepa_core import folders, images, listings
+from jepa_core import folders, images, listings, readers
 from jepa_core.bundled import BUNDLED
+from jepa_core.config import hosted
 from jepa_core.errors import DatasetError, UnknownName
-from jepa_core.items import DatasetSpec, Item
+from jepa_core.items import NO_CLASS, DatasetSpec, Item
+from jepa_core.readers.words import all_in_words
 
 FOLDER_PREFIX = "folder:"
-NO_CLASS = "(no class)"  # of the pictures that lie directly in a folder, beside its sub-folders
+_SAMPLE = re.compile(r"(.*?)(?:#(\d+)(?::(\d+))?)?", re.DOTALL)
 
 
 def list_datasets() -> dict[str, DatasetSpec]:
@@ -75,24 +79,47 @@ def get_dataset(name_or_path: str) -> DatasetSpec:
     A sub-folder directly below the folder is a class, whatever lies deeper in it; pictures directly in the folder have
     the class "(no class)". Hidden files and folders are skipped, and so is what does not end like an image file.
 
+    A ZIP or tar of images, a WebDataset shard and Galaxy10's file are accepted in place of a folder, and so are
+    "torchvision:SET/SPLIT" and "hub:OWNER/NAME/SPLIT", which are downloaded if they are not here. "#N" or
+    "#N:SEED" behind any of them is a sample (`sampled`).
+
     Raises `UnknownName` for what is neither, and `DatasetError` for a folder without images or, where
     `$JEPA_DATA_ROOTS` is set, outside its folders once symbolic links are resolved.
     """
     bundled = list_datasets()
     if name_or_path in bundled:
         return bundled[name_or_path]
+    whole, n, seed = _SAMPLE.fullmatch(name_or_path).groups()  # type: ignore[union-attr]
+    itself = folders.resolve(name_or_path.removeprefix(FOLDER_PREFIX))
+    if n and not (itself and itself.exists()):  # "#" may be in a path, too
+        return sampled(get_dataset(whole), int(n), int(seed or 0))
+    if name_or_path.startswith(readers.PREFIXES):
+        return _named(name_or_path)
     given = name_or_path.removeprefix(FOLDER_PREFIX)
     looks_like_path = name_or_path.startswith((FOLDER_PREFIX, ".", "~")) or os.sep in given
     root = folders.resolve(given)
     if root is None or not (looks_like_path or root.is_dir()):
         raise UnknownName("dataset", name_or_path, bundled, "Or give the path of a folder of images.")
     folders.check_allowed(root)
+    if root.is_file():
+        found = readers.open_file(root)
+        if found is not None:
+            return found
     if not root.is_dir():
         raise DatasetError(
-            f"There is no folder {given!r}; the name of a bundled dataset or the path of a folder of images is "
-            "accepted; check the spelling."
+            f"There is no folder {given!r}; the name of a bundled dataset, or the path of a folder, ZIP or tar of "
+            "images, is accepted; check the spelling."
         )
     return _folder(root)
+
+
+def _named(name: str) -> DatasetSpec:
+    if hosted():
+        raise DatasetError(
+            f"{name!r} was given, but this server downloads nothing for its visitors; a bundled dataset or a folder of "
+            "its own is accepted; choose one."
+        )
+    return readers.open_named(name)
 
 
 def _folder(root: Path) -> DatasetSpec:
@@ -102,7 +129,7 @@ def _folder(root: Path) -> DatasetSpec:
             f"The folder {root} has no images; files that end in {', '.join(sorted(images.SUFFIXES))} are accepted, "
             "also in its sub-folders; choose another folder."
         )
-    labels = tuple(_folder_label(root, path) for path in found)
+    labels = _folder_labels(root, found)
     return DatasetSpec(
         name=f"{FOLDER_PREFIX}{root}",
         title=folders.readable(root.name or str(root)),
@@ -119,13 +146,44 @@ def _folder(root: Path) -> DatasetSpec:
     )
 
 
-def _folder_label(root: Path, path: Path) -> str:
-    parts = path.relative_to(root).parts
-    return folders.readable(parts[0]) if len(parts) > 1 else NO_CLASS
+def _folder_labels(root: Path, paths: Sequence[Path]) -> tuple[str, ...]:
+    """The class of each picture; ImageNet's folders are named by WordNet ids, their classes in words."""
+    parts = [path.relative_to(root).parts for path in paths]
+    labels = [folders.readable(part[0]) if len(part) > 1 else NO_CLASS for part in parts]
+    different = tuple(dict.fromkeys(labels))
+    words = dict(zip(different, all_in_words(different), strict=True))
+    return tuple(words[label] for label in labels)
 
 
 def _reading(paths: tuple[Path, ...], position: int) -> Callable[[], bytes]:
     return partial(folders.read_file, paths[position])
+
+
+def sampled(spec: DatasetSpec, n: int, seed: int = 0) -> DatasetSpec:
+    """The dataset of `n` different pictures of another, at random, in order; itself if it has no more than `n`.
+
+    It is named like the other with "#N" behind it, and ":SEED" for a seed other than 0; `get_dataset` takes that name.
+    Raises `DatasetError` for n < 1.
+    """
+    if n >= len(spec):
+        return spec
+    chosen = tuple(item.position for item in sample(spec, n, seed))
+    suffix = f"#{n}" + (f":{seed}" if seed else "")
+    return replace(
+        spec,
+        name=f"{spec.name}{suffix}",
+        title=f"{spec.title}, {n} of {len(spec)}",
+        description=f"{spec.description} A sample of {n} of its {len(spec)} pictures, drawn with seed {seed}.",
+        size=n,
+        label_of=partial(_of_sample, spec.label_of, chosen),
+        name_of=partial(_of_sample, spec.name_of, chosen),
+        reader_of=partial(_of_sample, spec.reader_of, chosen),
+        digest_of=spec.digest_of and partial(_of_sample, spec.digest_of, chosen),
+    )
+
+
+def _of_sample(of: Callable[[int], Any], chosen: tuple[int, ...], position: int) -> Any:
+    return of(chosen[position])
 
 
 def sample(spec: DatasetSpec, n: int, seed: int, label: str | None = None) -> list[Item]:

@@ -15,10 +15,10 @@ from numpy import ndarray
 from jepa_core import ways
 from jepa_core.detectors.knn import KNN
 from jepa_core.detectors.mahalanobis import Mahalanobis
-from jepa_core.encoders import EncoderSpec
 from jepa_core.metrics import auroc, fpr95, interval, resampled
 from jepa_core.reference import percentile
 from jepa_core.scoring import config_of
+from jepa_core.specs import EncoderSpec
 from jepa_core.store import Store
 from jepa_core.ways import Way
 

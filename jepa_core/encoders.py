@@ -1,21 +1,24 @@
-"""Encoders: what they are (`EncoderSpec`), which there are (`list_encoders`), and a loaded one (`Encoder`).
+"""Encoders: which there are (`list_encoders`), and a loaded one (`Encoder`).
 
 An encoder maps a normalised image (C, H, W) to an embedding of K numbers. A bundled encoder is a pair of files,
 `NAME.safetensors` and `NAME.json` (its model card, from which the spec is read), in `assets/encoders/` or, for encoders
-that a person trained, in `encoders/` of the cache folder.
+that a person trained, in `encoders/` of the cache folder. The encoders of the papers come from timm
+(`jepa_core.catalogue`, `jepa_core.pretrained`).
 """
 
 import hashlib
 import json
 import logging
-from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jepa_core import catalogue, pretrained
 from jepa_core.config import ASSETS, cache_dir
 from jepa_core.errors import EncoderError, UnknownName
+from jepa_core.specs import EncoderSpec
 from jepa_core.spectrum import Rank
 
 _log = logging.getLogger(__name__)
@@ -26,46 +29,6 @@ if TYPE_CHECKING:  # torch and timm take seconds to import; listing encoders mus
     from torch import nn
 
     from jepa_core.network import EncoderNet
-
-
-@dataclass(frozen=True)
-class EncoderSpec:
-    """What is needed to build, feed and cite an encoder. All of it is data; nothing is loaded."""
-
-    name: str
-    family: str  # the training method: "LeJEPA", "DINOv2", ...
-    source: str  # "bundled" (files beside a card) or "timm" (weights by timm's own name)
-    architecture: str  # a timm model name, with its tag for source "timm"
-    outputs: dict[str, int]  # output name -> K; the first is the default
-    architecture_kwargs: dict[str, Any] = field(default_factory=dict)
-    projector: tuple[int, ...] = ()  # widths of the projector's layers, the last is its K; empty: no projector
-    data_config: dict[str, Any] = field(default_factory=dict)  # timm's resolved data config, or overrides of it
-    weights: Path | None = None  # the safetensors file of a bundled encoder
-    weights_digest: str = ""  # of the weights that the card describes; "" where it is not known before loading
-    ranks: dict[str, Rank] = field(default_factory=dict)  # output -> rank, where the card records it
-    training: str = ""  # the dataset it was trained on, to which distances are measured
-    reference: str = ""  # the held-out dataset on which "normal" is measured for this encoder
-    licence: str = ""
-    paper: str = ""
-    description: str = ""
-    known_failures: tuple[str, ...] = ()  # one plain sentence each
-
-    @property
-    def transform(self) -> str:
-        """The canonical JSON of the data config: a part of every result's key."""
-        return json.dumps(self.data_config, sort_keys=True)
-
-    @property
-    def default_output(self) -> str:
-        """The output that is scored unless another is asked for."""
-        return next(iter(self.outputs))
-
-    def check_output(self, output: str | None) -> str:
-        """`output`, or the default for None; `UnknownName` for one this encoder lacks."""
-        chosen = output or self.default_output
-        if chosen not in self.outputs:
-            raise UnknownName(f"output of encoder {self.name!r}", chosen, self.outputs)
-        return chosen
 
 
 def spec_from_card(path: Path) -> EncoderSpec:
@@ -118,9 +81,10 @@ def _card_paths() -> Iterator[Path]:
 
 
 def list_encoders() -> dict[str, EncoderSpec]:
-    """Every encoder at hand, by name: the bundled ones, then those trained here. A bundled name is never replaced.
+    """Every encoder at hand, by name: the bundled ones, those trained here, then those of timm that were loaded here.
 
-    A damaged card is left out and logged.
+    A bundled name is never replaced. A damaged card is left out and logged. What else can be downloaded is in
+    `jepa_core.catalogue`.
     """
     specs: dict[str, EncoderSpec] = {}
     for path in _card_paths():
@@ -130,25 +94,34 @@ def list_encoders() -> dict[str, EncoderSpec]:
             _log.warning("%s", error)
         else:
             specs.setdefault(spec.name, spec)
+    for spec in pretrained.recalled().values():
+        specs.setdefault(spec.name, spec)
     return specs
 
 
 def get_spec(name: str) -> EncoderSpec:
-    """The spec of that name, else `UnknownName` with the names there are; `EncoderError` for a damaged card."""
+    """The spec of that name, else `UnknownName` with the names there are; `EncoderError` for a damaged card.
+
+    Beside the names of `list_encoders`, those of the catalogue and "timm:MODEL.TAG" are accepted, and "@PX" behind
+    either for another input size.
+    """
     specs = list_encoders()
-    if name not in specs:
-        for path in _card_paths():
-            if path.stem == name:
-                spec_from_card(path)  # says what is wrong with it
-        raise UnknownName("encoder", name, specs)
-    return specs[name]
+    if name in specs:
+        return specs[name]
+    for path in _card_paths():
+        if path.stem == name:
+            spec_from_card(path)  # says what is wrong with it
+    found = catalogue.find(name)
+    if found is None:
+        raise UnknownName("encoder", name, specs, "More can be downloaded: see 'encoders', or give timm:MODEL.TAG.")
+    return found
 
 
 def build_net(spec: EncoderSpec) -> "EncoderNet":
     """The network of `spec` with fresh random weights."""
     from jepa_core.network import EncoderNet
 
-    return EncoderNet(spec.architecture, spec.architecture_kwargs, spec.projector)
+    return EncoderNet(spec.architecture, spec.architecture_kwargs, spec.projector, head=spec.head)
 
 
 def resolve_data_config(spec: EncoderSpec, backbone: "nn.Module") -> dict[str, Any]:
@@ -243,17 +216,35 @@ def choose_device(device: str | None) -> str:
     return device
 
 
-def load_encoder(name: str = "digits", device: str | None = None) -> Encoder:
+def load_encoder(
+    name: str = "digits", device: str | None = None, progress: Callable[[int, int], None] | None = None
+) -> Encoder:
     """Load an encoder by name onto a device (`default_device()` for None), ready to score.
 
-    Raises `UnknownName` for a name that no card has, `EncoderError` for weights that are missing, damaged or of
-    another architecture, and for a device that is not there.
+    Weights that are not on this machine are downloaded, and `progress` is called with (bytes done, bytes in all).
+
+    Raises `UnknownName` for a name that there is not, `EncoderError` for weights that are missing, damaged or of
+    another architecture, that cannot be downloaded, and for a device that is not there.
     """
+    spec = get_spec(name)
+    device = choose_device(device)
+    if spec.source == "timm":
+        encoder = Encoder(spec, pretrained.load_net(spec, progress), device)
+        encoder.spec = pretrained.remember(encoder)
+        return encoder
+    encoder = Encoder(spec, _load_beside_card(spec), device)
+    if encoder.weights != spec.weights_digest:
+        raise EncoderError(
+            f"The weights {spec.weights} are not those that the card of encoder {name!r} describes; a pair written "
+            f"together is accepted; make both again with the command that the card names."
+        )
+    return encoder
+
+
+def _load_beside_card(spec: EncoderSpec) -> "EncoderNet":
     import safetensors.torch
     from safetensors import SafetensorError
 
-    spec = get_spec(name)
-    device = choose_device(device)
     net = build_net(spec)
     assert spec.weights is not None  # every card has its weights beside it
     try:
@@ -261,13 +252,7 @@ def load_encoder(name: str = "digits", device: str | None = None) -> Encoder:
     except (OSError, RuntimeError, SafetensorError) as error:
         first_line = str(error).splitlines()[0]
         raise EncoderError(
-            f"The weights {spec.weights} do not load into encoder {name!r} ({first_line}); "
+            f"The weights {spec.weights} do not load into encoder {spec.name!r} ({first_line}); "
             f"a file that fits its card is accepted; make it again with the command that its card names."
         ) from error
-    encoder = Encoder(spec, net, device)
-    if encoder.weights != spec.weights_digest:
-        raise EncoderError(
-            f"The weights {spec.weights} are not those that the card of encoder {name!r} describes; a pair written "
-            f"together is accepted; make both again with the command that the card names."
-        )
-    return encoder
+    return net

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from jepa_core import images
 from jepa_core.errors import DatasetError, UnknownName
 
+NO_CLASS = "(no class)"  # of pictures without one, as those that lie directly in a folder beside its sub-folders
+
 
 @dataclass(frozen=True)
 class Item:

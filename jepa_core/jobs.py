@@ -39,10 +39,16 @@ class Job:
     """One piece of work. `done` of `total` are steps, `message` is a sentence, `result` what the callable returned."""
 
     def __init__(
-        self, key: str, title: str, work: Callable[["Job"], object], between: Callable[[], None] = _nothing
+        self,
+        key: str,
+        title: str,
+        work: Callable[["Job"], object],
+        between: Callable[[], None] = _nothing,
+        unit: str = "image",
     ) -> None:
         self.key = key
         self.title = title
+        self.unit = unit  # of the steps
         self.state = State.QUEUED
         self.done = 0
         self.total = 0
@@ -134,13 +140,16 @@ class JobQueue:
         while self._urgent:
             self._urgent.popleft().run()
 
-    def submit(self, key: str, title: str, work: Callable[[Job], object], *, urgent: bool = False) -> Job:
+    def submit(
+        self, key: str, title: str, work: Callable[[Job], object], *, urgent: bool = False, unit: str = "image"
+    ) -> Job:
         """Queue `work` unless a job of the same key is queued or running; return the job of that key."""
         with self._lock:
             job = self._jobs.get(key)
             if job is None or not job.active:
                 self._jobs.pop(key, None)  # so that it becomes the youngest
-                job = self._jobs[key] = Job(key, title, work, _nothing if urgent else self._run_urgent)
+                between = _nothing if urgent else self._run_urgent
+                job = self._jobs[key] = Job(key, title, work, between, unit)
                 (self._urgent if urgent else self._ordinary).append(job)
                 self._arrived.release()
                 finished = [other for other, old in self._jobs.items() if not old.active]

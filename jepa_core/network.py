@@ -1,5 +1,6 @@
 """The network of an encoder: a timm backbone and, for encoders trained here, a projector behind it."""
 
+from pathlib import Path
 from typing import Any
 
 import timm
@@ -9,21 +10,40 @@ from torch import Tensor, nn
 class EncoderNet(nn.Module):
     """(B, C, H, W) -> (B, K): the projector's output; without a projector the backbone's pooled embedding.
 
-    Fresh random weights; `state_dict` has the keys `backbone.*` and `projector.*`. The arguments are those of an
-    `EncoderSpec`: a timm model name, its keyword arguments, and the widths of the projector's layers.
+    `state_dict` has the keys `backbone.*` and `projector.*`. The arguments are those of an `EncoderSpec`: a timm model
+    name, its keyword arguments, the widths of the projector's layers, and whether the architecture's own last layer is
+    the projector. Weights are fresh and random, or timm reads the backbone's and the head's from the file `pretrained`,
+    whatever keys its publisher gave them.
     """
 
     backbone: nn.Module
     projector: nn.Module
 
-    def __init__(self, architecture: str, architecture_kwargs: dict[str, Any], projector: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        architecture: str,
+        architecture_kwargs: dict[str, Any],
+        projector: tuple[int, ...] = (),
+        *,
+        head: bool = False,
+        pretrained: Path | None = None,
+    ) -> None:
         super().__init__()
         # JSON has no tuples, and timm asks for them.
         kwargs: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in architecture_kwargs.items()
         }
-        self.backbone = timm.create_model(architecture, pretrained=False, num_classes=0, **kwargs)
-        self.projector = _projector(int(self.backbone.num_features), projector)  # type: ignore[arg-type]
+        if not head:
+            kwargs["num_classes"] = 0
+        if pretrained is not None:
+            # custom_load is for files in other formats than PyTorch's; timm's copies on the hub are PyTorch's.
+            kwargs["pretrained_cfg_overlay"] = {"file": str(pretrained), "custom_load": False}
+        self.backbone = timm.create_model(architecture, pretrained=pretrained is not None, **kwargs)
+        if head:
+            self.projector = self.backbone.get_classifier()  # type: ignore[operator]
+            self.backbone.reset_classifier(0)  # type: ignore[operator]
+        else:
+            self.projector = _projector(int(self.backbone.num_features), projector)  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> Tensor:
         """The embedding of normalised images."""

@@ -17,10 +17,10 @@ from PIL import Image
 
 from jepa_core import images, spectrum
 from jepa_core.batches import Named, Work, exact_work, score_pictures
-from jepa_core.encoders import EncoderSpec
 from jepa_core.errors import JepaError
 from jepa_core.items import Item
 from jepa_core.records import Member, Result, ResultConfig, Rows
+from jepa_core.specs import EncoderSpec
 from jepa_core.spectrum import Rank
 from jepa_core.store import Store
 

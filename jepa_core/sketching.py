@@ -28,8 +28,9 @@ from jepa_core.sketch import Calibration
 from jepa_core.store import Store
 
 if TYPE_CHECKING:
-    from jepa_core.encoders import Encoder, EncoderSpec
+    from jepa_core.encoders import Encoder
     from jepa_core.jacobian import Precision
+    from jepa_core.specs import EncoderSpec
 
 Progress = Callable[[int, int], None]
 SHARE = 12

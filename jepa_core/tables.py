@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 from numpy import ndarray
 
 from jepa_core.config import ASSETS
-from jepa_core.encoders import EncoderSpec
 from jepa_core.errors import JepaError, NotEnoughData, TableError
 from jepa_core.files import replace_file
 from jepa_core.images import digest
 from jepa_core.records import Member, Result, ResultConfig
+from jepa_core.specs import EncoderSpec
 from jepa_core.store import Store
 
 SUFFIXES = (".parquet", ".csv")

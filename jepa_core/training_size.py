@@ -13,9 +13,9 @@ import pandas as pd
 
 from jepa_core.agreement import differing, joined, recipe_of
 from jepa_core.domains import listed
-from jepa_core.encoders import EncoderSpec
 from jepa_core.metrics import auroc, interval, resampled
 from jepa_core.reference import percentile
+from jepa_core.specs import EncoderSpec
 
 # What each field of a recipe is where an older card lacks it.
 _WHOLE = {"share": 1.0}

@@ -11,11 +11,12 @@ import numpy as np
 
 from jepa_core import datasets, images, tables
 from jepa_core.batches import exact_work
-from jepa_core.encoders import Encoder, EncoderSpec, load_encoder
+from jepa_core.encoders import Encoder, load_encoder
 from jepa_core.errors import StoreError
 from jepa_core.items import DatasetSpec
 from jepa_core.records import Result
 from jepa_core.scoring import loaded_config, score_items, settle_rank
+from jepa_core.specs import EncoderSpec
 from jepa_core.store import Store
 
 TOLERANCE = 1e-2

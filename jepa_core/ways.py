@@ -16,8 +16,9 @@ from jepa_core.sketching import SketchSettings
 from jepa_core.store import Store
 
 if TYPE_CHECKING:
-    from jepa_core.encoders import Encoder, EncoderSpec
+    from jepa_core.encoders import Encoder
     from jepa_core.jacobian import Precision
+    from jepa_core.specs import EncoderSpec
 
 METHODS = ("exact", "sketch")
 PRECISIONS = ("fp32", "auto", "bf16", "tf32")

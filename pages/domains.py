@@ -17,13 +17,14 @@ from jepa_core.domains import (
     load_domain,
     with_interval,
 )
-from jepa_core.encoders import EncoderSpec, list_encoders
+from jepa_core.encoders import list_encoders
 from jepa_core.errors import NotEnoughData
 from jepa_core.figures.agreement import agreement_figure
 from jepa_core.figures.histogram import domain_histogram
 from jepa_core.figures.style import CONFIG
 from jepa_core.figures.training_size import training_size_figure
 from jepa_core.figures.truth import truth_figure
+from jepa_core.specs import EncoderSpec
 from pages._shared import state, widgets
 from pages._shared.state import Choice
 from pages._shared.text import plain

@@ -6,7 +6,7 @@ import streamlit as st
 from jepa_core.encoders import list_encoders, load_card
 from jepa_core.figures.qq import qq_figure
 from jepa_core.figures.style import CONFIG
-from pages._shared import state, widgets
+from pages._shared import more_encoders, state, widgets
 from pages._shared.text import plain
 
 widgets.header(
@@ -62,6 +62,7 @@ st.dataframe(
 )
 if choice.spec.name not in cards:
     st.info("The encoder chosen in the sidebar has no model card here.", icon=":material/info:")
+    more_encoders.show()
     st.stop()
 card = cards[choice.spec.name]
 st.subheader(choice.spec.name)
@@ -98,3 +99,4 @@ with right:
     )
 st.subheader("Known failures")
 st.markdown("\n".join(f"- {plain(sentence)}" for sentence in card["known_failures"]) or "None are known.")
+more_encoders.show()

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from jaxtyping import install_import_hook
 
+from tests import hub
+
 if TYPE_CHECKING:
     from streamlit.testing.v1 import AppTest
 
@@ -194,3 +196,21 @@ def command(capsys):
         return status, said.out, said.err
 
     return run
+
+
+@pytest.fixture
+def hub_server(monkeypatch, tmp_path):
+    """A hub on loopback, with caches of its own."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import _http
+
+    with hub.serving() as server:
+        monkeypatch.setattr(constants, "ENDPOINT", server.address)
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.address + "/{repo_id}/resolve/{revision}/{filename}"
+        )
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+        # A lost connection is retried after seconds; the tests need not wait for them.
+        monkeypatch.setattr(_http.time, "sleep", lambda _seconds: None)
+        yield server

@@ -12,11 +12,12 @@ import pytest
 
 from jepa_core import agreement, training_size
 from jepa_core.agreement import Agreement, Overlap, in_words, joined, overlap, relation
-from jepa_core.encoders import EncoderSpec, get_spec, list_encoders
+from jepa_core.encoders import get_spec, list_encoders
 from jepa_core.errors import NotEnoughData
 from jepa_core.figures.agreement import agreement_figure
 from jepa_core.figures.training_size import training_size_figure
 from jepa_core.metrics import auroc
+from jepa_core.specs import EncoderSpec
 from jepa_core.training_size import Pair, compare, pairs
 
 RNG = np.random.default_rng(0)

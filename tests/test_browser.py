@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # tests/requirements.txt brings it; collecting these tests mu
     from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parent.parent
-PAGES = {"gallery": "", "domains": "domains", "directions": "directions", "encoders": "encoders", "check": "check"}
+PAGES = {"gallery": ""} | {name: name for name in ("domains", "directions", "encoders", "studies", "check")}
 WAIT = 90_000  # ms; generous, since a busy machine is no fault of the page
 
 pytestmark = pytest.mark.browser
@@ -126,7 +126,7 @@ def test_each_page_loads_as_the_first_request_of_a_server(server: str, tab: "Pag
     _settle(tab)
     _assert_sound(tab)
     assert tab.inner_text("h1").lower() == name
-    if name in ("gallery", "directions"):
+    if name in ("gallery", "directions", "studies"):
         assert min(_pictures(tab, count=19)) > 0
     if name in ("gallery", "domains", "directions"):
         tab.wait_for_selector(".js-plotly-plot .plot-container")

@@ -45,10 +45,13 @@ def last_line(err: str) -> str:
 def test_encoders_are_listed(command):
     status, out, err = command("encoders")
     assert (status, err) == (0, "")
-    assert out.split()[:3] == ["name", "family", "source"]
+    assert out.split()[:3] == ["name", "family", "weights"]
     assert "projector (K=16), backbone (K=96)" in out
-    (row,) = json.loads(command("encoders", "--json")[1])
+    row, *others = json.loads(command("encoders", "--json")[1])
     assert (row["name"], row["licence"], row["reference"]) == ("tiny", "MIT", "digits-test")
+    assert row["weights"] == "here"
+    assert {other["weights"] for other in others} == {"to download"}
+    assert "dinov2-s14" in {other["name"] for other in others}
 
 
 def test_datasets_are_listed(command):

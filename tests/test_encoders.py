@@ -57,7 +57,9 @@ def test_the_rank_on_a_card_is_read(install_tiny):
 def test_an_unknown_encoder_is_told_with_the_names_there_are(install_tiny):
     install_tiny()
     for load in (get_spec, load_encoder):
-        with pytest.raises(UnknownName, match=r"^Unknown encoder: 'tny'\. Must be one of: tiny\.$"):
+        with pytest.raises(
+            UnknownName, match=r"^Unknown encoder: 'tny'\. Must be one of: tiny\. More can be downloaded"
+        ):
             load("tny")
 
 

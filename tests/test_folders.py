@@ -142,8 +142,8 @@ def test_a_path_that_is_no_folder(tmp_path):
         with pytest.raises(DatasetError) as caught:
             get_dataset(str(path))
         assert str(caught.value) == (
-            f"There is no folder {str(path)!r}; the name of a bundled dataset or the path of a folder of images is "
-            "accepted; check the spelling."
+            f"There is no folder {str(path)!r}; the name of a bundled dataset, or the path of a folder, ZIP or tar of "
+            "images, is accepted; check the spelling."
         )
 
 

@@ -16,12 +16,13 @@ from numpy import ndarray
 from torch import nn
 
 from jepa_core import jacobian, rank, spectrum
-from jepa_core.encoders import EncoderSpec, build_net, resolve_data_config, weights_digest
+from jepa_core.encoders import build_net, resolve_data_config, weights_digest
 from jepa_core.network import EncoderNet
 from jepa_core.pretrain import evaluate, inputs
 from jepa_core.pretrain.inputs import TrainingData
 from jepa_core.pretrain.recipes import RECIPES, Recipe
 from jepa_core.pretrain.sigreg import GAUSSIAN_EXPECTATION
+from jepa_core.specs import EncoderSpec
 
 PAPER = "Balestriero and LeCun, LeJEPA, arXiv 2511.08544"
 LICENCE = "MIT"

@@ -23,7 +23,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from jepa_core.config import ASSETS, cache_dir
-from jepa_core.encoders import EncoderSpec, build_net, choose_device
+from jepa_core.encoders import build_net, choose_device
 from jepa_core.errors import EncoderError, JepaError
 from jepa_core.network import EncoderNet
 from jepa_core.pretrain import card, evaluate, inputs
@@ -31,6 +31,7 @@ from jepa_core.pretrain.inputs import TrainingData
 from jepa_core.pretrain.recipes import Recipe, get_recipe
 from jepa_core.pretrain.sigreg import sigreg
 from jepa_core.pretrain.views import random_views
+from jepa_core.specs import EncoderSpec
 
 Log = Callable[[str], None]
 

@@ -14,12 +14,13 @@ import streamlit as st
 
 from jepa_core import datasets, precision, scoring, tables, ways
 from jepa_core.config import ROOT
-from jepa_core.encoders import Encoder, EncoderSpec, list_encoders, load_encoder
+from jepa_core.encoders import Encoder, list_encoders, load_encoder
 from jepa_core.errors import StoreError
 from jepa_core.items import DatasetSpec
 from jepa_core.jobs import JobQueue
 from jepa_core.keys import make_key
 from jepa_core.records import ResultConfig
+from jepa_core.specs import EncoderSpec
 from jepa_core.store import Store
 from jepa_core.ways import Way
 from pages._shared.text import plain

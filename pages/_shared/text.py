@@ -15,10 +15,10 @@ def plain(text: str) -> str:
 def counted(count: int, noun: str) -> str:
     """A number and its noun.
 
-    >>> counted(1, "image"), counted(2, "image")
-    ('1 image', '2 images')
+    >>> counted(1, "image"), counted(2, "image"), counted(2, "MB")
+    ('1 image', '2 images', '2 MB')
     """
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count} {noun}" if count == 1 or noun.isupper() else f"{count} {noun}s"
 
 
 def percent_place(percentile: float) -> str:

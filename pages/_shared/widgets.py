@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from jepa_core import datasets, sketching, ways
+from jepa_core import datasets, readers, sketching, ways
 from jepa_core.errors import JepaError
 from jepa_core.items import DatasetSpec
 from jepa_core.jobs import Job, State
@@ -73,16 +73,23 @@ def choose_dataset(default: str, title: str = "Dataset", key: str = "dataset") -
     if name == _FOLDER:
         _arrive("folder", "")
         name = st.text_input(
-            "Folder of images",
+            "Folder, archive or name",
             key="folder",
-            placeholder="/path/to/images",
-            help="Sub-folders are classes.",
+            placeholder="/path/to/images, torchvision:mnist/test, hub:ylecun/mnist/test",
+            help="A folder of images, whose sub-folders are classes; a ZIP or tar of images; Galaxy10's HDF5 file; a "
+            f"dataset of torchvision ({', '.join(readers.EXAMPLES)}); or hub:OWNER/NAME/SPLIT for one of the Hugging "
+            "Face hub. #500 behind any of them is a sample of 500.",
             on_change=_forget_class,
         ).strip()
         _publish("folder", name, "")
         if not name:
-            st.info("Give the path of a folder of images; its sub-folders are the classes.", icon=":material/folder:")
+            st.info(
+                "Give the path of a folder or archive of images, or the name of a dataset to download.",
+                icon=":material/folder:",
+            )
             return None
+        if name.startswith(readers.PREFIXES):  # may have to be downloaded
+            computed(f"open:{name}", f"Opening {name}", lambda _job: state.dataset(name) and None)
     try:
         return state.dataset(name)
     except JepaError as error:
@@ -92,9 +99,9 @@ def choose_dataset(default: str, title: str = "Dataset", key: str = "dataset") -
 
 def address_of(dataset: DatasetSpec) -> dict[str, str]:
     """The part of an address that makes `choose_dataset` open this dataset."""
-    if dataset.name.startswith(datasets.FOLDER_PREFIX):
-        return {"dataset": _FOLDER, "folder": dataset.name.removeprefix(datasets.FOLDER_PREFIX)}
-    return {"dataset": dataset.name}
+    if dataset.name in datasets.list_datasets():
+        return {"dataset": dataset.name}
+    return {"dataset": _FOLDER, "folder": dataset.name.removeprefix(datasets.FOLDER_PREFIX)}
 
 
 def choose_class(dataset: DatasetSpec) -> str | None:
@@ -297,4 +304,4 @@ def _progress_words(job: Job) -> str:
         return f"{job.title} …"
     left = job.seconds_left
     remaining = "" if left is None else f", about {left:.0f} s left"
-    return f"{job.title}: {job.done} of {counted(job.total, 'image')}{remaining}"
+    return f"{job.title}: {job.done} of {counted(job.total, job.unit)}{remaining}"

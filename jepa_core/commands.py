@@ -1,0 +1,274 @@
+"""What each command of the terminal does, given its parsed arguments; `jepa_core.cli` has the arguments."""
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from tqdm import tqdm
+
+from jepa_core import catalogue, datasets, folders, tables, ways
+from jepa_core.encoders import get_spec, list_encoders
+from jepa_core.errors import JepaError, UnknownName
+from jepa_core.sketching import SketchSettings
+from jepa_core.store import Store
+from jepa_core.ways import Way
+
+if TYPE_CHECKING:
+    from jepa_core.encoders import Encoder
+
+
+def _show(frame: pd.DataFrame, as_json: bool) -> None:
+    if as_json:
+        print(frame.to_json(orient="records", indent=2))
+    elif not frame.empty:
+        print(frame.to_string(index=False, float_format="{:.4f}".format))
+
+
+def note(sentence: str) -> None:
+    """A sentence on standard error."""
+    tqdm.write(sentence, file=sys.stderr)  # on a line of its own, also while a progress bar is shown
+
+
+class Bar:
+    """A progress bar on standard error, made when the first total is known, and anew for each part of the work."""
+
+    def __init__(self, title: str, unit: str = "image") -> None:
+        self._title, self._unit = title, unit
+        self._bar: tqdm | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show how far the work is."""
+        if self._bar is None or self._bar.total != total:  # another part of the work
+            if self._bar is not None:
+                self._bar.close()
+            self._bar = tqdm(total=total, desc=self._title, unit=self._unit, unit_scale=self._unit == "B", leave=False)
+        self._bar.update(done - self._bar.n)
+        if done >= total:
+            self._bar.close()
+
+
+def open_store() -> Store:
+    """The store with the shipped tables in it; what a person should know about it is said."""
+    store = Store()
+    if store.notice:
+        note(store.notice)
+    for problem in tables.load_all_shipped(store):
+        note(problem)
+    return store
+
+
+def run_encoders(args: argparse.Namespace) -> None:
+    """List the encoders at hand, then those that can be downloaded."""
+    here = list_encoders()
+    elsewhere = [spec for spec in catalogue.specs() if spec.name not in here]
+    rows = [
+        {
+            "name": spec.name,
+            "family": f"{spec.family} (contrast)" if spec.contrast else spec.family,
+            "weights": "here" if spec.name in here else "to download",
+            "outputs": ", ".join(f"{output} (K={k})" for output, k in spec.outputs.items()),
+            "reference": spec.reference,
+            "licence": spec.licence,
+        }
+        for spec in [*here.values(), *elsewhere]
+    ]
+    _show(pd.DataFrame(rows), args.json)
+
+
+def _load(args: argparse.Namespace) -> "Encoder":
+    """The encoder of the arguments. What is to be downloaded is said before."""
+    from jepa_core.encoders import load_encoder
+
+    if get_spec(args.encoder).source != "timm":
+        return load_encoder(args.encoder, args.device)
+    from jepa_core import hub
+
+    spec = get_spec(args.encoder)
+    remote = hub.remote_of(spec.architecture)
+    weights = hub.look_up(remote)
+    if weights.here:
+        return load_encoder(args.encoder, args.device)
+    size = f"{weights.size / 1e6:.0f} MB" if weights.size else "a size that the server does not say"
+    note(f"The weights of {spec.name} ({size}, licence: {spec.licence}) are downloaded from {remote}.")
+    return load_encoder(args.encoder, args.device, Bar(f"Weights of {spec.name}", unit="B"))
+
+
+def run_datasets(args: argparse.Namespace) -> None:
+    """List the bundled datasets."""
+    rows = [
+        {
+            "name": spec.name,
+            "images": len(spec),
+            "classes": len(spec.labels()),
+            "source": spec.source,
+            "title": spec.title,
+        }
+        for spec in datasets.list_datasets().values()
+    ]
+    _show(pd.DataFrame(rows), args.json)
+
+
+def run_score(args: argparse.Namespace) -> None:
+    """Score a dataset."""
+    spec = get_spec(args.encoder)
+    output = spec.check_output(args.output)
+    dataset = datasets.get_dataset(args.data)
+    items = list(dataset.items(args.label))
+    if args.limit is not None:
+        items = datasets.sample(dataset, args.limit, args.seed, args.label)
+    store = open_store()
+    encoder = _load(args)
+    spec = encoder.spec
+    way, reason = ways.decide(store, encoder, output, dataset.name, items, way_of(args))
+    if reason:
+        note(f"Precision: {reason}.")
+    summary = ways.score(
+        store,
+        encoder,
+        output,
+        dataset.name,
+        items,
+        way,
+        whole=len(items) == len(dataset),
+        progress=Bar(dataset.title),
+    )
+    frame = ways.scores(store, spec, output, dataset.name, way)
+    frame = frame.assign(precision=way.precision)
+    frame = frame[frame["name"].isin({item.name for item in items})]
+    for _name, sentence in summary.failed:
+        note(sentence)
+    note(
+        f"{summary.scored} images scored in {summary.seconds:.1f} s, {summary.reused} known already, "
+        f"{len(summary.failed)} failed."
+    )
+    if frame.empty:
+        raise JepaError(f"None of the {len(items)} images of {dataset.title} could be scored; the lines above say why.")
+    if args.out:
+        tables.write_table(frame, args.out)
+        note(f"Wrote {args.out}.")
+    else:
+        _show(frame, args.json)
+
+
+def _read_pictures(paths: Sequence[Path]) -> tuple[list[tuple[str, bytes]], list[tuple[str, str]]]:
+    """(name, bytes) of the files that can be read, (name, sentence) of the others."""
+    named, unread = [], []
+    for path in paths:
+        name = folders.readable(str(path))
+        try:
+            named.append((name, path.read_bytes()))
+        except OSError as error:
+            unread.append((name, f"{name} cannot be read ({error.strerror}); give the paths of image files."))
+    return named, unread
+
+
+def run_check(args: argparse.Namespace) -> None:
+    """Hold pictures against a reference."""
+    from jepa_core import check
+
+    spec = get_spec(args.encoder)
+    output = spec.check_output(args.output)
+    named, unread = _read_pictures(args.images)
+    if not named:
+        raise JepaError(" ".join(sentence for _name, sentence in unread))
+    if not (args.reference or spec.reference):
+        raise JepaError(
+            f"Encoder {spec.name!r} has no reference of its own and none was given; a scored dataset is accepted; "
+            "name one with --reference."
+        )
+    name = datasets.get_dataset(args.reference or spec.reference).name  # a folder is stored by its full path
+    reference = check.load_reference(open_store(), spec, output, name, way_of(args))
+    outcome = check.check_pictures(_load(args), output, named, reference)
+    outcome = replace(outcome, failed=unread + outcome.failed)
+    for _name, sentence in outcome.failed:
+        note(sentence)
+    check.fail_if_nothing(outcome)
+    _show(check.outcome_table(outcome), args.json)
+
+
+def run_export(args: argparse.Namespace) -> None:
+    """Write stored scores to a file."""
+    spec = get_spec(args.encoder)
+    output = spec.check_output(args.output)
+    dataset = datasets.get_dataset(args.data)
+    frame = ways.scores(open_store(), spec, output, dataset.name, way_of(args))
+    if frame.empty:
+        data = shlex.quote(dataset.name.removeprefix(datasets.FOLDER_PREFIX))
+        raise JepaError(
+            f"The store has no scores of {dataset.title} for encoder {spec.name!r}, output {output!r}; "
+            f"run 'python -m jepa_core score --encoder {spec.name} --output {output} --data {data}' first."
+        )
+    tables.write_table(frame, args.out)
+    _show(pd.DataFrame([{"rows": len(frame), "file": str(args.out)}]), args.json)
+
+
+def run_pretrain(args: argparse.Namespace) -> None:
+    """Train an encoder."""
+    from jepa_core.pretrain import pretrain
+
+    given = {option: getattr(args, option) for option in ("data", "name", "device")}
+    card = pretrain(
+        args.recipe, args.out, log=note, **{option: value for option, value in given.items() if value is not None}
+    )
+    print(json.dumps({"card": str(card)}) if args.json else card)
+
+
+def run_bench(args: argparse.Namespace) -> None:
+    """Measure what a score costs."""
+    from jepa_core import bench
+    from jepa_core.encoders import choose_device
+
+    device = choose_device(args.device)
+    cases = args.case or [name for name in bench.CASES if name != "vitb14-224"]
+    for name in cases:
+        if name not in bench.CASES:
+            raise UnknownName("case", name, bench.CASES)
+    lines = []
+    for name in cases:
+        note(f"Measuring {bench.CASES[name].title} ...")
+        lines += bench.measure(bench.CASES[name], device, args.limit)
+    _show(pd.DataFrame([vars(line) for line in lines]), args.json)
+
+
+def run_verify(args: argparse.Namespace) -> None:
+    """Recompute shipped scores, or make them again."""
+    from jepa_core import verify
+    from jepa_core.encoders import load_encoder
+
+    names = [args.encoder] if args.encoder else list(list_encoders())
+    for name in names:
+        get_spec(name)
+    pictures = {name: datasets.with_pictures(name, folder) for name, folder in args.pictures}
+    if args.write:
+        store = open_store()
+        for name in names:
+            encoder = load_encoder(name, args.device)
+            for output in [encoder.spec.check_output(args.output)] if args.output else encoder.spec.outputs:
+                sets = verify.shipped_sets(encoder.spec, pictures)
+                rows, incomplete = verify.write_tables(store, encoder, output, sets, Bar)
+                note(f"Wrote {rows} rows for encoder {name!r}, output {output!r}.")
+                for dataset in incomplete:
+                    note(f"The table lacks pictures of {dataset!r}; give their folder with --pictures.")
+    checks = verify.verify_all(names, args.count, args.seed, args.device, pictures)
+    _show(pd.DataFrame([vars(check) | {"passed": check.passed} for check in checks]), args.json)
+    if not checks:
+        raise JepaError(
+            f"No score table is shipped for {', '.join(map(repr, names)) or 'any encoder'}; at least one is needed; "
+            "make it with --write."
+        )
+    if not all(check.passed for check in checks):
+        raise JepaError(
+            f"The shipped scores do not agree with this machine's (tolerance {verify.TOLERANCE} for each log singular "
+            "value and the embedding, all pictures the same); the table above says where; make them again with --write."
+        )
+
+
+def way_of(args: argparse.Namespace) -> Way:
+    """The way to scores that the arguments ask for."""
+    return Way(args.method, args.precision, SketchSettings(args.rows))

@@ -1,0 +1,77 @@
+"""Galaxy10 DECaLS: an HDF5 file with `images` (n, height, width, 3) and `ans`, the classes' numbers.
+
+Leung and Bovy, https://github.com/henrysky/Galaxy10: Galaxy10_DECals.h5, 17,736 galaxies of 256 x 256 px.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from jepa_core import folders, images
+from jepa_core.errors import DatasetError
+from jepa_core.items import DatasetSpec
+
+CLASSES = (
+    "disturbed",
+    "merging",
+    "round smooth",
+    "in-between round smooth",
+    "cigar-shaped smooth",
+    "barred spiral",
+    "unbarred tight spiral",
+    "unbarred loose spiral",
+    "edge-on without bulge",
+    "edge-on with bulge",
+)
+
+
+def open_galaxy(path: Path) -> DatasetSpec:
+    """The galaxies of such a file; `DatasetError` for one that is damaged or holds something else."""
+    try:
+        with h5py.File(path) as file:
+            shape, labels = file["images"].shape, np.asarray(file["ans"])
+    except (OSError, KeyError, AttributeError) as error:
+        raise _unreadable(path, str(error)) from error
+    if len(shape) != 4 or shape[3] != 3 or labels.shape != shape[:1] or not set(labels) <= set(range(len(CLASSES))):
+        raise _unreadable(path, f"images {shape}, ans {labels.shape}")
+    named = tuple(CLASSES[int(label)] for label in labels)
+    return DatasetSpec(
+        name=str(path),
+        title="Galaxy10 DECaLS",
+        description=f"Photographed galaxies in ten classes by their shape, {shape[2]} x {shape[1]} px.",
+        source="Galaxy10",
+        licence="MIT (Leung and Bovy; DESI Legacy Imaging Surveys)",
+        held_out=True,
+        classes=CLASSES,
+        size=len(named),
+        label_of=named.__getitem__,
+        name_of=_name,
+        reader_of=partial(_reader, path),
+        fingerprint=folders.fingerprint([path]),
+    )
+
+
+def _name(position: int) -> str:
+    return f"galaxy10/{position}"
+
+
+def _reader(path: Path, position: int) -> Callable[[], bytes]:
+    return partial(_read, path, position)
+
+
+def _read(path: Path, position: int) -> bytes:
+    try:
+        with h5py.File(path) as file:
+            return images.encode_ppm(np.asarray(file["images"][position]))
+    except (OSError, KeyError) as error:
+        raise _unreadable(path, str(error)) from error
+
+
+def _unreadable(path: Path, why: str) -> DatasetError:
+    return DatasetError(
+        f"The file {path} cannot be read as Galaxy10 ({why}); an HDF5 file with 'images' (n, height, width, 3) and "
+        "'ans' (n numbers from 0 to 9) is accepted; download Galaxy10_DECals.h5 again."
+    )

@@ -1,0 +1,147 @@
+"""The paper's studies from a terminal: `figure1`, `figure3` and `figure7`."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from jepa_core import datasets, studies
+from jepa_core.commands import Bar, note, open_store, way_of
+from jepa_core.directions import directions_of
+from jepa_core.encoders import Encoder, get_spec, list_encoders, load_encoder
+from jepa_core.errors import JepaError
+from jepa_core.figures.histogram import domain_histogram
+from jepa_core.figures.sheet import Row, sheet
+from jepa_core.figures.spectrum import signed_picture
+from jepa_core.items import DatasetSpec
+from jepa_core.scoring import current_rank
+from jepa_core.sketching import SHARE
+from jepa_core.store import Store
+from jepa_core.studies import Subject, lasting
+from jepa_core.ways import Way
+
+STRIP = 4  # directions of each end
+
+
+def _subjects(args: argparse.Namespace) -> list[Subject]:
+    specs = [get_spec(name) for name in args.encoder] if args.encoder else list(list_encoders().values())
+    if not specs:
+        raise JepaError("There is no encoder here; at least one is needed; name one with --encoder.")
+    return list(studies.subjects(specs, args.output))
+
+
+def _score_all(
+    store: Store,
+    wanted: Sequence[tuple[Subject, DatasetSpec]],
+    way: Way,
+    device: str | None,
+    label: str | None = None,
+) -> dict[str, Encoder]:
+    """Say how long it will take, then score what is missing; the encoders that were loaded for it, by name."""
+    from jepa_core import forecast
+    from jepa_core.encoders import choose_device
+
+    left = [(subject, data, studies.missing(store, subject, data, way, label)) for subject, data in wanted]
+    left = [(subject, data, count) for subject, data, count in left if count]
+    if not left:
+        note("All scores are in the store.")
+        return {}
+    device = choose_device(device)
+    total = 0.0
+    for subject, data, count in left:
+        seconds = count * forecast.seconds_an_image(subject.spec, subject.output, device)
+        total += seconds
+        note(f"{subject} on {data.title}: {count} images to score, about {lasting(seconds)} here.")
+    if way.method == "exact":
+        note(f"In all about {lasting(total)}; --method sketch takes about a {SHARE}th for large sets.")
+    loaded: dict[str, Encoder] = {}
+    for subject, data, _count in left:
+        if data.listed:
+            continue
+        encoder = loaded.setdefault(subject.spec.name, load_encoder(subject.spec.name, device))
+        studies.score(store, encoder, subject, data, way, label, Bar(f"{subject}, {data.title}"))
+    return loaded
+
+
+def run_figure1(args: argparse.Namespace) -> None:
+    """The least and most likely images of a class for each encoder, above random ones."""
+    subjects, dataset = _subjects(args), datasets.get_dataset(args.data)
+    label = args.label or dataset.labels()[0]
+    list(dataset.items(label))  # an unknown class is said before anything is computed
+    store, way = open_store(), way_of(args)
+    _score_all(store, [(subject, dataset) for subject in subjects], way, args.device, label)
+    rows = []
+    found = None
+    for subject in subjects:
+        found = studies.table(store, subject, dataset, way, label)
+        least, most = studies.ends(found)
+        scores = [*least["jepa_score"], *most["jepa_score"]]
+        rows.append(
+            Row(
+                f"{subject}: least likely, then most likely of {len(found)}",
+                studies.pictures(store, subject, dataset, least) + studies.pictures(store, subject, dataset, most),
+                [f"{score:.1f}" for score in scores],
+                break_after=len(least),
+            )
+        )
+    assert found is not None
+    some = studies.drawn_at_random(found, 2 * studies.ENDS)
+    rows.append(Row("Random, seed 0", studies.pictures(store, subject, dataset, some), [""] * len(some)))
+    _save(
+        sheet(f"{dataset.title}, class {label}", rows, "Scores of different encoders are not on one scale."), args.out
+    )
+
+
+def run_figure3(args: argparse.Namespace) -> None:
+    """Histograms of whole datasets for each encoder, in one HTML page."""
+    subjects = _subjects(args)
+    chosen = [datasets.get_dataset(name) for name in args.data]
+    if args.limit:
+        chosen = [datasets.sampled(dataset, args.limit, args.seed) for dataset in chosen]
+    store, way = open_store(), way_of(args)
+    _score_all(store, [(subject, dataset) for subject in subjects for dataset in chosen], way, args.device)
+    parts: list[str] = []
+    for subject in subjects:
+        scores = {
+            dataset.title: studies.table(store, subject, dataset, way)["jepa_score"].to_numpy() for dataset in chosen
+        }
+        figure = domain_histogram(scores, chosen[0].title)
+        figure.update_layout(template="plotly_white", title=str(subject), margin={"t": 48})
+        parts.append(figure.to_html(full_html=False, include_plotlyjs=not parts))
+    title = "JEPA-SCOREs of whole datasets"
+    head = f"<!doctype html><meta charset='utf-8'><title>{title}</title><body style='max-width:60rem;margin:auto'>"
+    args.out.write_text(f"{head}<h1>{title}</h1>{''.join(parts)}", encoding="utf-8")
+    note(f"Wrote {args.out}.")
+
+
+def run_figure7(args: argparse.Namespace) -> None:
+    """The right singular vectors of the least and the most likely image, for each encoder."""
+    subjects, dataset = _subjects(args), datasets.get_dataset(args.data)
+    store, way = open_store(), way_of(args)
+    loaded = _score_all(store, [(subject, dataset) for subject in subjects], way, args.device)
+    rows = []
+    for subject in subjects:
+        found = studies.table(store, subject, dataset, way)
+        encoder = loaded.get(subject.spec.name) or load_encoder(subject.spec.name, args.device)
+        rank = current_rank(subject.spec, subject.output, store).rank
+        for name, chosen in (("least", found.iloc[:1]), ("most", found.iloc[-1:])):
+            crops = studies.pictures(store, subject, dataset, chosen)
+            directions = directions_of(encoder, subject.output, studies.picture(dataset, chosen), rank)
+            count = len(directions.sigma)
+            strip = list(dict.fromkeys([*range(min(STRIP, count)), *range(max(0, count - STRIP), count)]))
+            drawn = [Image.fromarray(signed_picture(directions.right(k))) for k in strip]
+            rows.append(
+                Row(
+                    f"{subject}: the {name} likely image, and the changes that it notices most and least",
+                    [*crops, *drawn],
+                    [f"{chosen['jepa_score'].iloc[0]:.1f}", *(f"k={k + 1}: {directions.sigma[k]:.3g}" for k in strip)],
+                    break_after=1,
+                )
+            )
+    _save(sheet(f"Right singular vectors, {dataset.title}", rows, "Signs are a convention."), args.out)
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    picture.save(path)
+    note(f"Wrote {path}.")

@@ -1,0 +1,216 @@
+"""Studies: the paper's figures 1, 3 and 7 on any encoders and datasets at hand."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import streamlit as st
+
+from jepa_core import datasets, studies
+from jepa_core.directions import Directions, directions_of
+from jepa_core.encoders import default_device, list_encoders
+from jepa_core.figures.histogram import domain_histogram
+from jepa_core.figures.spectrum import signed_picture
+from jepa_core.figures.style import CONFIG
+from jepa_core.images import array_png
+from jepa_core.items import DatasetSpec
+from jepa_core.jobs import Job, State
+from jepa_core.keys import make_key
+from jepa_core.reference import percentile
+from jepa_core.scoring import current_rank
+from jepa_core.studies import Subject, lasting
+from pages._shared import pictures, state, widgets
+from pages._shared.state import Choice
+from pages._shared.text import counted, plain
+
+MOST, LEAST = 4, 3  # directions of each end
+FIGURES = {
+    "1": "1: Extremes",
+    "3": "3: Datasets",
+    "7": "7: Directions",
+}
+
+widgets.header(
+    "Studies",
+    "What do the figures of the paper look like for other encoders and other images?",
+    """**Figure 1** shows the least and the most likely images of a class, a row for each encoder, and random ones. Do
+encoders agree? **Figure 3** shows the scores of whole datasets, one figure for each encoder, since their scores are not
+on one scale. **Figure 7** shows the changes of an image that each encoder notices most and least.
+
+Nothing long starts by itself: the page says what is missing and about how long it takes here. What is scored stays in
+the store, so a study that was stopped goes on where it was.""",
+)
+here = list_encoders()
+chosen = st.multiselect("Encoders", list(here), default=list(here)[:3], key="studies-encoders", max_selections=6)
+figure = st.segmented_control("Figure", list(FIGURES), default="1", format_func=FIGURES.__getitem__, key="study")
+if not chosen or not figure:
+    st.info("Choose one encoder or more, and a figure.", icon=":material/checklist:")
+    st.stop()
+way = state.choice().way
+output = state.choice().output
+choices = [
+    Choice(subject.spec, subject.output, way) for subject in studies.subjects([here[name] for name in chosen], output)
+]
+
+
+def scored(sets: Sequence[DatasetSpec], label: str | None = None) -> None:
+    """Have what is missing scored, once asked for. The page stops here until it is there."""
+    wanted = [
+        (Subject(choice.spec, choice.output), dataset)
+        for choice in choices
+        for dataset in sets
+        if not dataset.listed
+        and studies.missing(state.store(), Subject(choice.spec, choice.output), dataset, way, label)
+    ]
+    if not wanted:
+        return
+    counts = [studies.missing(state.store(), subject, dataset, way, label) for subject, dataset in wanted]
+    key = make_key("study", repr(way), label or "", *(f"{subject} {data.name}" for subject, data in wanted))
+    job = state.jobs().get(key)
+    if job is not None and job.state is State.FAILED:
+        st.error(plain(job.message), icon=":material/error:")
+    if job is None or not job.active:
+        for (subject, dataset), count in zip(wanted, counts, strict=True):
+            st.markdown(f"- {plain(str(subject))}: {counted(count, 'image')} of {plain(dataset.title)} have no score.")
+        ask, go = st.columns(2)
+        with ask:
+            words = _forecast(wanted, counts)
+        if words:
+            st.markdown(f"That takes about **{words}** here. A sketch (in the sidebar) takes less for large sets.")
+        if not go.button(f"Score {counted(sum(counts), 'image')}", icon=":material/play_arrow:", type="primary"):
+            st.stop()
+
+        def work(job: Job) -> None:
+            for subject, dataset in wanted:
+                encoder = state.encoder(subject.spec.name)
+                studies.score(state.store(), encoder, subject, dataset, way, label, job.report)
+                if job.cancelled():
+                    return
+
+        job = state.jobs().submit(key, "Scoring for the study", work)
+    widgets.watch(job)
+    st.stop()
+
+
+def _forecast(wanted: Sequence[tuple[Subject, DatasetSpec]], counts: Sequence[int]) -> str:
+    """About how long it takes, once asked for: the machine is measured for it."""
+    key = make_key(
+        "study-forecast", *(f"{subject} {count}" for (subject, _), count in zip(wanted, counts, strict=True))
+    )
+    job = state.jobs().get(key)
+    if job is None and st.button("How long will it take here?", icon=":material/timer:"):
+        job = state.jobs().submit(key, "Measuring this machine", lambda _job: _seconds(wanted, counts), urgent=True)
+    if job is not None and job.active:
+        widgets.watch(job)
+    return lasting(job.result) if job is not None and isinstance(job.result, float) else ""
+
+
+def _seconds(wanted: Sequence[tuple[Subject, DatasetSpec]], counts: Sequence[int]) -> float:
+    from jepa_core import forecast
+
+    device = default_device()
+    return sum(
+        count * forecast.seconds_an_image(subject.spec, subject.output, device)
+        for (subject, _dataset), count in zip(wanted, counts, strict=True)
+    )
+
+
+def show_figure1() -> None:
+    """The ends of a class for each encoder."""
+    left, right = st.columns(2)
+    with left:
+        dataset = widgets.choose_dataset(choices[0].spec.reference)
+    if dataset is None:
+        st.stop()
+    with right:
+        label = widgets.choose_class(dataset)
+    scored([dataset], label)
+    for choice in choices:
+        table = studies.table(state.store(), Subject(choice.spec, choice.output), dataset, way, label)
+        values = table["jepa_score"].to_numpy()
+        table = table.assign(percentile=percentile(values, values))
+        least, most = studies.ends(table)
+        st.subheader(plain(f"{choice.spec.name}, {choice.output}"))
+        for title, rows, end in (("Least likely", least, "unlikely"), ("Most likely", most.iloc[::-1], "likely")):
+            st.caption(title)
+            pictures.grid(pictures.cards(choice, dataset, rows, label), end)
+    st.subheader("Random")
+    some = studies.drawn_at_random(table, 2 * studies.ENDS)
+    pictures.grid([replace(card, title="", aside=()) for card in pictures.cards(choices[-1], dataset, some, label)])
+
+
+def show_figure3() -> None:
+    """Histograms of whole datasets for each encoder."""
+    listed = datasets.list_datasets()
+    names = st.multiselect("Datasets", list(listed), default=_first_sets(listed), key="studies-datasets")
+    if not names:
+        st.info("Choose one dataset or more.", icon=":material/checklist:")
+        st.stop()
+    sets = [listed[name] for name in names]
+    scored(sets)
+    for choice in choices:
+        found = {dataset.title: state.scores(choice, dataset) for dataset in sets}
+        scores = {title: table["jepa_score"].to_numpy() for title, table in found.items() if len(table)}
+        st.subheader(plain(f"{choice.spec.name}, {choice.output}"))
+        if not scores:
+            st.info("This encoder has no scores of these sets.", icon=":material/visibility_off:")
+            continue
+        st.plotly_chart(
+            domain_histogram(scores, next(iter(scores))),
+            config=CONFIG,
+            alt="; ".join(f"{title}: median {np.median(values):.1f}" for title, values in scores.items()),
+            key=f"figure3:{choice.spec.name}",
+        )
+
+
+def _first_sets(listed: dict[str, DatasetSpec]) -> list[str]:
+    """The encoders' own references first, then the sets of the paper's figure that are here."""
+    names = [choice.spec.reference for choice in choices] + ["mnist", "galaxy-zoo"]
+    return [name for name in dict.fromkeys(names) if name in listed]
+
+
+def show_figure7() -> None:
+    """The directions of the least and the most likely image for each encoder."""
+    dataset = widgets.choose_dataset(choices[0].spec.reference)
+    if dataset is None:
+        st.stop()
+    if dataset.listed:
+        st.info("Directions need the pictures themselves: choose a set whose pictures are here.")
+        st.stop()
+    scored([dataset])
+    for choice in choices:
+        subject = Subject(choice.spec, choice.output)
+        table = studies.table(state.store(), subject, dataset, way)
+        values = table["jepa_score"].to_numpy()
+        table = table.assign(percentile=percentile(values, values))
+        rank = current_rank(choice.spec, choice.output, state.store()).rank
+        st.subheader(plain(f"{choice.spec.name}, {choice.output}"))
+        for rows in (table.iloc[:1], table.iloc[-1:]):
+
+            def compute(_job: Job, rows=rows, choice=choice, rank=rank) -> Directions:
+                picture = studies.picture(dataset, rows)
+                return directions_of(state.encoder(choice.spec.name), choice.output, picture, rank)
+
+            key = f"directions:{choice.config.key}:{rank}:{rows['digest'].iloc[0]}"
+            found = widgets.computed(key, "Computing directions", compute)
+            assert isinstance(found, Directions)
+            pictures.grid([*pictures.cards(choice, dataset, rows), *_strip(found)])
+
+
+def _strip(found: Directions) -> list[pictures.Card]:
+    count = len(found.sigma)
+    places = dict.fromkeys([*range(min(MOST, count)), *range(max(0, count - LEAST), count)])
+    return [
+        pictures.Card(
+            source=pictures.data_address(array_png(signed_picture(found.right(k)), 160)),
+            problem="",
+            title=f"k = {k + 1}",
+            aside=(f"moves by {found.sigma[k]:.3g}",),
+            alt=f"Direction {k + 1}",
+        )
+        for k in places
+    ]
+
+
+{"1": show_figure1, "3": show_figure3, "7": show_figure7}[figure]()
+st.caption(f"The same from a terminal: python -m jepa_core figure{figure}.")

@@ -1,0 +1,98 @@
+"""A hub on loopback: speaks as much of the Hugging Face hub's HTTP protocol as downloads need, and counts bytes."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@dataclass
+class Hub:
+    """Files by path ("owner/name/file", or any path for a plain server), and what was asked of it."""
+
+    address: str
+    files: dict[str, bytes] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)  # where another than the true one is to be claimed
+    gated: set[str] = field(default_factory=set)  # repositories that ask for terms to be accepted
+    cut_after: int | None = None  # the next body ends after so many bytes, as if the connection was lost
+    requests: list[tuple[str, str, str]] = field(default_factory=list)  # method, path, range
+    sent: int = 0  # bytes of bodies
+
+    def bodies(self) -> list[tuple[str, str]]:
+        """Path and range of each download."""
+        return [(path, asked) for method, path, asked in self.requests if method == "GET"]
+
+
+@contextmanager
+def serving() -> Iterator[Hub]:
+    """A hub in a thread of its own."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+        def do_HEAD(self) -> None:
+            self._answer(body=False)
+
+        def do_GET(self) -> None:
+            self._answer(body=True)
+
+        def _answer(self, *, body: bool) -> None:
+            asked = self.headers.get("Range", "")
+            hub.requests.append((self.command, self.path, asked))
+            found = re.fullmatch(r"/(.+?/.+?)/resolve/[^/]+/(.+)", self.path)
+            repository, name = (found[1], f"{found[1]}/{found[2]}") if found else ("", self.path.removeprefix("/"))
+            if repository in hub.gated:
+                return self._refuse(403, "GatedRepo")
+            if repository and not any(path.startswith(f"{repository}/") for path in hub.files):
+                return self._refuse(404, "RepoNotFound")
+            if name not in hub.files:
+                return self._refuse(404, "EntryNotFound")
+            content = hub.files[name]
+            start = int(asked.removeprefix("bytes=").split("-")[0]) if asked else 0
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(content) - start))
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+            if repository:
+                digest = hub.digests.get(name) or hashlib.sha256(content).hexdigest()
+                self.send_header("X-Repo-Commit", COMMIT)
+                self.send_header("X-Linked-Etag", f'"{digest}"')
+                self.send_header("X-Linked-Size", str(len(content)))
+                self.send_header("ETag", f'"{digest}"')
+            self.end_headers()
+            if body:
+                self._send(content[start:])
+            return None
+
+        def _send(self, content: bytes) -> None:
+            limit, hub.cut_after = hub.cut_after, None
+            part = content if limit is None else content[:limit]
+            hub.sent += len(part)
+            self.wfile.write(part)
+            if limit is not None:
+                self.close_connection = True
+
+        def _refuse(self, status: int, code: str) -> None:
+            self.send_response(status)
+            self.send_header("X-Error-Code", code)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    hub = Hub(f"http://127.0.0.1:{server.server_port}")
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,157 @@
+"""Downloads of weights: from a hub on loopback, in its real protocol."""
+
+import os
+
+import pytest
+from huggingface_hub import constants
+
+from jepa_core import hub
+from jepa_core.errors import EncoderError
+from jepa_core.hub import Remote
+
+CONTENT = os.urandom(300_000)
+REMOTE = Remote("timm/tiny")
+FILE = "timm/tiny/model.safetensors"
+
+
+@pytest.fixture
+def server(hub_server):
+    return hub_server
+
+
+def plain(server):
+    """The same file on a server that is no hub."""
+    server.files["weights.pth.tar"] = CONTENT
+    return Remote(url=f"{server.address}/weights.pth.tar")
+
+
+@pytest.mark.parametrize("kind", ["hub", "server"])
+def test_weights_are_downloaded_once_into_the_ordinary_cache(server, tmp_path, kind):
+    server.files[FILE] = CONTENT
+    remote = REMOTE if kind == "hub" else plain(server)
+    assert hub.at_hand(remote) is None
+    assert hub.look_up(remote) == hub.Weights(len(CONTENT), None)
+    assert server.sent == 0
+    reports = []
+    path = hub.fetch(remote, lambda done, total: reports.append((done, total)))
+    assert path.read_bytes() == CONTENT
+    assert path.is_relative_to(tmp_path / ("hub/models--timm--tiny" if kind == "hub" else "torch/hub/checkpoints"))
+    assert server.sent == len(CONTENT)
+    assert reports[-1] == (len(CONTENT), len(CONTENT))
+    before = len(server.requests)
+    assert hub.fetch(remote) == path == hub.at_hand(remote)
+    assert hub.look_up(remote) == hub.Weights(len(CONTENT), path)
+    assert len(server.requests) == before
+
+
+@pytest.mark.parametrize("kind", ["hub", "server"])
+def test_a_cut_download_goes_on_and_fetches_nothing_twice(server, monkeypatch, kind):
+    server.files[FILE] = CONTENT
+    remote = REMOTE if kind == "hub" else plain(server)
+    server.cut_after = 100_000
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 10_000)  # what a cut may lose; ten million, else
+    calls = []
+
+    def once(*_args, **_kwargs):  # the retry after the cut fails: the program ends here
+        calls.append(1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", once)
+    with pytest.raises(KeyboardInterrupt):
+        hub.fetch(remote)
+    assert calls
+    assert hub.at_hand(remote) is None
+    assert hub.fetch(remote).read_bytes() == CONTENT
+    assert [asked for _path, asked in server.bodies()] == ["", "bytes=100000-"]
+    assert server.sent == len(CONTENT)
+
+
+def test_a_damaged_file_is_not_accepted_and_removed(server):
+    server.files[FILE] = CONTENT
+    server.digests[FILE] = "0" * 64
+    with pytest.raises(EncoderError, match="arrived damaged: their SHA-256 is not what the hub says"):
+        hub.fetch(REMOTE)
+    assert hub.at_hand(REMOTE) is None
+    del server.digests[FILE]
+    assert hub.fetch(REMOTE).read_bytes() == CONTENT
+
+
+def test_the_pickle_is_taken_where_there_is_no_safetensors_file(server):
+    server.files["timm/tiny/pytorch_model.bin"] = CONTENT
+    assert hub.look_up(REMOTE).size == len(CONTENT)
+    path = hub.fetch(REMOTE)
+    assert (path.name, path.read_bytes()) == ("pytorch_model.bin", CONTENT)
+    assert hub.at_hand(REMOTE) == path
+
+
+@pytest.mark.parametrize("ask", [hub.fetch, hub.look_up])
+@pytest.mark.parametrize(
+    ("files", "gated", "words"),
+    [
+        ({}, {"timm/tiny"}, "are gated: .* accept the terms on that page, then run 'hf auth login'"),
+        ({}, set(), "There is no repository http.*/timm/tiny, or it is private"),
+        ({"timm/tiny/README.md": b""}, set(), "holds no weights; one with model.safetensors or pytorch_model.bin"),
+    ],
+)
+def test_a_repository_that_gives_no_weights_is_said(server, ask, files, gated, words):
+    server.files |= files
+    server.gated |= gated
+    with pytest.raises(EncoderError, match=words):
+        ask(REMOTE)
+
+
+def test_a_file_that_a_server_lacks_is_said(server):
+    with pytest.raises(EncoderError, match="answered 404"):
+        hub.fetch(Remote(url=f"{server.address}/weights.pth.tar"))
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("kind", ["hub", "server"])
+def test_no_network_is_said(monkeypatch, kind):
+    nobody = "http://127.0.0.1:9"  # the port of "discard", on which nothing listens
+    template = nobody + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    with pytest.raises(EncoderError, match="cannot be reached"):
+        hub.fetch(REMOTE if kind == "hub" else Remote(url=f"{nobody}/weights.pth.tar"))
+
+
+def test_offline_mode_downloads_nothing_and_uses_what_is_here(server, monkeypatch):
+    server.files[FILE] = CONTENT
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(EncoderError, match="HF_HUB_OFFLINE forbids to download them"):
+        hub.fetch(REMOTE)
+    assert not server.requests
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    path = hub.fetch(REMOTE)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert hub.fetch(REMOTE) == path
+
+
+def test_a_full_disk_is_said(server, monkeypatch):
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    server.files[FILE] = CONTENT
+    monkeypatch.setattr(hub, "http_get", full)
+    with pytest.raises(EncoderError, match=r"cannot be written \(No space left on device; .* GB are free\)"):
+        hub.fetch(REMOTE)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "remote"),
+    [
+        ("vit_small_patch14_dinov2.lvd142m", Remote("timm/vit_small_patch14_dinov2.lvd142m")),
+        (
+            "vit_huge_patch14_gap_224.in1k_ijepa",
+            Remote(url="https://dl.fbaipublicfiles.com/ijepa/IN1K-vit.h.14-300e.pth.tar"),
+        ),
+    ],
+)
+def test_timm_says_where_weights_are(architecture, remote):
+    assert hub.remote_of(architecture) == remote
+
+
+@pytest.mark.parametrize("architecture", ["vit_nowhere", "vit_small_patch14_dinov2.none", "test_vit4"])
+def test_an_architecture_without_weights_is_said(architecture):
+    with pytest.raises(EncoderError, match="timm has no weights for"):
+        hub.remote_of(architecture)

@@ -1,0 +1,63 @@
+"""The Studies page: the paper's figures, with nothing long started unasked."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from jepa_core import forecast
+
+from .test_more_encoders import press, texts
+from .test_pages import assert_no_error, open_folder, pictures, settled
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """A machine that need not be measured."""
+    monkeypatch.setattr(forecast, "engine_rate", lambda _device, precision="fp32": 1e9)  # noqa: ARG005
+
+
+def choose(app: AppTest, figure: str) -> AppTest:
+    """The study of that number."""
+    return app.button_group(key="study").set_value(figure).run()
+
+
+@pytest.mark.usefixtures("own_assets", "quick")
+def test_figure_1_says_its_cost_and_scores_when_asked(open_page: Callable[..., AppTest], folder: Path) -> None:
+    app = open_folder(open_page("studies"), folder)
+    assert_no_error(app)
+    assert "12 images of pictures have no score" in texts(app)
+    assert "<figure>" not in pictures(app)
+    app = press(app, "How long will it take here?")
+    assert "That takes about" in texts(app)
+    app = press(app, "Score 12 images")
+    assert_no_error(app)
+    assert [heading.value for heading in app.subheader] == ["tiny, projector", "Random"]
+    assert pictures(app).count("<figure>") == 5 + 5 + 10
+
+
+def test_figure_3_has_a_chart_for_each_encoder_out_of_the_store(open_page: Callable[..., AppTest]) -> None:
+    app = choose(open_page("studies"), "3")
+    app.multiselect(key="studies-encoders").set_value(["digits", "photo"]).run()
+    app = settled(app)
+    assert_no_error(app)
+    assert len(app.get("plotly_chart")) == 2
+
+
+@pytest.mark.usefixtures("own_assets", "quick")
+def test_figure_7_has_directions_of_both_ends(open_page: Callable[..., AppTest], folder: Path) -> None:
+    app = choose(open_page("studies"), "7")
+    app = press(open_folder(app, folder), "Score 12 images")
+    for _ in range(3):  # the directions of one image after the other
+        app = settled(app)
+    assert_no_error(app)
+    assert pictures(app).count("<figure>") == 2 * (1 + 4 + 3)
+
+
+@pytest.mark.usefixtures("own_assets")
+def test_without_an_encoder_the_page_asks_for_one(open_page: Callable[..., AppTest]) -> None:
+    app = open_page("studies")
+    app.multiselect(key="studies-encoders").set_value([]).run()
+    assert_no_error(app)
+    assert any("Choose one encoder or more" in note.value for note in app.info)
