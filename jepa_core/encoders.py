@@ -77,7 +77,7 @@ def _unreadable(path: Path, error: Exception) -> EncoderError:
 
 def _card_paths() -> Iterator[Path]:
     for folder in (ASSETS / "encoders", cache_dir() / "encoders"):
-        yield from sorted(folder.glob("*.json"))
+        yield from sorted(folder.glob("*.json"), key=lambda path: path.stem)  # "photo" before "photo-tenth"
 
 
 def list_encoders() -> dict[str, EncoderSpec]:
