@@ -248,7 +248,12 @@ _PHOTO_TENTH = replace(
     _PHOTO,
     name="photo-tenth",
     share=0.1,
-    limits=_PHOTO_LIMITS,
+    limits=(
+        "Its projector's score is upside down on photographed galaxies (AUROC 0.11), inverted digits (0.12), digits "
+        "(0.19), the world (0.36), MNIST (0.37) and drawn galaxies (0.38), much as that of 'photo'. The distance in the "
+        "embedding tells them apart.",
+        *_PHOTO_LIMITS,
+    ),
     description="The encoder 'photo' trained for as many steps on a tenth of its photos.",
 )
 
