@@ -250,7 +250,7 @@ _PHOTO_TENTH = replace(
     share=0.1,
     limits=(
         "Its projector's score is upside down on photographed galaxies (AUROC 0.11), inverted digits (0.12), digits "
-        "(0.19), the world (0.36), MNIST (0.37) and drawn galaxies (0.38), much as that of 'photo'. The distance in the "
+        "(0.19), the world (0.36), MNIST (0.37) and drawn galaxies (0.38), much as photo's. The distance in the "
         "embedding tells them apart.",
         *_PHOTO_LIMITS,
     ),
