@@ -12,7 +12,7 @@ import pytest
 
 from jepa_core import agreement, training_size
 from jepa_core.agreement import Agreement, Overlap, in_words, joined, overlap, relation
-from jepa_core.encoders import get_spec, list_encoders
+from jepa_core.encoders import get_spec
 from jepa_core.errors import NotEnoughData
 from jepa_core.figures.agreement import agreement_figure
 from jepa_core.figures.training_size import training_size_figure
@@ -188,11 +188,10 @@ def test_an_encoder_without_a_recipe_is_related_to_none(trained):
 
 
 def test_pairs_differ_in_the_share_of_the_training_images_alone(trained):
-    trained("whole")
-    trained("tenth", share=0.1, description="A tenth.", limits=["Fails."])
-    trained("half-otherwise", share=0.5, steps=200)
-    trained("whole-again", seed=1)
-    [pair] = pairs(list_encoders().values())
+    whole = trained("whole")
+    tenth = trained("tenth", share=0.1, description="A tenth.", limits=["Fails."])
+    others = [trained("half-otherwise", share=0.5, steps=200), trained("whole-again", seed=1)]
+    [pair] = pairs([whole, tenth, *others])
     assert (pair.smaller.name, pair.smaller_share, pair.larger.name, pair.larger_share) == ("tenth", 0.1, "whole", 1.0)
 
 
