@@ -81,22 +81,22 @@ def run_encoders(args: argparse.Namespace) -> None:
     _show(pd.DataFrame(rows), args.json)
 
 
-def _load(args: argparse.Namespace) -> "Encoder":
-    """The encoder of the arguments. What is to be downloaded is said before."""
+def load(name: str, device: str | None) -> "Encoder":
+    """An encoder by name. What is to be downloaded is said before."""
     from jepa_core.encoders import load_encoder
 
-    if get_spec(args.encoder).source != "timm":
-        return load_encoder(args.encoder, args.device)
+    spec = get_spec(name)
+    if spec.source != "timm":
+        return load_encoder(name, device)
     from jepa_core import hub
 
-    spec = get_spec(args.encoder)
     remote = hub.remote_of(spec.architecture)
     weights = hub.look_up(remote)
     if weights.here:
-        return load_encoder(args.encoder, args.device)
+        return load_encoder(name, device)
     size = f"{weights.size / 1e6:.0f} MB" if weights.size else "a size that the server does not say"
     note(f"The weights of {spec.name} ({size}, licence: {spec.licence}) are downloaded from {remote}.")
-    return load_encoder(args.encoder, args.device, Bar(f"Weights of {spec.name}", unit="B"))
+    return load_encoder(name, device, Bar(f"Weights of {spec.name}", unit="B"))
 
 
 def run_datasets(args: argparse.Namespace) -> None:
@@ -123,7 +123,7 @@ def run_score(args: argparse.Namespace) -> None:
     if args.limit is not None:
         items = datasets.sample(dataset, args.limit, args.seed, args.label)
     store = open_store()
-    encoder = _load(args)
+    encoder = load(args.encoder, args.device)
     spec = encoder.spec
     way, reason = ways.decide(store, encoder, output, dataset.name, items, way_of(args))
     if reason:
@@ -184,7 +184,7 @@ def run_check(args: argparse.Namespace) -> None:
         )
     name = datasets.get_dataset(args.reference or spec.reference).name  # a folder is stored by its full path
     reference = check.load_reference(open_store(), spec, output, name, way_of(args))
-    outcome = check.check_pictures(_load(args), output, named, reference)
+    outcome = check.check_pictures(load(args.encoder, args.device), output, named, reference)
     outcome = replace(outcome, failed=unread + outcome.failed)
     for _name, sentence in outcome.failed:
         note(sentence)

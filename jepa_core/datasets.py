@@ -22,7 +22,7 @@ from jepa_core.items import NO_CLASS, DatasetSpec, Item
 from jepa_core.readers.words import all_in_words
 
 FOLDER_PREFIX = "folder:"
-_SAMPLE = re.compile(r"(.*?)(?:#(\d+)(?::(\d+))?)?", re.DOTALL)
+_SAMPLE = re.compile(r"(.*?)(?:#(\d{1,9})(?::(\d{1,9}))?)?", re.DOTALL)
 
 
 def list_datasets() -> dict[str, DatasetSpec]:

@@ -61,14 +61,18 @@ def remember(encoder: "Encoder") -> EncoderSpec:
     path = _path()
     path.parent.mkdir(parents=True, exist_ok=True)
     found = {field: getattr(spec, field) for field in _FIELDS}
-    text = json.dumps(_known() | {spec.name: found}, indent=1)
+    kept = _known() if recalled() else {}
+    text = json.dumps(kept | {spec.name: found}, indent=1)
     replace_file(path, lambda partial: partial.write_text(text, encoding="utf-8"))
     return spec
 
 
 def recalled() -> dict[str, EncoderSpec]:
     """The timm encoders that were loaded here before, by name. Nothing is imported or asked for."""
-    return {name: EncoderSpec(**found) for name, found in _known().items()}
+    try:
+        return {name: EncoderSpec(**found) for name, found in _known().items()}
+    except (AttributeError, TypeError):  # of another version, or not ours: it is made anew by the next load
+        return {}
 
 
 # What a spec of timm has beside defaults.

@@ -49,12 +49,23 @@ def score(
     way: Way,
     label: str | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> None:
     """Score what is missing of a dataset, or of a class of it."""
     items = list(dataset.items(label))
     way = ways.possible(way, dataset)
-    way, _reason = ways.decide(store, encoder, subject.output, dataset.name, items, way)
-    ways.score(store, encoder, subject.output, dataset.name, items, way, whole=label is None, progress=progress)
+    way, _reason = ways.decide(store, encoder, subject.output, dataset.name, items, way, cancelled)
+    ways.score(
+        store,
+        encoder,
+        subject.output,
+        dataset.name,
+        items,
+        way,
+        whole=label is None,
+        progress=progress,
+        cancelled=cancelled,
+    )
 
 
 def table(store: Store, subject: Subject, dataset: DatasetSpec, way: Way, label: str | None = None) -> pd.DataFrame:
@@ -89,10 +100,7 @@ def pictures(store: Store, subject: Subject, dataset: DatasetSpec, found: pd.Dat
 
 def picture(dataset: DatasetSpec, found: pd.DataFrame) -> Image.Image:
     """The first row's whole picture."""
-    row = found.iloc[0]
-    return images.decode(
-        read_member(dataset, Member(row["name"], int(row["position"]), row["label"], row["digest"]))
-    ).image
+    return images.decode(read_member(dataset, _members(found)[0])).image
 
 
 def _members(found: pd.DataFrame) -> list[Member]:

@@ -7,9 +7,9 @@ from pathlib import Path
 from PIL import Image
 
 from jepa_core import datasets, studies
-from jepa_core.commands import Bar, note, open_store, way_of
+from jepa_core.commands import Bar, load, note, open_store, way_of
 from jepa_core.directions import directions_of
-from jepa_core.encoders import Encoder, get_spec, list_encoders, load_encoder
+from jepa_core.encoders import Encoder, get_spec, list_encoders
 from jepa_core.errors import JepaError
 from jepa_core.figures.histogram import domain_histogram
 from jepa_core.figures.sheet import Row, sheet
@@ -42,8 +42,9 @@ def _score_all(
     from jepa_core import forecast
     from jepa_core.encoders import choose_device
 
-    left = [(subject, data, studies.missing(store, subject, data, way, label)) for subject, data in wanted]
-    left = [(subject, data, count) for subject, data, count in left if count]
+    here = [(subject, data) for subject, data in wanted if not data.listed]
+    counted = [(subject, data, studies.missing(store, subject, data, way, label)) for subject, data in here]
+    left = [(subject, data, count) for subject, data, count in counted if count]
     if not left:
         note("All scores are in the store.")
         return {}
@@ -57,11 +58,16 @@ def _score_all(
         note(f"In all about {lasting(total)}; --method sketch takes about a {SHARE}th for large sets.")
     loaded: dict[str, Encoder] = {}
     for subject, data, _count in left:
-        if data.listed:
-            continue
-        encoder = loaded.setdefault(subject.spec.name, load_encoder(subject.spec.name, device))
-        studies.score(store, encoder, subject, data, way, label, Bar(f"{subject}, {data.title}"))
+        name = subject.spec.name
+        if name not in loaded:
+            loaded[name] = load(name, device)
+        studies.score(store, loaded[name], subject, data, way, label, Bar(f"{subject}, {data.title}"))
     return loaded
+
+
+def _known(subjects: Sequence[Subject]) -> list[Subject]:
+    """The subjects with what was found when they were loaded, by which their scores are looked up."""
+    return [Subject(get_spec(subject.spec.name), subject.output) for subject in subjects]
 
 
 def run_figure1(args: argparse.Namespace) -> None:
@@ -73,7 +79,7 @@ def run_figure1(args: argparse.Namespace) -> None:
     _score_all(store, [(subject, dataset) for subject in subjects], way, args.device, label)
     rows = []
     found = None
-    for subject in subjects:
+    for subject in _known(subjects):
         found = studies.table(store, subject, dataset, way, label)
         least, most = studies.ends(found)
         scores = [*least["jepa_score"], *most["jepa_score"]]
@@ -102,7 +108,7 @@ def run_figure3(args: argparse.Namespace) -> None:
     store, way = open_store(), way_of(args)
     _score_all(store, [(subject, dataset) for subject in subjects for dataset in chosen], way, args.device)
     parts: list[str] = []
-    for subject in subjects:
+    for subject in _known(subjects):
         scores = {
             dataset.title: studies.table(store, subject, dataset, way)["jepa_score"].to_numpy() for dataset in chosen
         }
@@ -121,9 +127,9 @@ def run_figure7(args: argparse.Namespace) -> None:
     store, way = open_store(), way_of(args)
     loaded = _score_all(store, [(subject, dataset) for subject in subjects], way, args.device)
     rows = []
-    for subject in subjects:
+    for subject in _known(subjects):
         found = studies.table(store, subject, dataset, way)
-        encoder = loaded.get(subject.spec.name) or load_encoder(subject.spec.name, args.device)
+        encoder = loaded.get(subject.spec.name) or load(subject.spec.name, args.device)
         rank = current_rank(subject.spec, subject.output, store).rank
         for name, chosen in (("least", found.iloc[:1]), ("most", found.iloc[-1:])):
             crops = studies.pictures(store, subject, dataset, chosen)

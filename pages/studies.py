@@ -55,18 +55,17 @@ choices = [
 
 def scored(sets: Sequence[DatasetSpec], label: str | None = None) -> None:
     """Have what is missing scored, once asked for. The page stops here until it is there."""
-    wanted = [
-        (Subject(choice.spec, choice.output), dataset)
-        for choice in choices
-        for dataset in sets
-        if not dataset.listed
-        and studies.missing(state.store(), Subject(choice.spec, choice.output), dataset, way, label)
-    ]
+    pairs = [(Subject(choice.spec, choice.output), data) for choice in choices for data in sets if not data.listed]
+    left = {(str(one), data.name): studies.missing(state.store(), one, data, way, label) for one, data in pairs}
+    wanted = [(one, data) for one, data in pairs if left[str(one), data.name]]
+    counts = [left[str(one), data.name] for one, data in wanted]
     if not wanted:
         return
-    counts = [studies.missing(state.store(), subject, dataset, way, label) for subject, dataset in wanted]
     key = make_key("study", repr(way), label or "", *(f"{subject} {data.name}" for subject, data in wanted))
     job = state.jobs().get(key)
+    if job is not None and job.state is State.DONE:  # what it left cannot be read
+        st.caption(f"{counted(sum(counts), 'image')} could not be scored.")
+        return
     if job is not None and job.state is State.FAILED:
         st.error(plain(job.message), icon=":material/error:")
     if job is None or not job.active:
@@ -83,7 +82,7 @@ def scored(sets: Sequence[DatasetSpec], label: str | None = None) -> None:
         def work(job: Job) -> None:
             for subject, dataset in wanted:
                 encoder = state.encoder(subject.spec.name)
-                studies.score(state.store(), encoder, subject, dataset, way, label, job.report)
+                studies.score(state.store(), encoder, subject, dataset, way, label, job.report, job.cancelled)
                 if job.cancelled():
                     return
 

@@ -9,7 +9,7 @@ import safetensors.torch
 import timm
 import torch
 
-from jepa_core import catalogue, jacobian, pretrained
+from jepa_core import catalogue, forecast, jacobian, pretrained
 from jepa_core.encoders import Encoder, get_spec, list_encoders, load_encoder
 from jepa_core.errors import EncoderError
 from jepa_core.scoring import config_of, loaded_config
@@ -143,13 +143,15 @@ def test_weights_that_do_not_fit_are_said(hub, content):
         pretrained.load_net(spec)
 
 
-def test_a_damaged_memory_of_weights_is_made_anew(hub, monkeypatch):
+@pytest.mark.parametrize("content", ["{", '{"dinov2-s14": {"other": 1}}', '{"dinov2-s14": 1}', "[]"])
+def test_a_damaged_memory_of_weights_is_made_anew(hub, monkeypatch, content):
     spec = tiny("dinov2-s14")
     monkeypatch.setattr(catalogue, "specs", lambda: iter([spec]))
     put(hub, spec, published(spec)[0])
     path = pretrained._path()
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("{", encoding="utf-8")
+    path.write_text(content, encoding="utf-8")
+    assert "dinov2-s14" not in list_encoders()
     encoder = load_encoder("dinov2-s14", "cpu")
     assert get_spec("dinov2-s14").weights_digest == encoder.weights
 
@@ -168,3 +170,16 @@ def test_the_terminal_says_what_it_downloads_and_scores(hub, monkeypatch, comman
     assert "downloaded" not in err
     assert "0 images scored" in err
     assert json.loads(out) == first
+
+
+def test_a_study_downloads_scores_and_shows_an_encoder_at_its_first_run(hub, monkeypatch, command, folder, tmp_path):
+    spec = tiny("dinov2-s14")
+    monkeypatch.setattr(catalogue, "specs", lambda: iter([spec]))
+    monkeypatch.setattr(forecast, "engine_rate", lambda _device, precision="fp32": 1e9)  # noqa: ARG005
+    put(hub, spec, published(spec)[0])
+    out = tmp_path / "figure1.png"
+    asked = ("figure1", "--encoder", "dinov2-s14", "--data", folder, "--device", "cpu", "--out", out)
+    status, _out, err = command(*asked)
+    assert status == 0, err
+    assert "are downloaded from" in err
+    assert out.exists()

@@ -37,6 +37,15 @@ def test_figure_1_says_its_cost_and_scores_when_asked(open_page: Callable[..., A
     assert pictures(app).count("<figure>") == 5 + 5 + 10
 
 
+@pytest.mark.usefixtures("own_assets", "quick")
+def test_a_broken_picture_does_not_hold_a_study_up(open_page: Callable[..., AppTest], folder: Path) -> None:
+    (folder / "odd" / "broken.png").write_bytes(b"not a picture")
+    app = press(open_folder(open_page("studies"), folder), "Score 13 images")
+    assert_no_error(app)
+    assert any("1 image could not be scored." in note.value for note in app.caption)
+    assert pictures(app).count("<figure>") == 5 + 5 + 10
+
+
 def test_figure_3_has_a_chart_for_each_encoder_out_of_the_store(open_page: Callable[..., AppTest]) -> None:
     app = choose(open_page("studies"), "3")
     app.multiselect(key="studies-encoders").set_value(["digits", "photo"]).run()
