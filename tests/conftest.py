@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -154,7 +154,7 @@ def store() -> "Store":
 
 
 @pytest.fixture
-def open_page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., "AppTest"]:
+def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., "AppTest"]]:
     """Open a page of the app in a fresh session, with nothing left of other tests' stores."""
     import streamlit as st
     from streamlit.testing.v1 import AppTest
@@ -168,7 +168,13 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., "AppTest"]:
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
         return app if name == "gallery" else app.switch_page(f"pages/{name}.py").run()
 
-    return open_page
+    yield open_page
+    from pages._shared import state
+
+    # A process that ends while torch works in a thread of it is aborted.
+    for job in state.jobs().all():
+        job.cancel()
+        job.wait(60)
 
 
 @pytest.fixture
