@@ -4,9 +4,11 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -217,6 +219,7 @@ def hub_server(monkeypatch, tmp_path):
         )
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
         monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-        # A lost connection is retried after seconds; the tests need not wait for them.
-        monkeypatch.setattr(_http.time, "sleep", lambda _seconds: None)
+        # A lost connection is retried after seconds; the tests need not wait for them. The time module itself stays
+        # as it is: a page test polls with time.sleep, and without it would take the interpreter from the page's thread.
+        monkeypatch.setattr(_http, "time", SimpleNamespace(**{**vars(time), "sleep": lambda _seconds: None}))
         yield server
