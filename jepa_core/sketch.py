@@ -15,8 +15,9 @@ Both are calibrated on images of the dataset that have a full score:
   left out (`FOLDS` parts), since a chosen D fits the images that it was chosen on almost perfectly.
 
 The 90 % interval is the quantile of those errors (split conformal prediction: it holds on average for images drawn like
-the calibration images). An image that is farther from them than they are from each other, or about which the two
-predictions disagree more than they do for any of them, gets a wider interval and is flagged: it needs a full score.
+the calibration images). An image that is farther from them than all but `NEEDLESS` of them are from each other, or about
+which the two predictions disagree more than they do for any of them, gets a wider interval and is flagged: it needs a
+full score.
 """
 
 import io
@@ -34,12 +35,19 @@ from jepa_core.errors import NotEnoughData
 from jepa_core.images import digest
 from jepa_core.projection import nearest
 
+FORMAT = 2
+"""Changes with the arrays of a calibration and what they mean; kept ones of another format are not found."""
 LEAST_IMAGES = 16
 """Calibration on fewer images is refused."""
 IMAGES = 144
 """How many images a calibration uses unless told otherwise."""
 COVERAGE = 0.9
 """Nominal coverage of the interval."""
+NEEDLESS = 0.05
+"""Share of the images like the calibration images that are flagged for their distance, and scored fully for nothing.
+
+The largest distance among the calibration images is no bound for it: a single odd one of them hid a quarter of the
+pictures of other kinds, whose estimates were half a spread off."""
 FOLDS = 6
 # D interpolates the calibration scores soon; more steps change nothing for other images.
 _STEPS = 40
@@ -72,7 +80,7 @@ class Calibration:
     known: ndarray  # standardised features of the calibration images
     half_width: ndarray  # of the interval, for images like the calibration images
     usual: ndarray  # the distance and the disagreement that `COVERAGE` of the calibration images stay below
-    largest: ndarray  # the largest distance and disagreement among the calibration images
+    limits: ndarray  # the distance and the disagreement above which an image is flagged
     fidelity: ndarray  # Spearman between left-out predictions and scores of the calibration images
 
     @property
@@ -106,7 +114,7 @@ class Calibration:
         apart = np.stack([_distance(self.known, standard), np.abs(by_sketch - by_features)])
         widening = np.maximum(1.0, (apart / self.usual[:, None]).max(axis=0))
         half = self.half_width * widening
-        far = np.any(apart > self.largest[:, None], axis=0)
+        far = np.any(apart > self.limits[:, None], axis=0)
         return Estimates(score, score - half, score + half, np.asarray(far))
 
 
@@ -157,7 +165,7 @@ def _calibrate(grams: ndarray, features: ndarray, rank: int, r: int, generator: 
         known=known,
         half_width=np.array(_conformal(np.abs(scores - mixed))),
         usual=np.quantile(apart, COVERAGE, axis=1),
-        largest=apart.max(axis=1),
+        limits=np.array([np.quantile(apart[0], 1 - NEEDLESS), apart[1].max()]),
         fidelity=np.array(spearmanr(mixed, scores).statistic),
     )
 

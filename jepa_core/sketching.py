@@ -57,7 +57,9 @@ class SketchSettings:
 
 def calibration_key(config: ResultConfig, dataset: str, settings: SketchSettings) -> str:
     """Under which a calibration is kept."""
-    return make_key(config.space, config.precision, dataset, settings.rows, settings.images, settings.seed)
+    return make_key(
+        sketch.FORMAT, config.space, config.precision, dataset, settings.rows, settings.images, settings.seed
+    )
 
 
 def kept_calibration(store: Store, config: ResultConfig, dataset: str, settings: SketchSettings) -> Calibration | None:
