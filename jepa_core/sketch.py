@@ -15,9 +15,9 @@ Both are calibrated on images of the dataset that have a full score:
   left out (`FOLDS` parts), since a chosen D fits the images that it was chosen on almost perfectly.
 
 The 90 % interval is the quantile of those errors (split conformal prediction: it holds on average for images drawn like
-the calibration images). An image that is farther from them than all but `NEEDLESS` of them are from each other, or about
-which the two predictions disagree more than they do for any of them, gets a wider interval and is flagged: it needs a
-full score.
+the calibration images). An image gets a wider interval, and is flagged because it needs a full score, where it is
+farther from them than all but `NEEDLESS` of them are from each other, or where the two predictions disagree more than
+they do for any of them.
 """
 
 import io
