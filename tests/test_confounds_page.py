@@ -84,7 +84,7 @@ def test_a_score_that_is_brightness_is_warned_of(open_page: Callable[..., AppTes
     assert_no_error(app)
     (warning,) = app.warning
     assert warning.value.startswith(plain("Brightness explains most of what tells Mixed (test) from Flat colours."))
-    assert not any("Mixed" in job.title or "Flat" in job.title for job in state.jobs().all()), "they were measured before"
+    assert not any("Mixed" in job.title or "Flat" in job.title for job in state.jobs().all()), "measured before"
 
 
 def test_a_set_whose_pictures_are_elsewhere_says_so_and_nothing_is_measured(open_page: Callable[..., AppTest]) -> None:
