@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jepa_core import commands, study_commands, tables, ways
+from jepa_core import commands, confound_commands, study_commands, tables, ways
 from jepa_core.errors import JepaError, UnknownName
 
 
@@ -82,6 +82,17 @@ def _common(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
     parser.add_argument("--precision", choices=ways.PRECISIONS, default="fp32", help="of the products; auto tests bf16")
 
 
+def _pictures(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pictures",
+        type=_named_folder,
+        action="append",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="where the pictures of a listed dataset are, which are not bundled; may be given several times",
+    )
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser with all commands."""
     parser = _Parser(prog="python -m jepa_core", description="JEPA-SCORE: how likely an encoder finds an image.")
@@ -110,6 +121,16 @@ def build_parser() -> argparse.ArgumentParser:
     _common(check)
     check.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     check.add_argument("--reference", help="a scored dataset; the encoder's own held-out one if left out")
+
+    confounds = command(
+        "confounds", confound_commands.run_confounds, "Is it brightness or complexity that the score tells apart?"
+    )
+    _common(confounds)
+    confounds.add_argument(
+        "--data", action="append", help="a scored dataset; may be given again; all held-out ones if left out"
+    )
+    confounds.add_argument("--reference", help="a scored dataset; the encoder's own held-out one if left out")
+    _pictures(confounds)
 
     for name, run, text in (
         ("figure1", study_commands.run_figure1, "Least and most likely images of a class, a row for each encoder."),
@@ -156,14 +177,7 @@ def build_parser() -> argparse.ArgumentParser:
     verify.add_argument("--seed", type=_seed, default=0, help="seed of the choice")
     verify.add_argument("--write", action="store_true", help="make the shipped tables again first")
     verify.add_argument("--output", help="make only this output's table; all of the encoder's if left out")
-    verify.add_argument(
-        "--pictures",
-        type=_named_folder,
-        action="append",
-        default=[],
-        metavar="NAME=FOLDER",
-        help="where the pictures of a listed dataset are, which are not bundled; may be given several times",
-    )
+    _pictures(verify)
     return parser
 
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from jepa_core.encoders import Encoder
 
 
-def _show(frame: pd.DataFrame, as_json: bool) -> None:
+def show(frame: pd.DataFrame, as_json: bool) -> None:
+    """A table on standard output."""
     if as_json:
         print(frame.to_json(orient="records", indent=2))
     elif not frame.empty:
@@ -78,7 +79,7 @@ def run_encoders(args: argparse.Namespace) -> None:
         }
         for spec in [*here.values(), *elsewhere]
     ]
-    _show(pd.DataFrame(rows), args.json)
+    show(pd.DataFrame(rows), args.json)
 
 
 def load(name: str, device: str | None) -> "Encoder":
@@ -111,7 +112,7 @@ def run_datasets(args: argparse.Namespace) -> None:
         }
         for spec in datasets.list_datasets().values()
     ]
-    _show(pd.DataFrame(rows), args.json)
+    show(pd.DataFrame(rows), args.json)
 
 
 def run_score(args: argparse.Namespace) -> None:
@@ -153,7 +154,7 @@ def run_score(args: argparse.Namespace) -> None:
         tables.write_table(frame, args.out)
         note(f"Wrote {args.out}.")
     else:
-        _show(frame, args.json)
+        show(frame, args.json)
 
 
 def _read_pictures(paths: Sequence[Path]) -> tuple[list[tuple[str, bytes]], list[tuple[str, str]]]:
@@ -189,7 +190,7 @@ def run_check(args: argparse.Namespace) -> None:
     for _name, sentence in outcome.failed:
         note(sentence)
     check.fail_if_nothing(outcome)
-    _show(check.outcome_table(outcome), args.json)
+    show(check.outcome_table(outcome), args.json)
 
 
 def run_export(args: argparse.Namespace) -> None:
@@ -205,7 +206,7 @@ def run_export(args: argparse.Namespace) -> None:
             f"run 'python -m jepa_core score --encoder {spec.name} --output {output} --data {data}' first."
         )
     tables.write_table(frame, args.out)
-    _show(pd.DataFrame([{"rows": len(frame), "file": str(args.out)}]), args.json)
+    show(pd.DataFrame([{"rows": len(frame), "file": str(args.out)}]), args.json)
 
 
 def run_pretrain(args: argparse.Namespace) -> None:
@@ -233,7 +234,7 @@ def run_bench(args: argparse.Namespace) -> None:
     for name in cases:
         note(f"Measuring {bench.CASES[name].title} ...")
         lines += bench.measure(bench.CASES[name], device, args.limit)
-    _show(pd.DataFrame([vars(line) for line in lines]), args.json)
+    show(pd.DataFrame([vars(line) for line in lines]), args.json)
 
 
 def run_verify(args: argparse.Namespace) -> None:
@@ -256,7 +257,7 @@ def run_verify(args: argparse.Namespace) -> None:
                 for dataset in incomplete:
                     note(f"The table lacks pictures of {dataset!r}; give their folder with --pictures.")
     checks = verify.verify_all(names, args.count, args.seed, args.device, pictures)
-    _show(pd.DataFrame([vars(check) | {"passed": check.passed} for check in checks]), args.json)
+    show(pd.DataFrame([vars(check) | {"passed": check.passed} for check in checks]), args.json)
     if not checks:
         raise JepaError(
             f"No score table is shipped for {', '.join(map(repr, names)) or 'any encoder'}; at least one is needed; "

@@ -193,14 +193,25 @@ def crop(image: Image.Image, data_config: dict[str, Any]) -> Image.Image:
     """
     channels, *size = data_config["input_size"]
     image = image.convert("L" if channels == 1 else "RGB")
-    scaled = [math.floor(side / (data_config["crop_pct"] or 0.875)) for side in size]
-    mode = data_config["crop_mode"]
     resample = Image.Resampling[data_config["interpolation"].upper()]
-    height, width = _resized(image.height, image.width, scaled, mode)
+    height, width = _size_before_crop(image, data_config)
     if (width, height) != image.size:
         image = image.resize((width, height), resample)
-    fill = [round(255 * value) for value in data_config["mean"]] if mode == "border" else [0] * channels
+    border = data_config["crop_mode"] == "border"
+    fill = [round(255 * value) for value in data_config["mean"]] if border else [0] * channels
     return _centre(image, size[0], size[1], fill)
+
+
+def scale(image: Image.Image, data_config: dict[str, Any]) -> float:
+    """How many pixels of its `crop` a pixel of the picture became, along a side (the geometric mean of both)."""
+    height, width = _size_before_crop(image, data_config)
+    return math.sqrt(height / image.height * (width / image.width))
+
+
+def _size_before_crop(image: Image.Image, data_config: dict[str, Any]) -> tuple[int, int]:
+    _channels, *size = data_config["input_size"]
+    scaled = [math.floor(side / (data_config["crop_pct"] or 0.875)) for side in size]
+    return _resized(image.height, image.width, scaled, data_config["crop_mode"])
 
 
 def _resized(height: int, width: int, target: Sequence[int], mode: str) -> tuple[int, int]:

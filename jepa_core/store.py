@@ -9,7 +9,7 @@ loses at most the batch in flight.
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
@@ -58,8 +58,13 @@ CREATE TABLE estimates (
 CREATE TABLE calibrations (key TEXT PRIMARY KEY, id TEXT NOT NULL, arrays BLOB NOT NULL);
 CREATE TABLE precisions (key TEXT PRIMARY KEY, precision TEXT NOT NULL, agreement REAL NOT NULL);
 """
+_THIRD = """
+CREATE TABLE measures (
+    space TEXT NOT NULL, digest TEXT NOT NULL, vector BLOB NOT NULL, PRIMARY KEY (space, digest)
+) WITHOUT ROWID;
+"""
 # What each format added to the one before it. A file's format is the number of steps it has had.
-_STEPS = (_FIRST, _SECOND)
+_STEPS = (_FIRST, _SECOND, _THIRD)
 SCHEMA_VERSION = len(_STEPS)
 
 
@@ -310,20 +315,35 @@ class Store:
 
     def embeddings(self, space: str, digests: Sequence[str]) -> ndarray:
         """The embeddings (n, K) of images, in the order given. Raises `StoreError` if one is missing."""
-        found: dict[str, bytes] = {}
-        for part in _parts(digests):
-            marks = ",".join("?" * len(part))
-            found |= dict(
-                self.select(
-                    f"SELECT digest, vector FROM embeddings WHERE space = ? AND digest IN ({marks})", space, *part
-                )
-            )
+        found = self._vectors("embeddings", space, digests)
         missing = [digest for digest in digests if digest not in found]
         if missing:
             raise StoreError(
                 f"{len(missing)} of {len(digests)} embeddings are not in the store; score the images first."
             )
         return _floats([found[digest] for digest in digests])
+
+    def _vectors(self, table: str, space: str, digests: Sequence[str]) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        for part in _parts(digests):
+            marks = ",".join("?" * len(part))
+            found |= dict(
+                self.select(f"SELECT digest, vector FROM {table} WHERE space = ? AND digest IN ({marks})", space, *part)
+            )
+        return found
+
+    def put_measures(self, space: str, measured: Mapping[str, ndarray]) -> None:
+        """Keep the measures of images by their digests; those that are there already are replaced."""
+        with self.transaction() as cursor:
+            cursor.executemany(
+                "INSERT OR REPLACE INTO measures VALUES (?, ?, ?)",
+                [(space, digest, _bytes(vector)) for digest, vector in measured.items()],
+            )
+
+    def measures(self, space: str, digests: Sequence[str]) -> dict[str, ndarray]:
+        """The kept measures of images, by digest; an image without any is left out."""
+        found = self._vectors("measures", space, digests)
+        return {digest: _floats([vector])[0] for digest, vector in found.items()}
 
     def put_crop(self, transform: str, digest: str, png: bytes) -> None:
         """Keep the picture that was scored, as a small PNG."""

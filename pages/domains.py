@@ -25,7 +25,7 @@ from jepa_core.figures.style import CONFIG
 from jepa_core.figures.training_size import training_size_figure
 from jepa_core.figures.truth import truth_figure
 from jepa_core.specs import EncoderSpec
-from pages._shared import state, widgets
+from pages._shared import confounds, state, widgets
 from pages._shared.state import Choice
 from pages._shared.text import plain
 
@@ -284,6 +284,7 @@ st.caption(
         f"90 % intervals. {distances}"
     )
 )
+confounds.show(choice, listed[reference], [listed[name] for name in chosen])
 if reference == TRUTH:
     show_truth()
 show_agreement(reference)

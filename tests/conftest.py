@@ -29,6 +29,8 @@ install_import_hook(
     [
         f"jepa_core.{module}"
         for module in (
+            "confounding",
+            "confounds",
             "detectors",
             "digits",
             "directions",

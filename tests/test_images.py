@@ -359,6 +359,15 @@ def test_crop_is_timms_bit_for_bit(input_size, crop_mode, crop_pct, interpolatio
         assert ours.tobytes() == timms.tobytes(), (width, height)
 
 
+@pytest.mark.parametrize(
+    ("mode", "size", "expected"),
+    [("center", (8, 8), 2), ("center", (32, 64), 0.5), ("squash", (8, 32), 1), ("border", (8, 32), 0.5)],
+)
+def test_scale_is_how_large_a_pixel_became(mode, size, expected):
+    config = {"input_size": [3, 16, 16], "crop_mode": mode, "crop_pct": 1.0}
+    assert images.scale(Image.new("RGB", size), config) == pytest.approx(expected)
+
+
 def test_crop_takes_a_config_read_from_json():
     config = {"input_size": [3, 8, 8], "interpolation": "bicubic", "crop_pct": 0.875, "crop_mode": "center", "mean": []}
     assert images.crop(PICTURE, config).size == (8, 8)

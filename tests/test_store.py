@@ -153,6 +153,23 @@ def test_crops_are_kept_by_transform_and_picture(store):
     assert (store.crop("one", "a"), store.crop("two", "a"), store.crop("one", "b")) == (b"png", None, None)
 
 
+def test_measures_are_kept_by_their_space_and_the_newest_stand(store):
+    one, other = np.array([1, 2.5], np.float32), np.array([3, 4], np.float32)
+    store.put_measures("space", {"a": other, "b": one})
+    store.put_measures("space", {"a": one})
+    found = Store().measures("space", ["a", "b", "c"])
+    assert {digest: vector.tolist() for digest, vector in found.items()} == {"a": [1, 2.5], "b": [1, 2.5]}
+    assert store.measures("another", ["a"]) == {}
+
+
+def test_a_store_of_an_older_version_gets_what_it_lacks(store):
+    store.put(CONFIG, results("a"))
+    store._connection().executescript("DROP TABLE measures; PRAGMA user_version = 2;")
+    newer = Store()
+    newer.put_measures("space", {"a": np.ones(2, np.float32)})
+    assert newer.done(CONFIG, ["a"]) == {"a"}
+
+
 # --- several processes ------------------------------------------------------------------------------------------------
 
 
@@ -263,7 +280,7 @@ def test_damage_that_shows_only_while_reading_is_told_in_a_sentence():
 def test_a_store_of_a_newer_version_is_told_and_left_alone(store):
     store.put(CONFIG, results("a"))
     store._connection().execute("PRAGMA user_version = 99")
-    with pytest.raises(StoreError, match=r"has format 99; this version reads format 2; update the explorer, or set"):
+    with pytest.raises(StoreError, match=r"has format 99; this version reads format 3; update the explorer, or set"):
         Store()
     assert store.done(CONFIG, ["a"]) == {"a"}
 

@@ -1,0 +1,92 @@
+"""The measures of scored pictures: computed once, kept in the store by the transform and the image's digest."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from numpy import ndarray
+
+from jepa_core import confounds, images
+from jepa_core.confounding import Measured
+from jepa_core.errors import JepaError, NotEnoughData
+from jepa_core.items import DatasetSpec
+from jepa_core.keys import make_key
+from jepa_core.pictures import read_member
+from jepa_core.records import Member
+from jepa_core.store import Store
+
+MOST = 2000
+"""Pictures of a set that are measured: more would not change what is said of it."""
+
+_BLOCK = 64  # pictures measured before they are written
+
+
+def space_of(transform: str) -> str:
+    """The key of the measures under a transform (canonical JSON of a data config); another measure is another key."""
+    return make_key(transform, confounds.VERSION, *confounds.MEASURES)
+
+
+def chosen(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a score table whose pictures are measured: all, or `MOST` of them by a fixed seed."""
+    return table if len(table) <= MOST else table.sample(MOST, random_state=0).sort_index()
+
+
+def missing(store: Store, transform: str, table: pd.DataFrame) -> pd.DataFrame:
+    """The chosen rows of a score table that have no measures, each picture once."""
+    rows = chosen(table).drop_duplicates("digest")
+    known = store.measures(space_of(transform), rows["digest"].tolist())
+    return rows[~rows["digest"].isin(known.keys())]
+
+
+def measure_missing(
+    store: Store,
+    transform: str,
+    dataset: DatasetSpec,
+    table: pd.DataFrame,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> list[tuple[str, str]]:
+    """Measure the pictures of a dataset's score table that have no measures; return (name, sentence) of failures."""
+    rows = missing(store, transform, table)
+    space, data_config = space_of(transform), json.loads(transform)
+    failed: list[tuple[str, str]] = []
+    for first in range(0, len(rows), _BLOCK):
+        if cancelled():
+            break
+        found: dict[str, ndarray] = {}
+        for row in rows.iloc[first : first + _BLOCK].itertuples():
+            try:
+                data = read_member(dataset, Member(row.name, row.position, row.label, row.digest))
+                found[row.digest] = confounds.measured(images.decode(data, name=row.name).image, data_config)
+            except JepaError as error:
+                failed.append((row.name, str(error)))
+        store.put_measures(space, found)
+        progress(min(first + _BLOCK, len(rows)), len(rows))
+    return failed
+
+
+def load(store: Store, transform: str, dataset: DatasetSpec, table: pd.DataFrame) -> Measured:
+    """The chosen images of a dataset's score table that have measures, to be compared with another set.
+
+    Raises `NotEnoughData` where none has.
+    """
+    rows = chosen(table)
+    known = store.measures(space_of(transform), rows["digest"].tolist())
+    rows = rows[rows["digest"].isin(known.keys())]
+    if rows.empty:
+        raise NotEnoughData(_why_nothing(dataset, table))
+    return Measured(
+        dataset.title, -rows["jepa_score"].to_numpy(), np.stack([known[digest] for digest in rows["digest"]])
+    )
+
+
+def _why_nothing(dataset: DatasetSpec, table: pd.DataFrame) -> str:
+    if table.empty:
+        return f"{dataset.title} has no scores, and its confounds were asked for; score it first."
+    if dataset.listed:
+        return (
+            f"The pictures of {dataset.title} are not here, only their scores, so nothing can be measured on them; "
+            f"whoever has them runs 'python -m jepa_core confounds --pictures {dataset.name}=FOLDER'."
+        )
+    return f"None of the {len(table)} pictures of {dataset.title} has been measured; they have to be readable."
