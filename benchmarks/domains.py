@@ -18,8 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from jepa_core import agreement, tables, training_size, ways
 from jepa_core.datasets import list_datasets
-from jepa_core.domains import METHODS, Domain, distances_in_words, domain_table, in_words, load_domain, with_interval
+from jepa_core.domains import distances_in_words, domain_table, in_words, with_interval
 from jepa_core.encoders import list_encoders
+from jepa_core.judges import COMPARED, METHODS, Domain, load_domain
 from jepa_core.specs import EncoderSpec
 from jepa_core.store import Store
 
@@ -54,11 +55,13 @@ def show_separation(store: Store, spec: EncoderSpec, output: str, known: dict[st
     columns = {"domain": table["domain"], "images": table["images"]}
     for measure in ("auroc", "fpr95"):
         columns |= {
-            f"{measure.upper()} {title}": with_interval(table, f"{measure}_{m}") for m, title in METHODS.items()
+            f"{measure.upper()} {METHODS[method]}": with_interval(table, f"{measure}_{method}") for method in COMPARED
         }
     columns |= {
-        f"percentile {title}": [None if np.isnan(value) else f"{value:.0f}" for value in table[f"percentile_{method}"]]
-        for method, title in METHODS.items()
+        f"percentile {METHODS[method]}": [
+            None if np.isnan(value) else f"{value:.0f}" for value in table[f"percentile_{method}"]
+        ]
+        for method in COMPARED
     }
     print(markdown(pd.DataFrame(columns)))
     print(

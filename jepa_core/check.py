@@ -1,8 +1,7 @@
-"""Does this picture belong? The evidence for pictures that are in no dataset, held against a reference.
+"""Does this picture belong? The evidence for pictures that are in no dataset, held against images that are known.
 
-The reference is a set of held-out images that are scored already. Two views are given side by side, because they fail
-on different pictures: where the score falls among the reference's scores, and how far the embedding lies from the
-reference's embeddings.
+Every method's view is given side by side, because they fail on different pictures: where the score falls among the
+scores of held-out images, and how far the embedding lies from embeddings that it was trained on.
 """
 
 import shlex
@@ -18,63 +17,74 @@ from PIL import Image
 from jepa_core import images, ways
 from jepa_core.batches import exact_work, score_pictures
 from jepa_core.datasets import FOLDER_PREFIX
+from jepa_core.detectors import DETECTORS
 from jepa_core.encoders import Encoder
-from jepa_core.errors import JepaError, NotEnoughData
+from jepa_core.errors import JepaError, NotEnoughData, UnknownName
+from jepa_core.judges import COMPARED, LEAST_FIT, Domain, Judges, load_domain
 from jepa_core.projection import nearest
 from jepa_core.records import Result
-from jepa_core.reference import percentile
-from jepa_core.scoring import config_of, known_rank, table_of
+from jepa_core.reference import LEAST, Place, Reference, adjusted, percentile
+from jepa_core.scoring import known_rank, table_of
 from jepa_core.specs import EncoderSpec
 from jepa_core.spectrum import Rank
 from jepa_core.store import Store
+from jepa_core.variants import VARIANTS
 from jepa_core.ways import Way
 
 if TYPE_CHECKING:
     from jepa_core.jacobian import Precision
 
-NEIGHBOURS = 10
 _SHOWN = 3  # neighbours named of each end
 
 
 @dataclass(frozen=True)
-class Reference:
-    """A scored dataset to compare with.
+class KnownSet:
+    """A scored dataset, or a class of one, that pictures are held against.
 
-    `table` is its score table with each image's own percentile, `embeddings` (n, K), `distances` (n) those of each
-    image to its 10th nearest neighbour in the set, `rank` the one its scores were made with, in `precision`.
+    `domain` is its score table with each image's own percentile, and its embeddings; `references` what each method of
+    `judges` finds of its images, by the method's name. A detector is fitted on `fitted_on` and judges no image of it.
+    `rank` is the one the scores were made with, in `precision`.
     """
 
-    dataset: str
-    table: pd.DataFrame
-    embeddings: ndarray
-    distances: ndarray
+    domain: Domain
+    judges: Judges
+    references: dict[str, Reference]
+    fitted_on: str
     rank: Rank | None
     precision: "Precision" = "fp32"
 
     @property
     def scores(self) -> ndarray:
-        """JEPA-SCOREs of the reference."""
-        return self.table["jepa_score"].to_numpy()
+        """JEPA-SCOREs of its images."""
+        return self.domain.table["jepa_score"].to_numpy()
 
 
 @dataclass(frozen=True)
 class Checked:
     """The evidence for one picture.
 
-    `percentile` is that of the JEPA-SCORE (low: unlikely), `distance_percentile` that of the distance to the 10th
-    nearest reference (high: far away). `likely` and `unlikely` are rows of the reference's table: the nearest in the
-    embedding among its most and its least likely quarter.
+    `scores` is its line of a score table. `places` says where it falls in each method's reference, a low percentile
+    being unusual for all of them; a method that may not judge it is left out. `likely` and `unlikely` are rows of the
+    known set's table: the nearest in the embedding among its most and its least likely quarter.
     """
 
     name: str
     crop: Image.Image
     notes: tuple[str, ...]
     scores: pd.Series
-    percentile: float
-    distance: float
-    distance_percentile: float
+    places: dict[str, Place]
     likely: pd.DataFrame
     unlikely: pd.DataFrame
+
+    @property
+    def percentile(self) -> float:
+        """Percentile of the JEPA-SCORE; low: unlikely."""
+        return self.places["jepa"].percentile
+
+    @property
+    def distance_percentile(self) -> float | None:
+        """Percentile of the distance to the 10th nearest image that was fitted on; high: far. None if not judged."""
+        return 100 - self.places["knn"].percentile if "knn" in self.places else None
 
 
 @dataclass(frozen=True)
@@ -85,55 +95,87 @@ class Outcome:
     failed: list[tuple[str, str]]
 
 
-def load_reference(store: Store, spec: EncoderSpec, output: str, dataset: str, way: Way | None = None) -> Reference:
-    """The reference out of the store. Raises `NotEnoughData` with too few scored images to have neighbours."""
+def load_known(
+    store: Store, spec: EncoderSpec, output: str, dataset: str, way: Way | None = None, label: str | None = None
+) -> KnownSet:
+    """The known set out of the store; of one class for a `label`.
+
+    Detectors are fitted on the encoder's training set where that has scores; where it has none, or is the set itself,
+    on one half of it (by the order of the digests), and the other half is their reference.
+
+    Raises `NotEnoughData` for fewer than 19 scored images, which cannot speak at 5 %, and `UnknownName` for a class
+    that has none.
+    """
     way = ways.settled(store, spec, output, dataset, way or Way())
-    table = ways.scores(store, spec, output, dataset, way)
-    if len(table) <= NEIGHBOURS:
-        data = shlex.quote(dataset.removeprefix(FOLDER_PREFIX))
+    domain = load_domain(store, spec, output, dataset, way)
+    data = shlex.quote(dataset.removeprefix(FOLDER_PREFIX))
+    if len(domain.table) < LEAST:
         raise NotEnoughData(
-            f"The reference {dataset!r} has {len(table)} scored images; more than {NEIGHBOURS} are needed; "
+            f"The reference {dataset!r} has {len(domain.table)} scored images; at least {LEAST} are needed; "
             f"run 'python -m jepa_core score --encoder {spec.name} --output {output} --data {data}' first."
         )
-    embeddings = store.embeddings(config_of(spec, output).space, table["digest"].tolist())
-    scores = table["jepa_score"].to_numpy()
-    table = table.assign(percentile=percentile(scores, scores))
-    # One neighbour more, since each reference image is its own nearest.
-    distances, _indices = nearest(embeddings, embeddings, NEIGHBOURS + 1)
+    judges, fitted_on = _fitted(store, spec, output, domain, way)
+    name = dataset
+    if label is not None:
+        of_class = (domain.table["label"] == label).to_numpy()
+        if not of_class.any():
+            raise UnknownName(f"class of the reference {dataset!r}", label, sorted(set(domain.table["label"])))
+        name, domain = f"{dataset}, class {label}", domain.only(of_class)
+    references = {}
+    for method in COMPARED:
+        values = judges.outlying(method, domain) if method in judges.methods else np.empty(0)
+        values = values[~np.isnan(values)]
+        if values.size:
+            references[method] = Reference(name, -values)
+    if sentence := references["jepa"].too_few():
+        raise NotEnoughData(sentence)
+    scores = domain.table["jepa_score"].to_numpy()
+    table = domain.table.assign(percentile=percentile(scores, scores))
     rank = known_rank(spec, output, store)
-    return Reference(dataset, table, embeddings, distances[:, -1], rank, way.decided)
+    return KnownSet(Domain(name, table, domain.embeddings), judges, references, fitted_on, rank, way.decided)
 
 
-def check_pictures(encoder: Encoder, output: str, named: Sequence[tuple[str, bytes]], reference: Reference) -> Outcome:
-    """Score pictures given as (name, bytes) and hold them against a reference. A bad one does not stop the others."""
+def _fitted(store: Store, spec: EncoderSpec, output: str, domain: Domain, way: Way) -> tuple[Judges, str]:
+    """The judges of a known set, and what they were fitted on in words."""
+    if spec.training:
+        training = load_domain(store, spec, output, spec.training, way)
+        left = ~domain.among(set(training.table["digest"]))
+        if len(training.table) >= LEAST_FIT and left.sum() >= LEAST:
+            return Judges(training), f"the {len(training.table)} images of {spec.training}"
+    # A digest is as good as a random number, and the same on every machine.
+    order = domain.table["digest"].rank(method="first").to_numpy()
+    half = domain.only(order <= np.ceil(len(order) / 2))
+    return Judges(half), f"{len(half.table)} images of {domain.name} that were set aside for that"
+
+
+def check_pictures(encoder: Encoder, output: str, named: Sequence[tuple[str, bytes]], known: KnownSet) -> Outcome:
+    """Score pictures given as (name, bytes) and hold them against a known set. A bad one does not stop the others."""
     output = encoder.spec.check_output(output)
     results: dict[str, Result] = {}
     triples = [(name, images.digest(data), data) for name, data in named]
-    work = exact_work(encoder, output, reference.precision)
+    work = exact_work(encoder, output, known.precision)
     failed = score_pictures(encoder, work, triples, lambda batch: results.update({r.digest: r for r in batch}))
     good = [(name, results[digest], data) for name, digest, data in triples if digest in results]
     if not good:
         return Outcome([], failed)
-    table = table_of(
-        encoder, output, [(name, result) for name, result, _data in good], reference.rank, reference.precision
-    )
-    embeddings = np.stack([result.embedding for _name, result, _data in good])
-    percentiles = percentile(table["jepa_score"].to_numpy(), reference.scores)
-    distances = nearest(embeddings, reference.embeddings, NEIGHBOURS)[0][:, -1]
-    distance_percentiles = percentile(distances, reference.distances)
+    table = table_of(encoder, output, [(name, result) for name, result, _data in good], known.rank, known.precision)
+    given = Domain("the pictures", table, np.stack([result.embedding for _name, result, _data in good]))
+    outlying = {method: known.judges.outlying(method, given) for method in known.references}
     checked = []
     for position, (name, _result, data) in enumerate(good):
         decoded = images.decode(data, name=name)
-        likely, unlikely = _contrary_neighbours(embeddings[position], reference)
+        likely, unlikely = _contrary_neighbours(given.embeddings[position], known)
         checked.append(
             Checked(
                 name=name,
                 crop=images.crop(decoded.image, encoder.data_config),
                 notes=decoded.notes,
                 scores=table.iloc[position],
-                percentile=float(percentiles[position]),
-                distance=float(distances[position]),
-                distance_percentile=float(distance_percentiles[position]),
+                places={
+                    method: known.references[method].place(-values[position])
+                    for method, values in outlying.items()
+                    if not np.isnan(values[position])
+                },
                 likely=likely,
                 unlikely=unlikely,
             )
@@ -141,33 +183,35 @@ def check_pictures(encoder: Encoder, output: str, named: Sequence[tuple[str, byt
     return Outcome(checked, failed)
 
 
-def _contrary_neighbours(embedding: ndarray, reference: Reference) -> tuple[pd.DataFrame, pd.DataFrame]:
-    low, high = np.quantile(reference.scores, [0.25, 0.75])
+def _contrary_neighbours(embedding: ndarray, known: KnownSet) -> tuple[pd.DataFrame, pd.DataFrame]:
+    low, high = np.quantile(known.scores, [0.25, 0.75])
     ends = []
-    for mask in (reference.scores >= high, reference.scores <= low):
-        rows = reference.table[mask]
-        distances, indices = nearest(embedding[None], reference.embeddings[mask], _SHOWN)
-        ends.append(rows.iloc[indices[0]].assign(distance=distances[0]))
+    for mask in (known.scores >= high, known.scores <= low):
+        part = known.domain.only(mask)
+        distances, indices = nearest(embedding[None], part.embeddings, _SHOWN)
+        ends.append(part.table.iloc[indices[0]].assign(distance=distances[0]))
     return ends[0], ends[1]
 
 
-def in_words(item: Checked, reference: Reference) -> str:
+def in_words(item: Checked, known: KnownSet) -> str:
     """Both views as plain sentences. They do not decide; a person does."""
-    size = len(reference.scores)
+    size = len(known.scores)
     if item.percentile <= 50:
-        score = f"Less likely than {_share(100 - item.percentile)} of the {size} reference images"
+        words = f"Less likely than {_share(100 - item.percentile)} of the {size} reference images"
     else:
-        score = f"More likely than {_share(item.percentile)} of the {size} reference images"
-    far = f"farther from them in the embedding than {_share(item.distance_percentile)} of them are from each other"
+        words = f"More likely than {_share(item.percentile)} of the {size} reference images"
     reasons = []
     if item.percentile <= 5:
         reasons.append("an unusually low score")
     if item.percentile >= 95:
         reasons.append("an unusually high score, which foreign images can have too")
-    if item.distance_percentile >= 95:
-        reasons.append("an unusually large distance")
+    if item.distance_percentile is not None:
+        among = known.references["knn"].scores.size
+        words += f"; farther from {known.fitted_on} than {_share(item.distance_percentile)} of {among} reference images"
+        if item.distance_percentile >= 95:
+            reasons.append("an unusually large distance")
     look = f"Reasons to look twice: {'; '.join(reasons)}." if reasons else "Neither is unusual."
-    return f"{score}; {far}. {look}"
+    return f"{words}. {look}"
 
 
 def _share(percent: float) -> str:
@@ -176,24 +220,42 @@ def _share(percent: float) -> str:
 
 
 def outcome_table(outcome: Outcome) -> pd.DataFrame:
-    """The evidence as one line a picture, for the terminal and for download."""
-    return pd.DataFrame(
-        [
-            {
-                "name": item.name,
-                "jepa_score": item.scores["jepa_score"],
-                "percentile": item.percentile,
-                "listing_score": item.scores["listing_score"],
-                "gaussian_score": item.scores["gaussian_score"],
-                "distance": item.distance,
-                "distance_percentile": item.distance_percentile,
-                "nearest_likely": item.likely.iloc[0]["name"],
-                "nearest_unlikely": item.unlikely.iloc[0]["name"],
-                "notes": " ".join(item.notes),
+    """The evidence as one line a picture, for the terminal and for download.
+
+    Columns: name; percentile of the JEPA-SCORE with its interval in percentile_low and percentile_high; p_unlikely and
+    p_untypical, its p-values, and p_unlikely_adjusted for all pictures checked at once; NAME_score of each variant; for
+    each detector NAME, NAME_percentile (high: far) and NAME_p (far); the nearest likely and unlikely references; notes.
+    """
+    lines = []
+    for item in outcome.checked:
+        place = item.places["jepa"]
+        line = {
+            "name": item.name,
+            "percentile": place.percentile,
+            "percentile_low": place.low,
+            "percentile_high": place.high,
+            "p_unlikely": place.unlikely,
+            "p_unlikely_adjusted": None,
+            "p_untypical": place.untypical,
+        }
+        line |= {f"{name}_score": item.scores[f"{name}_score"] for name in VARIANTS}
+        for name in DETECTORS:
+            found = item.places.get(name)
+            line |= {
+                name: -found.score if found else None,
+                f"{name}_percentile": 100 - found.percentile if found else None,
+                f"{name}_p": found.unlikely if found else None,
             }
-            for item in outcome.checked
-        ]
-    )
+        line |= {
+            "nearest_likely": item.likely.iloc[0]["name"],
+            "nearest_unlikely": item.unlikely.iloc[0]["name"],
+            "notes": " ".join(item.notes),
+        }
+        lines.append(line)
+    table = pd.DataFrame(lines)
+    if lines:  # a known set is never too small for the score's own p-values
+        table["p_unlikely_adjusted"] = adjusted(table["p_unlikely"].to_numpy(dtype=np.float64))
+    return table
 
 
 def fail_if_nothing(outcome: Outcome) -> None:

@@ -121,6 +121,7 @@ def build_parser() -> argparse.ArgumentParser:
     _common(check)
     check.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     check.add_argument("--reference", help="a scored dataset; the encoder's own held-out one if left out")
+    check.add_argument("--class", dest="label", help="only this class of the reference")
 
     confounds = command(
         "confounds", confound_commands.run_confounds, "Is it brightness or complexity that the score tells apart?"
@@ -169,6 +170,24 @@ def build_parser() -> argparse.ArgumentParser:
         "--device", choices=["cpu", "cuda", "mps"], help="where to compute; the best there is if left out"
     )
     bench.add_argument("--limit", type=_count, default=20, help="about how many seconds one run may take")
+
+    ood = bench.add_subparsers(metavar="ood", parser_class=_Parser).add_parser(
+        "ood",
+        help="measure detection instead: how well each method tells a known set from others",
+        description="How well each method tells a known set of images from others: AUROC, FPR95 and AUPR of stored "
+        "full scores. Only held-out images are judged, and nothing is tuned.",
+    )
+    ood.set_defaults(run=commands.run_ood)
+    ood.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON instead of a table")
+    ood.add_argument("--encoder", default="digits", help="name of an encoder (see 'encoders')")
+    ood.add_argument("--output", help="which tensor of the encoder; its default if left out")
+    ood.add_argument(
+        "--known", metavar="SET", help="a scored dataset or folder; the encoder's held-out one if left out"
+    )
+    ood.add_argument(
+        "--others", nargs="+", metavar="SET", help="scored datasets or folders; all held-out ones here if left out"
+    )
+    ood.add_argument("--fit", metavar="SET", help="what distances are fitted on; the training set if left out")
 
     verify = command("verify", commands.run_verify, "Recompute a random part of the shipped scores and compare.")
     verify.add_argument("--encoder", help="only this encoder")

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from jepa_core import catalogue, datasets, folders, tables, ways
 from jepa_core.encoders import get_spec, list_encoders
 from jepa_core.errors import JepaError, UnknownName
+from jepa_core.scoring import config_of
 from jepa_core.sketching import SketchSettings
 from jepa_core.store import Store
 from jepa_core.ways import Way
@@ -184,8 +185,8 @@ def run_check(args: argparse.Namespace) -> None:
             "name one with --reference."
         )
     name = datasets.get_dataset(args.reference or spec.reference).name  # a folder is stored by its full path
-    reference = check.load_reference(open_store(), spec, output, name, way_of(args))
-    outcome = check.check_pictures(load(args.encoder, args.device), output, named, reference)
+    known = check.load_known(open_store(), spec, output, name, way_of(args), args.label)
+    outcome = check.check_pictures(load(args.encoder, args.device), output, named, known)
     outcome = replace(outcome, failed=unread + outcome.failed)
     for _name, sentence in outcome.failed:
         note(sentence)
@@ -235,6 +236,37 @@ def run_bench(args: argparse.Namespace) -> None:
         note(f"Measuring {bench.CASES[name].title} ...")
         lines += bench.measure(bench.CASES[name], device, args.limit)
     show(pd.DataFrame([vars(line) for line in lines]), args.json)
+
+
+def run_ood(args: argparse.Namespace) -> None:
+    """Measure how well each method tells a known set from others."""
+    from jepa_core import ood
+
+    spec = get_spec(args.encoder)
+    output = spec.check_output(args.output)
+    known = args.known or spec.reference
+    if not known:
+        raise JepaError(
+            f"Encoder {spec.name!r} has no held-out set of its own and none was given; a scored set is accepted; name "
+            "one with --known."
+        )
+    known = datasets.get_dataset(known).name  # a folder is stored by its full path
+    fit = datasets.get_dataset(args.fit).name if args.fit else spec.training
+    given = [datasets.get_dataset(name).name for name in args.others or ()]
+    store = open_store()
+    if not given:
+        config = config_of(spec, output)
+        scored = (name for name, one in datasets.list_datasets().items() if one.held_out and store.scored(config, name))
+        given = [name for name in scored if name != known]
+    if not given:
+        raise JepaError(
+            f"No other held-out set has scores for encoder {spec.name!r}, output {output!r}; at least one is needed; "
+            "score one, and name it with --others."
+        )
+    found = ood.benchmark(store, spec, output, known, list(dict.fromkeys(given)), fit)
+    for sentence in found.notes:
+        note(sentence)
+    _show(found.table if args.json else ood.readable(found.table), args.json)
 
 
 def run_verify(args: argparse.Namespace) -> None:

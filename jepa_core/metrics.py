@@ -4,9 +4,10 @@ A JEPA-SCORE is high for likely images, so its outlier score is `-jepa_score`.
 """
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int32
 from numpy import ndarray
-from sklearn.metrics import roc_auc_score, roc_curve
+from scipy.stats import rankdata
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from jepa_core.errors import NotEnoughData
 
@@ -25,7 +26,8 @@ def _check(inliers: ndarray, outliers: ndarray) -> None:
 def _labelled(inliers: ndarray, outliers: ndarray) -> tuple[ndarray, ndarray]:
     _check(inliers, outliers)
     truth = np.concatenate([np.zeros(inliers.size), np.ones(outliers.size)])
-    return truth, np.concatenate([inliers, outliers])
+    # Only the order counts, and scikit-learn refuses scores that are not finite, as that of a spectrum with a zero.
+    return truth, rankdata(np.concatenate([inliers, outliers]), method="dense")
 
 
 def auroc(inliers: Float[ndarray, "n"], outliers: Float[ndarray, "m"]) -> float:
@@ -49,10 +51,42 @@ def fpr95(inliers: Float[ndarray, "n"], outliers: Float[ndarray, "m"]) -> float:
     return float(false_positive[np.argmax(true_positive >= 0.95)])
 
 
-def resampled(
-    inliers: Float[ndarray, "n"], outliers: Float[ndarray, "m"]
-) -> tuple[Float[ndarray, "resamples"], Float[ndarray, "resamples"]]:
-    """AUROC and FPR95 of `RESAMPLES` bootstrap resamples: as many inliers and outliers, each drawn with replacement.
+def aupr(inliers: Float[ndarray, "n"], outliers: Float[ndarray, "m"]) -> float:
+    """Area under precision and recall, outliers being the positives: scikit-learn's average precision.
+
+    It is sum over thresholds of (R_i - R_(i-1)) P_i, with the recall R_i and the precision P_i of all images at or
+    above the i-th largest score; tied images pass together. Chance is the outliers' share of all images, m / (n + m),
+    so only values for the same sets can be compared. Raises `NotEnoughData` for an empty set.
+
+    >>> aupr(np.array([0.0, 1.0]), np.array([1.0, 2.0]))  # 1/2 at precision 1, then 1/2 at precision 2/3
+    0.8333333333333333
+    """
+    return float(average_precision_score(*_labelled(inliers, outliers)))
+
+
+METRICS = {"auroc": auroc, "fpr95": fpr95, "aupr": aupr}
+"""All metrics by name, each a function of the inliers' and the outliers' scores."""
+
+ENDS = ("", "_low", "_high")
+"""What is behind a metric's name in a table: nothing for its value, then the ends of its interval."""
+
+
+def auroc_each(inliers: Float[ndarray, "n k"], outliers: Float[ndarray, "m k"]) -> Float[ndarray, "k"]:
+    """`auroc` of each column, all at once: with the ranks r of the outliers among all, (sum r - m (m + 1) / 2) / (n m).
+
+    Ties have their mean rank, so they count one half. Raises `NotEnoughData` for an empty set.
+
+    >>> auroc_each(np.array([[0.0, 1.0], [1.0, 2.0]]), np.array([[1.0, 0.0], [2.0, 0.5]]))
+    array([0.875, 0.   ])
+    """
+    _check(inliers, outliers)
+    n, m = len(inliers), len(outliers)
+    ranks = rankdata(np.concatenate([inliers, outliers]), axis=0)[n:]
+    return (ranks.sum(axis=0) - m * (m + 1) / 2) / (n * m)
+
+
+def resampled(inliers: Float[ndarray, "n"], outliers: Float[ndarray, "m"]) -> dict[str, Float[ndarray, "resamples"]]:
+    """Every one of `METRICS` on `RESAMPLES` bootstrap resamples: as many inliers and outliers, drawn with replacement.
 
     The seed is fixed, so two scores of the same images (in the same order) are judged on the same draws, and the
     difference of their resampled values has an interval of its own. Raises `NotEnoughData` for an empty set.
@@ -63,16 +97,24 @@ def resampled(
     times_in = _times_drawn(generator, inliers.size)[:, order]
     times_out = _times_drawn(generator, outliers.size)
     # below[:, i]: how many drawn inliers are among the i smallest.
-    below = np.pad(np.cumsum(times_in, axis=1), ((0, 0), (1, 0)))
+    below = np.pad(np.cumsum(times_in, axis=1, dtype=np.int32), ((0, 0), (1, 0)))
     smaller = below[:, np.searchsorted(inliers[order], outliers, side="left")]
     not_larger = below[:, np.searchsorted(inliers[order], outliers, side="right")]
     half_pairs = (times_out * (smaller + not_larger)).sum(axis=1)
     # The threshold is the first outlier from above at which 95 % of the drawn ones are caught.
     falling = np.argsort(-outliers)
-    caught = np.cumsum(times_out[:, falling], axis=1) / outliers.size
-    threshold = falling[np.argmax(caught >= 0.95, axis=1)]
+    caught = np.cumsum(times_out[:, falling], axis=1, dtype=np.int32)
+    threshold = falling[np.argmax(caught / outliers.size >= 0.95, axis=1)]
     passed = smaller[np.arange(RESAMPLES), threshold]
-    return half_pairs / (2 * inliers.size * outliers.size), (inliers.size - passed) / inliers.size
+    # At each outlier's own score: the drawn outliers at or above it, ties with it among them, and inliers likewise.
+    at_or_above = caught[:, np.searchsorted(-outliers[falling], -outliers, side="right") - 1]
+    found = at_or_above + inliers.size - smaller
+    precision = np.divide(at_or_above, found, out=np.zeros(found.shape), where=times_out > 0)
+    return {
+        "auroc": half_pairs / (2 * inliers.size * outliers.size),
+        "fpr95": (inliers.size - passed) / inliers.size,
+        "aupr": (times_out * precision).sum(axis=1) / outliers.size,
+    }
 
 
 def interval(values: Float[ndarray, "resamples"]) -> tuple[float, float]:
@@ -85,7 +127,21 @@ def interval(values: Float[ndarray, "resamples"]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _times_drawn(generator: np.random.Generator, size: int) -> Int[ndarray, "resamples size"]:
+def separation(inliers: Float[ndarray, "n"], outliers: Float[ndarray, "m"]) -> dict[str, float]:
+    """Every one of `METRICS` by name with `ENDS` behind: its value and its bootstrap interval.
+
+    Raises `NotEnoughData` for an empty set.
+    """
+    drawn = resampled(inliers, outliers)
+    found: dict[str, float] = {}
+    for name, metric in METRICS.items():
+        values = (metric(inliers, outliers), *interval(drawn[name]))
+        found |= {name + end: value for end, value in zip(ENDS, values, strict=True)}
+    return found
+
+
+def _times_drawn(generator: np.random.Generator, size: int) -> Int32[ndarray, "resamples size"]:
     """How often each of `size` images is in each resample."""
     drawn = generator.integers(size, size=(RESAMPLES, size)) + size * np.arange(RESAMPLES)[:, None]
-    return np.bincount(drawn.ravel(), minlength=RESAMPLES * size).reshape(RESAMPLES, size)
+    counted = np.bincount(drawn.ravel(), minlength=RESAMPLES * size)
+    return counted.reshape(RESAMPLES, size).astype(np.int32)

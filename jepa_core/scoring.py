@@ -23,6 +23,7 @@ from jepa_core.records import Member, Result, ResultConfig, Rows
 from jepa_core.specs import EncoderSpec
 from jepa_core.spectrum import Rank
 from jepa_core.store import Store
+from jepa_core.variants import VARIANTS
 
 if TYPE_CHECKING:
     from jepa_core.encoders import Encoder
@@ -232,9 +233,9 @@ def settle_rank(encoder: "Encoder", output: str, spectra: ndarray, store: Store 
 def score_table(rows: Rows, rank: Rank, precision: str = "fp32") -> pd.DataFrame:
     """Scores derived from stored rows: one line an image, in the order of the dataset.
 
-    Columns: name, label, digest, jepa_score (Eq. 5), listing_score, gaussian_score, squared_norm, seconds, device, and
-    rank_disagrees (True where the spectrum does not have the encoder's rank; with less than float32, whose noise hides
-    what the rank leaves out, never).
+    Columns: name, label, position, digest, NAME_score of each variant (`jepa_core.variants`; jepa_score is Eq. 5),
+    squared_norm, seconds, device, and rank_disagrees (True where the spectrum does not have the encoder's rank; with
+    less than float32, whose noise hides what the rank leaves out, never).
     """
     spectra = rows.spectra if rows.members else np.ones((0, rank.rank), dtype=np.float32)
     return pd.DataFrame(
@@ -243,9 +244,9 @@ def score_table(rows: Rows, rank: Rank, precision: str = "fp32") -> pd.DataFrame
             "label": [member.label for member in rows.members],
             "position": [member.position for member in rows.members],
             "digest": [member.digest for member in rows.members],
-            "jepa_score": spectrum.jepa_score(spectra, rank.rank),
-            "listing_score": spectrum.listing_score(spectra),
-            "gaussian_score": spectrum.gaussian_score(spectra, rank.rank, rows.squared_norm),
+        }
+        | {f"{name}_score": variant.score(spectra, rank.rank, rows.squared_norm) for name, variant in VARIANTS.items()}
+        | {
             "squared_norm": rows.squared_norm,
             "seconds": rows.seconds,
             "device": rows.device,

@@ -26,6 +26,7 @@ from jepa_core.scoring import (
 )
 from jepa_core.sketch import Calibration
 from jepa_core.store import Store
+from jepa_core.variants import VARIANTS
 
 if TYPE_CHECKING:
     from jepa_core.encoders import Encoder
@@ -234,7 +235,7 @@ def sketched_scores(
     """`score_table` of full scores and, for images that have none, estimates, in the order of the dataset.
 
     Columns beside those of `score_table`: estimated, low and high (the 90 % interval, or the score itself where full).
-    An estimate has no listing score (NaN): that is made of singular values.
+    An estimate has no listing score and no score of a part of the spectrum (NaN): those are made of singular values.
     """
     exact = config_of(spec, output, precision)
     full = score_table(store.rows(exact, dataset), current_rank(spec, output, store), precision)
@@ -249,8 +250,8 @@ def sketched_scores(
             "label": member.label,
             "position": member.position,
             "digest": member.digest,
+            **{f"{name}_score": np.nan for name in VARIANTS},
             "jepa_score": estimate.score,
-            "listing_score": np.nan,
             "gaussian_score": estimate.score - 0.5 * estimate.squared_norm,
             "squared_norm": estimate.squared_norm,
             "seconds": estimate.seconds,

@@ -63,7 +63,7 @@ def compare(smaller: Mapping[str, pd.DataFrame], larger: Mapping[str, pd.DataFra
         for column, which in (("first", "smaller"), ("second", "larger")):
             normal, foreign = inliers[column].to_numpy(), outliers[column].to_numpy()
             areas.append(auroc(-normal, -foreign))
-            draws.append(resampled(-normal, -foreign)[0])
+            draws.append(resampled(-normal, -foreign)["auroc"])
             line[f"auroc_{which}"] = areas[-1]
             line[f"percentile_{which}"] = percentile(np.array([np.median(foreign)]), normal)[0]
         low, high = interval(draws[1] - draws[0])

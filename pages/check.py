@@ -1,9 +1,11 @@
 """Check: upload images and see whether they belong to what the encoder knows."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
-from jepa_core import images
-from jepa_core.check import Checked, Outcome, Reference, check_pictures, in_words, load_reference, outcome_table
+from jepa_core import datasets, images
+from jepa_core.check import Checked, KnownSet, Outcome, check_pictures, in_words, load_known, outcome_table
 from jepa_core.figures.histogram import mark_on_reference
 from jepa_core.figures.style import CONFIG
 from jepa_core.items import DatasetSpec
@@ -20,8 +22,8 @@ widgets.header(
     "Check",
     "Upload images and see where they fall among images that the encoder should know.",
     """**What you see.** Each image gets its JEPA-SCORE and its **percentile** in the reference: percentile 2 means that
-98 % of the reference is more likely. Beside it stands the **distance** to the reference in the embedding, as a
-percentile too: 99 means that hardly any reference image lies so far from the others.
+98 % of the reference is more likely. Beside it stands the **distance** to the training images in the embedding (or to a
+part of the reference, where there are none), as a percentile too: 99 means that hardly any reference image lies so far.
 
 The two fail on different images. A low score, a very *high* score, or a large distance: each is a reason to look. One
 that is unremarkable on its own proves nothing.
@@ -32,9 +34,8 @@ choice = state.choice()
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
-def _reference(version: str, _dataset: DatasetSpec, _choice: Choice) -> Reference:  # noqa: ARG001
-    way = _choice.way_to(_dataset)
-    return load_reference(state.store(), _choice.spec, _choice.output, _dataset.name, way)
+def _known(versions: Sequence[str], _dataset: DatasetSpec, _choice: Choice) -> KnownSet:  # noqa: ARG001
+    return load_known(state.store(), _choice.spec, _choice.output, _dataset.name, _choice.way_to(_dataset))
 
 
 def show_one(item: Checked) -> None:
@@ -46,8 +47,9 @@ def show_one(item: Checked) -> None:
         a, b, c = st.columns(3)
         a.metric("JEPA-SCORE", f"{item.scores['jepa_score']:.1f}")
         b.metric("Percentile of the score", f"{item.percentile:.1f}", help="Low: unlikely. Very high is untypical too.")
-        c.metric("Percentile of the distance", f"{item.distance_percentile:.1f}", help="High: far from the reference.")
-        st.markdown(plain(in_words(item, reference)))
+        far = item.distance_percentile
+        c.metric("Percentile of the distance", "-" if far is None else f"{far:.1f}", help="High: far away.")
+        st.markdown(plain(in_words(item, known)))
         for note in item.notes:
             st.caption(plain(note))
     with st.expander("Nearest references", icon=":material/image_search:"):
@@ -62,13 +64,11 @@ def show(outcome: Outcome) -> None:
     if not outcome.checked:
         return
     st.plotly_chart(
-        mark_on_reference(
-            reference.scores, {item.name: item.scores["jepa_score"] for item in outcome.checked[:MARKED]}
-        ),
+        mark_on_reference(known.scores, {item.name: item.scores["jepa_score"] for item in outcome.checked[:MARKED]}),
         config=CONFIG,
-        alt=f"The uploaded images on the histogram of {len(reference.scores)} reference scores",
+        alt=f"The uploaded images on the histogram of {len(known.scores)} reference scores",
     )
-    st.caption(plain(f"The reference: {state.how(choice, dataset, reference.table)} The uploads are scored fully."))
+    st.caption(plain(f"The reference: {state.how(choice, dataset, known.domain.table)} The uploads are scored fully."))
     if len(outcome.checked) > MARKED:
         st.caption(f"The first {MARKED} are marked.")
     for item in outcome.checked:
@@ -94,15 +94,16 @@ if not uploads:
     st.stop()
 if len(uploads) > MOST:
     st.warning(f"{len(uploads)} images were given and the first {MOST} are checked; upload the rest afterwards.")
-version = state.version(choice, dataset)
-reference = _reference(version, dataset, choice)
+training = datasets.list_datasets().get(choice.spec.training)  # what distances are fitted on, where it has scores
+versions = [state.version(choice, one) for one in (dataset, training) if one]
+known = _known(versions, dataset, choice)
 named = [(upload.name, upload.getvalue()) for upload in uploads[:MOST]]
 
 
 def work(_job: Job) -> Outcome:
-    return check_pictures(state.encoder(choice.spec.name), choice.output, named, reference)
+    return check_pictures(state.encoder(choice.spec.name), choice.output, named, known)
 
 
 digests = [part for name, data in named for part in (name, images.digest(data))]
-key = make_key("check", version, *digests)
+key = make_key("check", *versions, *digests)
 show(widgets.computed(key, f"Checking {counted(len(named), 'image')}", work))

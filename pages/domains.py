@@ -8,15 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from jepa_core import agreement, datasets, training_size, ways, world
-from jepa_core.domains import (
-    METHODS,
-    Domain,
-    distances_in_words,
-    domain_table,
-    in_words,
-    load_domain,
-    with_interval,
-)
+from jepa_core.domains import distances_in_words, domain_table, in_words, with_interval
 from jepa_core.encoders import list_encoders
 from jepa_core.errors import NotEnoughData
 from jepa_core.figures.agreement import agreement_figure
@@ -24,8 +16,9 @@ from jepa_core.figures.histogram import domain_histogram
 from jepa_core.figures.style import CONFIG
 from jepa_core.figures.training_size import training_size_figure
 from jepa_core.figures.truth import truth_figure
+from jepa_core.judges import COMPARED, METHODS, Domain, load_domain
 from jepa_core.specs import EncoderSpec
-from pages._shared import confounds, state, widgets
+from pages._shared import confounds, ends, state, widgets
 from pages._shared.state import Choice
 from pages._shared.text import plain
 
@@ -41,13 +34,18 @@ is a perfect detector, 0.5 is chance, and below 0.5 the score is upside down. **
 that would be called foreign by a threshold that catches 95 % of the domain; small is good. In brackets stands the 90 %
 interval: how far the figure would move with another choice of as many images.
 
-Beside the score stand the score **with the Gaussian term** (minus half the squared length of the embedding) and two
-plain baselines: the **distance to the 10th nearest training image** in the embedding, and the **Mahalanobis distance**,
-which takes the training images as one cloud with a centre and a spread in each direction.
+**AUPR** is the average precision of calling the least likely images foreign; its chance level is the domain's share of
+all images, so compare it within a row only.
 
-Below, two claims are put to the test: that different encoders agree on which images are likely, and that a larger
-training set makes foreign images less likely. Only orders and percentiles are compared between encoders, since their
-scores are not on one scale.""",
+Beside the score stand the score **with the Gaussian term** (minus half the squared length of the embedding) and three
+plain baselines: the **distance to the 10th nearest training image** in the embedding, the **Mahalanobis distance**,
+which takes the training images as one cloud with a centre and a spread in each direction, and the **embedding norm**,
+the length of the embedding, which is the Gaussian term alone.
+
+Then the spectrum is taken apart: do the largest singular values separate two sets, or the smallest? Last, two claims
+are put to the test: that different encoders agree on which images are likely, and that a larger training set makes
+foreign images less likely. Only orders and percentiles are compared between encoders, since their scores are not on one
+scale.""",
 )
 choice = state.choice()
 listed = datasets.list_datasets()
@@ -84,9 +82,9 @@ def choice_of(spec: EncoderSpec) -> Choice:
 
 
 def show_table(table: pd.DataFrame) -> None:
-    """The separation by all four methods; what else was measured is one click away."""
-    found = [method for method in METHODS if table[f"percentile_{method}"].notna().any()]
-    short = {"jepa": "score"} | {method: title for method, title in METHODS.items() if method != "jepa"}
+    """The separation by each method; what else was measured is one click away."""
+    found = [method for method in COMPARED if table[f"percentile_{method}"].notna().any()]
+    short = METHODS | {"jepa": "score"}
     st.dataframe(
         pd.DataFrame(
             {"domain": table["domain"]}
@@ -99,13 +97,17 @@ def show_table(table: pd.DataFrame) -> None:
         column_config={"domain": text("Domain", pinned=True), "images": number("Images")}
         | {f"auroc_{method}": text(f"AUROC {short[method]}") for method in found},
     )
-    with st.expander("Percentiles, FPR95 and quartiles", icon=":material/table_chart:"):
+    with st.expander("Percentiles, FPR95, AUPR and quartiles", icon=":material/table_chart:"):
         rest = ["median", "q25", "q75", *(["estimated"] if table["estimated"].any() else [])]
         st.dataframe(
             pd.DataFrame(
                 {"domain": table["domain"]}
                 | {f"percentile_{method}": table[f"percentile_{method}"] for method in found}
-                | {f"fpr95_{method}": with_interval(table, f"fpr95_{method}") for method in found}
+                | {
+                    f"{metric}_{method}": with_interval(table, f"{metric}_{method}")
+                    for metric in ("fpr95", "aupr")
+                    for method in found
+                }
                 | {column: table[column] for column in rest}
             ),
             hide_index=True,
@@ -118,7 +120,11 @@ def show_table(table: pd.DataFrame) -> None:
                 "estimated": number("Estimates", help="How many of the scores are estimates by a sketch"),
             }
             | {f"percentile_{method}": number(f"Percentile {short[method]}", format="%.0f") for method in found}
-            | {f"fpr95_{method}": text(f"FPR95 {short[method]}") for method in found},
+            | {
+                f"{metric}_{method}": text(f"{metric.upper()} {short[method]}")
+                for metric in ("fpr95", "aupr")
+                for method in found
+            },
         )
         st.caption(
             "Percentiles are those of the domain's median in the reference: a low one of a score is unlikely, a high "
@@ -280,10 +286,11 @@ fitted_on = replace(domain(training), name=listed[training].title) if training e
 distances = distances_in_words(choice.spec, domain(reference), fitted_on)
 st.caption(
     plain(
-        f"Encoder {choice.spec.name}, output {choice.output}. {made} Outliers are the positives of AUROC; in brackets "
-        f"90 % intervals. {distances}"
+        f"Encoder {choice.spec.name}, output {choice.output}. {made} Outliers are the positives of AUROC, and no image "
+        f"of the reference is one; in brackets 90 % intervals. {distances}"
     )
 )
+ends.show(choice, reference, chosen)
 confounds.show(choice, listed[reference], [listed[name] for name in chosen])
 if reference == TRUTH:
     show_truth()

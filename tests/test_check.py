@@ -8,9 +8,11 @@ from PIL import Image
 
 from jepa_core import check, images, jacobian
 from jepa_core.datasets import get_dataset, sample
-from jepa_core.errors import JepaError, NotEnoughData
-from jepa_core.reference import percentile
-from jepa_core.scoring import loaded_config, score_images, score_items
+from jepa_core.detectors.knn import KNN
+from jepa_core.errors import JepaError, NotEnoughData, UnknownName
+from jepa_core.judges import COMPARED
+from jepa_core.reference import adjusted, percentile
+from jepa_core.scoring import config_of, loaded_config, score_images, score_items
 from jepa_core.spectrum import Rank, jepa_score, singular_values
 from jepa_core.store import Store
 from tests.helpers import picture, png
@@ -18,93 +20,156 @@ from tests.helpers import picture, png
 # --- check ------------------------------------------------------------------------------------------------------------
 
 
+def score(store, tiny, name: str, count: int) -> None:
+    score_items(store, tiny, name, sample(get_dataset(name), count, seed=0), whole=False)
+
+
 @pytest.fixture
-def reference(store, tiny) -> check.Reference:
-    score_items(store, tiny, "digits-test", sample(get_dataset("digits-test"), 40, seed=0), whole=False)
-    return check.load_reference(store, tiny.spec, "projector", "digits-test")
+def known(store, tiny) -> check.KnownSet:
+    score(store, tiny, "digits-test", 40)
+    score(store, tiny, "digits-train", 12)
+    return check.load_known(store, tiny.spec, "projector", "digits-test")
 
 
-def test_a_picture_is_placed_among_the_references_scores_and_distances(tiny, reference):
-    outcome = check.check_pictures(tiny, "projector", [("noise.png", png(0)), ("more.png", png(1))], reference)
+def embedding_of(tiny, store, name: str) -> np.ndarray:
+    digests = [member.digest for member in store.members(name)]
+    return store.embeddings(config_of(tiny.spec, "projector").space, digests)
+
+
+def test_a_picture_is_placed_among_the_known_scores_and_distances_to_training_images(store, tiny, known):
+    outcome = check.check_pictures(tiny, "projector", [("noise.png", png(0)), ("more.png", png(1))], known)
     assert [item.name for item in outcome.checked] == ["noise.png", "more.png"]
     assert outcome.failed == []
     item = outcome.checked[0]
     alone = score_images([png(0)], tiny)
     assert item.scores["jepa_score"] == pytest.approx(alone["jepa_score"][0], abs=1e-4)
-    assert item.percentile == percentile(np.array([item.scores["jepa_score"]]), reference.scores)[0]
-    embedding = tiny.module()(tiny.preprocess(picture(0))[None])[0].numpy()
-    distances = np.sort(np.linalg.norm(reference.embeddings - embedding, axis=1))
-    assert item.distance == pytest.approx(distances[9], rel=1e-4)
-    assert item.distance_percentile == percentile(np.array([item.distance]), reference.distances)[0]
+    assert item.percentile == percentile(np.array([item.scores["jepa_score"]]), known.scores)[0]
+    detector = KNN().fit(embedding_of(tiny, store, "digits-train"))
+    embedding = tiny.module()(tiny.preprocess(picture(0))[None]).numpy()
+    assert -item.places["knn"].score == pytest.approx(detector.score(embedding)[0], rel=1e-4)
+    own = detector.score(embedding_of(tiny, store, "digits-test"))
+    assert item.distance_percentile == pytest.approx(percentile(-np.array([item.places["knn"].score]), own)[0])
+    assert set(item.places) == set(COMPARED)
+    assert {place.size for place in item.places.values()} == {40}
+    assert known.fitted_on == "the 12 images of digits-train"
     assert item.crop.size == (16, 16)
 
 
-def test_the_references_own_distances_leave_out_each_image_itself(reference):
-    pairs = np.linalg.norm(reference.embeddings[:, None] - reference.embeddings[None], axis=2)
-    assert np.allclose(np.sort(pairs, axis=1)[:, 10], reference.distances, rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize("training", ["", "digits-train", "digits-test"])
+def test_without_other_training_images_one_half_is_fitted_on_and_the_other_is_judged(store, tiny, training):
+    score(store, tiny, "digits-test", 41)
+    spec = replace(tiny.spec, training=training)  # none, none with scores, and the known set itself
+    known = check.load_known(store, spec, "projector", "digits-test")
+    digests = known.domain.table["digest"].tolist()
+    assert len(known.judges.seen) == 21
+    assert known.judges.seen == set(sorted(digests)[:21])
+    assert known.fitted_on == "21 images of digits-test that were set aside for that"
+    sizes = {method: reference.scores.size for method, reference in known.references.items()}
+    assert sizes == {"jepa": 41, "gaussian": 41, "norm": 41, "knn": 20, "mahalanobis": 20}
 
 
-def test_the_nearest_of_both_ends_are_shown(tiny, reference):
-    (item,) = check.check_pictures(tiny, "projector", [("noise.png", png(0))], reference).checked
-    low, high = np.quantile(reference.scores, [0.25, 0.75])
+def test_a_picture_that_was_fitted_on_is_not_judged_by_its_distance(tiny, known):
+    seen = next(item for item in get_dataset("digits-train").items() if item.digest in known.judges.seen)
+    (item,) = check.check_pictures(tiny, "projector", [("seen.ppm", seen.read())], known).checked
+    assert set(item.places) == {"jepa", "gaussian", "norm"}
+    assert item.distance_percentile is None
+    assert "farther" not in check.in_words(item, known)
+    assert check.outcome_table(check.Outcome([item], []))["knn"].isna().all()
+
+
+def test_a_picture_is_held_against_one_class(store, tiny):
+    score(store, tiny, "digits-test", 360)
+    whole = check.load_known(store, tiny.spec, "projector", "digits-test")
+    threes = check.load_known(store, tiny.spec, "projector", "digits-test", label="3")
+    table = whole.domain.table
+    assert sorted(threes.scores) == sorted(table.loc[table["label"] == "3", "jepa_score"])
+    (item,) = check.check_pictures(tiny, "projector", [("a.png", png(0))], threes).checked
+    assert item.places["jepa"].size == len(threes.scores) == (table["label"] == "3").sum()
+    assert item.likely["label"].tolist() == ["3"] * 3
+    assert threes.references["jepa"].name == "digits-test, class 3"
+
+
+def test_a_class_that_is_too_small_is_refused_and_one_that_is_not_there_is_named(store, tiny):
+    score(store, tiny, "digits-test", 60)
+    with pytest.raises(NotEnoughData, match=r"'digits-test, class 3' has \d scored images, too few .* at least 19 are"):
+        check.load_known(store, tiny.spec, "projector", "digits-test", label="3")
+    with pytest.raises(UnknownName, match=r"Unknown class of the reference 'digits-test': 'cat'. Must be one of: 0, 1"):
+        check.load_known(store, tiny.spec, "projector", "digits-test", label="cat")
+
+
+def test_p_values_stand_in_the_table_and_are_adjusted_for_all_pictures_at_once(tiny, known):
+    named = [(f"{seed}.png", png(seed)) for seed in range(3)]
+    outcome = check.check_pictures(tiny, "projector", named, known)
+    table = check.outcome_table(outcome)
+    p = known.references["jepa"].unlikely(table["jepa_score"].to_numpy())
+    assert table["p_unlikely"].tolist() == p.tolist()
+    assert table["p_unlikely_adjusted"].tolist() == adjusted(p).tolist()
+    assert table["p_untypical"].tolist() == [item.places["jepa"].untypical for item in outcome.checked]
+    assert (table["percentile_low"] <= table["percentile"]).all()
+    assert (table["percentile"] <= table["percentile_high"]).all()
+    assert table["norm_p"].tolist() == [item.places["norm"].unlikely for item in outcome.checked]
+    assert table["norm"].to_numpy() == pytest.approx(np.sqrt([item.scores["squared_norm"] for item in outcome.checked]))
+
+
+def test_the_nearest_of_both_ends_are_shown(tiny, known):
+    (item,) = check.check_pictures(tiny, "projector", [("noise.png", png(0))], known).checked
+    low, high = np.quantile(known.scores, [0.25, 0.75])
     assert len(item.likely) == len(item.unlikely) == 3
     assert (item.likely["jepa_score"] >= high).all()
     assert (item.unlikely["jepa_score"] <= low).all()
     assert item.likely["distance"].is_monotonic_increasing
     embedding = tiny.module()(tiny.preprocess(picture(0))[None])[0].numpy()
-    distances = np.linalg.norm(reference.embeddings - embedding, axis=1)
-    assert item.likely["distance"].iloc[0] == pytest.approx(distances[reference.scores >= high].min(), rel=1e-4)
+    distances = np.linalg.norm(known.domain.embeddings - embedding, axis=1)
+    assert item.likely["distance"].iloc[0] == pytest.approx(distances[known.scores >= high].min(), rel=1e-4)
 
 
-def test_a_bad_picture_among_good_ones_is_told_and_the_good_are_checked(tiny, reference):
+def test_a_bad_picture_among_good_ones_is_told_and_the_good_are_checked(tiny, known):
     named = [("one.png", png(0)), ("letter.txt", b"Dear Sir"), ("two.png", png(1))]
-    outcome = check.check_pictures(tiny, "projector", named, reference)
+    outcome = check.check_pictures(tiny, "projector", named, known)
     assert [item.name for item in outcome.checked] == ["one.png", "two.png"]
     assert [name for name, _sentence in outcome.failed] == ["letter.txt"]
     check.fail_if_nothing(outcome)
     assert check.outcome_table(outcome)["name"].tolist() == ["one.png", "two.png"]
 
 
-def test_only_bad_pictures_are_a_failure(tiny, reference):
-    outcome = check.check_pictures(tiny, "projector", [("letter.txt", b"Dear Sir")], reference)
+def test_only_bad_pictures_are_a_failure(tiny, known):
+    outcome = check.check_pictures(tiny, "projector", [("letter.txt", b"Dear Sir")], known)
     with pytest.raises(JepaError, match=r"^letter\.txt is not an image"):
         check.fail_if_nothing(outcome)
 
 
-def test_what_was_done_to_a_picture_is_told(tiny, reference):
+def test_what_was_done_to_a_picture_is_told(tiny, known):
     see_through = images.to_png(Image.new("RGBA", (20, 20), (255, 0, 0, 128)))
-    (item,) = check.check_pictures(tiny, "projector", [("pane.png", see_through)], reference).checked
+    (item,) = check.check_pictures(tiny, "projector", [("pane.png", see_through)], known).checked
     assert item.notes == ("Its transparent parts were laid on white.",)
     table = check.outcome_table(check.Outcome([item], []))
     assert table["notes"].tolist() == ["Its transparent parts were laid on white."]
 
 
-def test_the_same_picture_twice_is_answered_twice(tiny, reference):
-    outcome = check.check_pictures(tiny, "projector", [("a.png", png(0)), ("b.png", png(0))], reference)
+def test_the_same_picture_twice_is_answered_twice(tiny, known):
+    outcome = check.check_pictures(tiny, "projector", [("a.png", png(0)), ("b.png", png(0))], known)
     first, second = outcome.checked
     assert (first.name, second.name) == ("a.png", "b.png")
     assert first.percentile == second.percentile
 
 
-def test_a_picture_is_scored_with_the_rank_of_its_reference(store, tiny, reference):
+def test_a_picture_is_scored_with_the_rank_of_the_known_set(store, tiny):
     low = Store(store.path.with_name("low.sqlite"))
     low.put_rank(loaded_config(tiny).space, Rank(10, "for this test"))
     score_items(low, tiny, "digits-test", sample(get_dataset("digits-test"), 40, seed=0))
-    (item,) = check.check_pictures(
-        tiny, "projector", [("a.png", png(0))], check.load_reference(low, tiny.spec, "projector", "digits-test")
-    ).checked
+    known = check.load_known(low, tiny.spec, "projector", "digits-test")
+    (item,) = check.check_pictures(tiny, "projector", [("a.png", png(0))], known).checked
     sigma = singular_values(jacobian.engine_of(tiny).gram(tiny.preprocess(picture(0))[None]).gram.numpy())
     assert item.scores["jepa_score"] == pytest.approx(jepa_score(sigma, 10)[0], abs=1e-4)
-    assert len(reference.table) == 40
 
 
 def test_a_reference_with_too_few_scores_is_told_with_the_command_that_helps(store, tiny):
     with pytest.raises(
         NotEnoughData,
-        match=r"'shapes' has 0 scored images; more than 10 are needed; run 'python -m jepa_core score "
+        match=r"'shapes' has 0 scored images; at least 19 are needed; run 'python -m jepa_core score "
         r"--encoder tiny --output projector --data shapes' first",
     ):
-        check.load_reference(store, tiny.spec, "projector", "shapes")
+        check.load_known(store, tiny.spec, "projector", "shapes")
 
 
 @pytest.mark.parametrize(
@@ -113,24 +178,28 @@ def test_a_reference_with_too_few_scores_is_told_with_the_command_that_helps(sto
         (
             2.0,
             50.0,
-            "Less likely than 98 % of the 40 reference images; farther from them in the embedding than 50 % of them "
-            "are from each other. Reasons to look twice: an unusually low score.",
+            "Less likely than 98 % of the 40 reference images; farther from the 12 images of digits-train than 50 % of "
+            "40 reference images. Reasons to look twice: an unusually low score.",
         ),
         (
             60.0,
             10.0,
-            "More likely than 60 % of the 40 reference images; farther from them in the embedding than 10 % of them "
-            "are from each other. Neither is unusual.",
+            "More likely than 60 % of the 40 reference images; farther from the 12 images of digits-train than 10 % of "
+            "40 reference images. Neither is unusual.",
         ),
         (
             97.0,
             99.0,
-            "More likely than 97 % of the 40 reference images; farther from them in the embedding than 99 % of them "
-            "are from each other. Reasons to look twice: an unusually high score, which foreign images can have too; "
+            "More likely than 97 % of the 40 reference images; farther from the 12 images of digits-train than 99 % of "
+            "40 reference images. Reasons to look twice: an unusually high score, which foreign images can have too; "
             "an unusually large distance.",
         ),
     ],
 )
-def test_the_evidence_in_words(tiny, reference, score, distance, sentence):
-    (item,) = check.check_pictures(tiny, "projector", [("a.png", png(0))], reference).checked
-    assert check.in_words(replace(item, percentile=score, distance_percentile=distance), reference) == sentence
+def test_the_evidence_in_words(tiny, known, score, distance, sentence):
+    (item,) = check.check_pictures(tiny, "projector", [("a.png", png(0))], known).checked
+    places = {
+        "jepa": replace(item.places["jepa"], percentile=score),
+        "knn": replace(item.places["knn"], percentile=100 - distance),
+    }
+    assert check.in_words(replace(item, places=places), known) == sentence

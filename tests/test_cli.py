@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("own_assets")
 def folder(tmp_path) -> Path:
     rng = np.random.default_rng(0)
     made = tmp_path / "pictures"
-    for name in [f"{label}/{number}.png" for label in ("cats", "dogs") for number in range(7)]:
+    for name in [f"{label}/{number}.png" for label in ("cats", "dogs") for number in range(10)]:
         path = made / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(images.to_png(Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))))
@@ -70,8 +70,8 @@ def test_scores_are_printed_as_a_table_and_the_summary_apart(score):
     assert status == 0
     lines = out.splitlines()
     assert lines[0].split()[:5] == ["name", "label", "position", "digest", "jepa_score"]
-    assert len(lines) == 15
-    assert last_line(err).startswith("14 images scored in ")
+    assert len(lines) == 21
+    assert last_line(err).startswith("20 images scored in ")
     assert last_line(err).endswith(" s, 0 known already, 0 failed.")
 
 
@@ -79,7 +79,7 @@ def test_scores_are_printed_as_json_that_parses(score):
     status, out, _err = score("--json")
     rows = json.loads(out)
     assert status == 0
-    assert len(rows) == 14
+    assert len(rows) == 20
     assert rows[0]["name"] == "cats/0.png"
     assert isinstance(rows[0]["jepa_score"], float)
 
@@ -89,7 +89,7 @@ def test_the_second_time_all_come_from_the_store(score):
     status, out, err = score("--json")
     assert status == 0
     assert "0 images scored" in err
-    assert "14 known already, 0 failed." in err
+    assert "20 known already, 0 failed." in err
     assert json.loads(out) == first
 
 
@@ -110,16 +110,16 @@ def test_scores_are_written_to_a_file_and_nothing_to_standard_output(score, tmp_
     status, out, err = score("--out", path)
     assert (status, out) == (0, "")
     assert last_line(err) == f"Wrote {path}."
-    assert len(pd.read_csv(path) if suffix == ".csv" else pd.read_parquet(path)) == 14
+    assert len(pd.read_csv(path) if suffix == ".csv" else pd.read_parquet(path)) == 20
 
 
 def test_a_bad_picture_is_told_and_the_others_are_scored(score, folder):
     (folder / "cats" / "letter.png").write_bytes(b"Dear Sir")
     status, out, err = score("--json")
     assert status == 0
-    assert len(json.loads(out)) == 14
+    assert len(json.loads(out)) == 20
     assert any(line.startswith("cats/letter.png is not an image") for line in err.splitlines())
-    assert "14 images scored" in err
+    assert "20 images scored" in err
     assert last_line(err).endswith("1 failed.")
 
 
@@ -192,7 +192,7 @@ def test_the_encoders_own_reference_is_taken_and_must_be_scored_first(command, f
     status, out, err = command("check", "--encoder", "tiny", "--device", "cpu", folder / "cats" / "0.png")
     assert (status, out) == (1, "")
     assert err == (
-        "error: The reference 'digits-test' has 0 scored images; more than 10 are needed; run 'python -m jepa_core "
+        "error: The reference 'digits-test' has 0 scored images; at least 19 are needed; run 'python -m jepa_core "
         "score --encoder tiny --output projector --data digits-test' first.\n"
     )
 
@@ -206,7 +206,7 @@ def test_stored_scores_are_exported_without_computing(command, score, folder, tm
     path = tmp_path / "table.csv"
     status, out, err = command("export", "--encoder", "tiny", "--data", folder, "--out", path)
     assert (status, err) == (0, "")
-    assert out.split()[2:] == ["14", str(path)]
+    assert out.split()[2:] == ["20", str(path)]
     assert pd.read_csv(path)["name"].tolist() == [row["name"] for row in rows]
 
 
@@ -256,7 +256,7 @@ def test_shipped_scores_that_can_be_computed_again_pass(verified):
     assert (row["encoder"], row["output"], row["rows"], row["checked"], row["passed"]) == (
         "tiny",
         "projector",
-        14,
+        20,
         5,
         True,
     )
@@ -267,7 +267,7 @@ def test_shipped_scores_of_other_pictures_fail(verified, folder):
         path.write_bytes(images.to_png(Image.new("RGB", (8, 8), "red")))
     status, out, err = verified("--json")
     assert status == 1
-    assert json.loads(out)[0]["other_pictures"] == 14
+    assert json.loads(out)[0]["other_pictures"] == 20
     assert last_line(err).startswith("error: The shipped scores do not agree with this machine's (tolerance 0.01")
 
 

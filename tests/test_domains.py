@@ -5,69 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.covariance import LedoitWolf
 
-from jepa_core.detectors.knn import KNN
-from jepa_core.detectors.mahalanobis import Mahalanobis
-from jepa_core.domains import METHODS, Domain, distances_in_words, domain_table, in_words, with_interval
+from jepa_core.detectors import DETECTORS
+from jepa_core.domains import distances_in_words, domain_table, in_words, with_interval
 from jepa_core.encoders import get_spec
-from jepa_core.errors import NotEnoughData
-from jepa_core.metrics import auroc, fpr95, interval, resampled
-from jepa_core.projection import nearest
+from jepa_core.judges import COMPARED, Domain
+from jepa_core.metrics import separation
 
 RNG = np.random.default_rng(0)
-
-# --- distances --------------------------------------------------------------------------------------------------------
-
-
-def test_nearest_neighbours_are_those_of_the_full_distance_table():
-    queries, references = RNG.normal(size=(5, 3)), RNG.normal(size=(20, 3))
-    table = np.linalg.norm(queries[:, None] - references[None], axis=2)
-    distances, indices = nearest(queries, references, 4)
-    assert (indices == np.argsort(table, axis=1)[:, :4]).all()
-    assert np.allclose(distances, np.sort(table, axis=1)[:, :4])
-
-
-def test_asking_for_more_neighbours_than_there_are_gives_all():
-    assert nearest(np.zeros((1, 2)), np.ones((3, 2)), 10)[0].shape == (1, 3)
-
-
-def test_knn_scores_the_distance_to_the_kth_training_embedding():
-    training = np.array([[0.0, 0.0], [1.0, 0.0], [3.0, 0.0]])
-    assert KNN(k=2).fit(training).score(np.array([[0.0, 0.0], [6.0, 0.0]])).tolist() == [1.0, 5.0]
-
-
-def test_knn_needs_k_embeddings():
-    with pytest.raises(NotEnoughData, match=r"10-nearest-neighbours was .* 9 embeddings.*; at least 10 are needed"):
-        KNN().fit(np.zeros((9, 2)))
-
-
-def test_mahalanobis_counts_standard_deviations_of_the_training_embeddings():
-    spread = np.array([5.0, 0.5])
-    training = RNG.normal(size=(20_000, 2)) * spread + [3.0, -1.0]
-    judged = np.array([[3.0, -1.0], [13.0, -1.0], [3.0, 0.0]])
-    assert Mahalanobis().fit(training).score(judged) == pytest.approx([0.0, 2.0, 2.0], abs=0.1)
-
-
-def test_mahalanobis_is_the_distance_under_the_shrunk_covariance():
-    training, judged = RNG.normal(size=(12, 20)), RNG.normal(size=(4, 20))  # fewer than dimensions
-    covariance = LedoitWolf().fit(training).covariance_
-    offsets = judged - training.mean(axis=0)
-    expected = np.sqrt(np.einsum("ni,ni->n", offsets, np.linalg.solve(covariance, offsets.T).T))
-    assert Mahalanobis().fit(training).score(judged) == pytest.approx(expected)
-
-
-def test_mahalanobis_of_float32_embeddings_is_that_of_float64():
-    training = (RNG.normal(size=(300, 4)) * [1.0, 1.0, 1.0, 1e-3] + 1000).astype(np.float32)
-    found = Mahalanobis().fit(training).score(training[:5])
-    assert found == pytest.approx(Mahalanobis().fit(training.astype(np.float64)).score(training[:5].astype(float)))
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_mahalanobis_needs_two_embeddings(count):
-    with pytest.raises(NotEnoughData, match=rf"was given {count} embeddings to fit on; at least 2 are needed; score"):
-        Mahalanobis().fit(np.zeros((count, 3)))
-
 
 # --- the table --------------------------------------------------------------------------------------------------------
 
@@ -103,10 +48,10 @@ def test_a_domains_line_has_its_counts_and_quartiles():
 
 
 def test_a_low_percentile_of_a_score_is_unlikely_and_a_high_one_of_a_distance_is_far():
-    found = table(TRAINING)[[f"percentile_{method}" for method in METHODS]]
-    assert found.loc["noise"].tolist() == [0.0, 100.0, 100.0, 100.0]
-    assert found.loc["flat"].tolist() == [100.0, 0.0, 100.0, 100.0]
-    assert found.loc["digits"].tolist() == [50.0] * 4
+    found = table(TRAINING)[[f"percentile_{method}" for method in COMPARED]]
+    assert found.loc["noise"].tolist() == [0.0, 100.0, 100.0, 100.0, 100.0]
+    assert found.loc["flat"].tolist() == [100.0, 0.0, 100.0, 100.0, 100.0]
+    assert found.loc["digits"].tolist() == [50.0] * 5
 
 
 def test_outliers_are_the_positives_so_unlikely_domains_have_a_high_auroc():
@@ -119,9 +64,10 @@ def test_outliers_are_the_positives_so_unlikely_domains_have_a_high_auroc():
 
 def test_distances_to_training_images_stand_beside_the_score():
     found = table(TRAINING)
-    for method in ("knn", "mahalanobis"):
+    for method in DETECTORS:
         assert found[f"auroc_{method}"][["noise", "flat"]].tolist() == [1.0, 1.0]
         assert found[f"fpr95_{method}"][["noise", "flat"]].tolist() == [0.0, 0.0]
+        assert found[f"aupr_{method}"][["noise", "flat"]].tolist() == [1.0, 1.0]
 
 
 def test_every_figure_has_the_interval_of_its_resamples():
@@ -133,16 +79,29 @@ def test_every_figure_has_the_interval_of_its_resamples():
     judged = {
         "jepa": [-one.table["jepa_score"].to_numpy() for one in (likely, foreign)],
         "gaussian": [-one.table["gaussian_score"].to_numpy() for one in (likely, foreign)],
-        "knn": [KNN().fit(TRAINING.embeddings).score(one.embeddings) for one in (likely, foreign)],
-        "mahalanobis": [Mahalanobis().fit(TRAINING.embeddings).score(one.embeddings) for one in (likely, foreign)],
     }
+    for method, make in DETECTORS.items():
+        judged[method] = [make().fit(TRAINING.embeddings).score(one.embeddings) for one in (likely, foreign)]
     for method, (inliers, outliers) in judged.items():
-        draws = resampled(inliers, outliers)
-        for name, metric, drawn in zip(("auroc", "fpr95"), (auroc, fpr95), draws, strict=True):
-            column = f"{name}_{method}"
-            assert line[column] == metric(inliers, outliers)
-            assert (line[f"{column}_low"], line[f"{column}_high"]) == interval(drawn)
+        found = separation(inliers, outliers)
+        assert {name: line[name.replace("_", f"_{method}_")] for name in found if "_" in name} == {
+            name: value for name, value in found.items() if "_" in name
+        }
+        assert [line[f"{name}_{method}"] for name in ("auroc", "fpr95", "aupr")] == [
+            found[name] for name in ("auroc", "fpr95", "aupr")
+        ]
         assert line[f"auroc_{method}_low"] < line[f"auroc_{method}_high"]
+
+
+def test_an_image_that_is_in_the_reference_too_is_no_outlier():
+    shared = REFERENCE.table["digest"].tolist()[:2]
+    both = domain("both", [10.0, 11.0, 1.0], 0.0, [*shared, "new"])
+    found = domain_table([both, REFERENCE], REFERENCE, None).set_index("domain")
+    assert found.loc["both", ["images", "auroc_jepa"]].tolist() == [3, 1.0]  # of the one that is foreign
+    copy = replace(REFERENCE, name="copy")
+    alone = domain_table([REFERENCE, copy], REFERENCE, None)
+    assert alone["auroc_jepa"].isna().all()
+    assert in_words(alone, "digits") == "Choose another domain to compare with digits."
 
 
 def has_distances(found: pd.DataFrame) -> pd.Series:
@@ -212,7 +171,8 @@ def test_the_words_say_which_domains_the_score_tells_apart_and_where_it_fails():
         "It hardly tells flipped (0.50) from digits. "
         "It is upside down on flat (0.00): it finds them more likely than digits. "
         "The distance to the 10th nearest training image does better on flat. "
-        "The Mahalanobis distance does better on flat."
+        "The Mahalanobis distance does better on flat. "
+        "The embedding norm does better on flat."
     )
 
 
@@ -226,7 +186,7 @@ def test_the_words_say_which_domains_the_score_tells_apart_and_where_it_fails():
     ],
 )
 def test_a_distance_does_better_only_where_it_surely_detects_more(score, low, distance, better):
-    others = {f"auroc_mahalanobis{end}": [np.nan] for end in ("", "_low", "_high")}
+    others = {f"auroc_{method}{end}": [np.nan] for method in ("mahalanobis", "norm") for end in ("", "_low", "_high")}
     found = pd.DataFrame(
         {"domain": ["x"], "auroc_jepa": score[0], "auroc_jepa_high": score[1], "auroc_knn": distance}
         | {"auroc_knn_low": low}

@@ -10,8 +10,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from jepa_core import datasets, encoders, tables, world
-from jepa_core.domains import domain_table, in_words, load_domain
+from jepa_core.domains import domain_table, in_words
 from jepa_core.encoders import get_spec
+from jepa_core.ends import ends_between
+from jepa_core.ends import in_words as ends_in_words
+from jepa_core.judges import COMPARED, load_domain
 from jepa_core.records import Result
 from jepa_core.scoring import config_of
 from jepa_core.store import Store
@@ -20,17 +23,18 @@ from pages._shared.text import plain
 from tests.test_pages import assert_no_error
 
 
-def test_domains_shows_four_methods_with_intervals_and_says_what_is_seen(open_page: Callable[..., AppTest]) -> None:
+def test_domains_shows_each_method_with_intervals_and_says_what_is_seen(open_page: Callable[..., AppTest]) -> None:
     app = open_page("domains")
     assert_no_error(app)
     table, more = (shown.value for shown in app.dataframe[:2])
     assert table["domain"].iloc[0] == "Digits (test)"
-    assert list(table.columns[1:5]) == ["auroc_jepa", "auroc_gaussian", "auroc_knn", "auroc_mahalanobis"]
-    for column in table.columns[1:5]:
+    assert list(table.columns[1:6]) == [f"auroc_{method}" for method in COMPARED]
+    for column in table.columns[1:6]:
         assert pd.isna(table[column].iloc[0])
         assert table[column].iloc[1:].str.fullmatch(r"[01]\.\d\d \([01]\.\d\d to [01]\.\d\d\)").all()
     assert more["percentile_jepa"].between(0, 100).all()
     assert more["fpr95_mahalanobis"].iloc[1:].notna().all()
+    assert more["aupr_norm"].iloc[1:].notna().all()
     store, spec = state.store(), get_spec("digits")
     listed = [name for name, one in datasets.list_datasets().items() if one.title in set(table["domain"])]
     loaded = {name: load_domain(store, spec, "projector", name) for name in (*listed, "digits-train")}
@@ -38,6 +42,21 @@ def test_domains_shows_four_methods_with_intervals_and_says_what_is_seen(open_pa
     expected["domain"] = [datasets.list_datasets()[name].title for name in expected["domain"]]
     assert plain(in_words(expected, "Digits (test)")) in shown_text(app)
     assert "1077 images of Digits (train), none of them judged" in shown_text(app)
+
+
+def test_domains_says_which_end_of_the_spectrum_separates_the_domain_that_is_chosen(
+    open_page: Callable[..., AppTest],
+) -> None:
+    app = open_page("domains")
+    for name in ("noise", "galaxies"):
+        app.selectbox(key="ends").select(name).run()
+        assert_no_error(app)
+        found = ends_between(state.store(), get_spec("digits"), "projector", "digits-test", name)
+        titles = (datasets.list_datasets()[one].title for one in (name, "digits-test"))
+        assert plain(ends_in_words(found, *titles)) in shown_text(app)
+    app.multiselect(key="domains").set_value([]).run()
+    assert_no_error(app)
+    assert "The head or the tail of the spectrum?" not in shown_text(app)
 
 
 def shown_text(app: AppTest) -> str:

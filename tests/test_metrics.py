@@ -1,14 +1,13 @@
-"""How well scores separate sets, and where a score falls in a reference: by hand, by counting, and by scikit-learn."""
+"""How well scores separate sets: by hand, by counting, and by scikit-learn."""
 
 import numpy as np
 import pytest
 from scipy.stats import bootstrap
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from jepa_core import metrics
 from jepa_core.errors import NotEnoughData
-from jepa_core.metrics import auroc, fpr95, interval, resampled
-from jepa_core.reference import percentile
+from jepa_core.metrics import METRICS, aupr, auroc, auroc_each, fpr95, interval, resampled, separation
 
 RNG = np.random.default_rng(0)
 # Rounded, so that there are many ties.
@@ -69,7 +68,49 @@ def test_fpr95_by_trying_every_threshold():
     assert fpr95(INLIERS, OUTLIERS) == pytest.approx(min(shares))
 
 
-@pytest.mark.parametrize("metric", [auroc, fpr95, resampled])
+# --- AUPR -------------------------------------------------------------------------------------------------------------
+
+
+def test_aupr_agrees_with_scikit_learn():
+    truth = [0] * len(INLIERS) + [1] * len(OUTLIERS)
+    assert aupr(INLIERS, OUTLIERS) == pytest.approx(average_precision_score(truth, [*INLIERS, *OUTLIERS]))
+
+
+@pytest.mark.parametrize(
+    ("inliers", "outliers", "expected"),
+    [
+        ([0.0, 1.0], [2.0, 3.0], 1.0),
+        ([2.0, 3.0], [0.0, 1.0], (1 / 3 + 2 / 4) / 2),  # inverted: the outliers come third and fourth
+        ([1.0] * 6, [1.0] * 2, 2 / 8),  # one threshold, which all pass together
+        # From above: an outlier alone (1 of 1), one tied with two inliers (2 of 4), and another outlier (3 of 5).
+        ([2.0, 2.0, 0.0], [3.0, 2.0, 1.0], (1 / 1 + 2 / 4 + 3 / 5) / 3),
+        # Two outliers and an inlier tied at the top are 2 of 3 together, the last outlier is 3 of 4.
+        ([5.0, 0.0], [5.0, 5.0, 1.0], (2 * 2 / 3 + 3 / 4) / 3),
+    ],
+)
+def test_aupr_by_hand(inliers, outliers, expected):
+    assert aupr(np.array(inliers), np.array(outliers)) == pytest.approx(expected)
+
+
+# --- many columns at once ---------------------------------------------------------------------------------------------
+
+
+def test_the_auroc_of_every_column_is_that_of_the_column_alone():
+    inliers, outliers = RNG.normal(size=(40, 7)).round(1), RNG.normal(0.5, 1, size=(30, 7)).round(1)
+    outliers[:, 3], inliers[0, 4] = 0.3, -np.inf
+    expected = [auroc(inliers[:, k], outliers[:, k]) for k in range(7)]
+    assert auroc_each(inliers, outliers) == pytest.approx(expected)
+
+
+def test_columns_of_an_empty_set_are_told_in_a_sentence():
+    with pytest.raises(NotEnoughData, match="at least one of each is needed"):
+        auroc_each(np.empty((0, 3)), np.ones((2, 3)))
+
+
+# --- empty sets -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", [auroc, fpr95, aupr, resampled, separation])
 @pytest.mark.parametrize(("inliers", "outliers"), [(NOTHING, OUTLIERS), (INLIERS, NOTHING), (NOTHING, NOTHING)])
 def test_an_empty_set_is_told_in_a_sentence(metric, inliers, outliers):
     with pytest.raises(
@@ -85,15 +126,16 @@ def test_each_resample_is_judged_like_the_images_it_drew(monkeypatch):
     drawn = []
 
     def remembered(generator, size):
-        drawn.append(np.stack([np.bincount(generator.integers(size, size=size), minlength=size) for _ in range(500)]))
+        rows = [np.bincount(generator.integers(size, size=size), minlength=size) for _ in range(500)]
+        drawn.append(np.stack(rows).astype(np.int32))
         return drawn[-1]
 
     monkeypatch.setattr(metrics, "_times_drawn", remembered)
-    areas, rates = resampled(INLIERS, OUTLIERS)
-    for area, rate, times_in, times_out in zip(areas, rates, *drawn, strict=True):
+    found = resampled(INLIERS, OUTLIERS)
+    for place, (times_in, times_out) in enumerate(zip(*drawn, strict=True)):
         inliers, outliers = np.repeat(INLIERS, times_in), np.repeat(OUTLIERS, times_out)
-        assert area == pytest.approx(auroc(inliers, outliers))
-        assert rate == pytest.approx(fpr95(inliers, outliers))
+        for name, metric in METRICS.items():
+            assert found[name][place] == pytest.approx(metric(inliers, outliers))
 
 
 def test_a_resample_has_as_many_images_as_there_are_each_as_likely():
@@ -104,9 +146,10 @@ def test_a_resample_has_as_many_images_as_there_are_each_as_likely():
     assert times.mean(axis=0) == pytest.approx(np.ones(7), abs=0.2)
 
 
-@pytest.mark.parametrize(("metric", "which"), [(auroc, 0), (fpr95, 1)])
-def test_the_interval_is_that_of_scipys_percentile_bootstrap(metric, which):
-    found = interval(resampled(INLIERS, OUTLIERS)[which])
+@pytest.mark.parametrize("name", METRICS)
+def test_the_interval_is_that_of_scipys_percentile_bootstrap(name):
+    metric = METRICS[name]
+    found = interval(resampled(INLIERS, OUTLIERS)[name])
     expected = bootstrap(
         (INLIERS, OUTLIERS),
         metric,
@@ -124,41 +167,28 @@ def test_an_interval_holds_the_truth_nine_times_in_ten():
     # AUROC of N(1, 1) against N(0, 1) is Phi(1 / sqrt(2)).
     truth, generator, held = 0.7602, np.random.default_rng(1), 0
     for _ in range(200):
-        low, high = interval(resampled(generator.normal(0, 1, 80), generator.normal(1, 1, 60))[0])
+        low, high = interval(resampled(generator.normal(0, 1, 80), generator.normal(1, 1, 60))["auroc"])
         held += low <= truth <= high
     assert 0.83 < held / 200 < 0.96  # 3.3 standard deviations below 0.9, 2.8 above
 
 
 def test_intervals_are_the_same_every_time_and_paired_for_two_scores_of_the_same_images():
-    assert (resampled(INLIERS, OUTLIERS)[0] == resampled(INLIERS, OUTLIERS)[0]).all()
-    same_order = resampled(2 * INLIERS + 5, 2 * OUTLIERS + 5)
-    assert np.allclose(same_order[0] - resampled(INLIERS, OUTLIERS)[0], 0)
+    areas = resampled(INLIERS, OUTLIERS)["auroc"]
+    assert (areas == resampled(INLIERS, OUTLIERS)["auroc"]).all()
+    assert np.allclose(resampled(2 * INLIERS + 5, 2 * OUTLIERS + 5)["auroc"], areas)
     # Turned round on the same draws: each pair that was right is wrong.
-    assert np.allclose(resampled(-INLIERS, -OUTLIERS)[0], 1 - resampled(INLIERS, OUTLIERS)[0])
+    assert np.allclose(resampled(-INLIERS, -OUTLIERS)["auroc"], 1 - areas)
 
 
 def test_infinite_scores_are_ordered_too():
-    areas, rates = resampled(np.array([0.0, 1.0]), np.array([np.inf, np.inf]))
-    assert (areas == 1).all()
-    assert (rates == 0).all()
+    found = resampled(np.array([0.0, 1.0]), np.array([np.inf, np.inf]))
+    assert {name: set(values) for name, values in found.items()} == {"auroc": {1.0}, "fpr95": {0.0}, "aupr": {1.0}}
+    assert auroc(np.array([-np.inf, 1.0]), np.array([-np.inf, np.inf])) == 0.625
 
 
-# --- percentile -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("score", "expected"),
-    [(0.0, 0.0), (1.0, 10.0), (1.5, 20.0), (2.0, 50.0), (3.0, 90.0), (9.0, 100.0), (-np.inf, 0.0), (np.inf, 100.0)],
-)
-def test_percentile_is_the_share_below_with_ties_counting_half(score, expected):
-    reference = np.array([2.0, 1.0, 2.0, 3.0, 2.0])
-    assert percentile(np.array([score]), reference)[0] == pytest.approx(expected)
-
-
-def test_percentiles_of_the_reference_itself_average_to_50():
-    assert percentile(INLIERS, INLIERS).mean() == pytest.approx(50.0)
-
-
-def test_an_empty_reference_is_told_in_a_sentence():
-    with pytest.raises(NotEnoughData, match="The reference has no scored images; a percentile needs some; score"):
-        percentile(np.array([1.0]), NOTHING)
+def test_a_separation_is_every_metric_with_the_interval_of_its_resamples():
+    found, draws = separation(INLIERS, OUTLIERS), resampled(INLIERS, OUTLIERS)
+    for name, metric in METRICS.items():
+        assert found[name] == metric(INLIERS, OUTLIERS)
+        assert (found[f"{name}_low"], found[f"{name}_high"]) == interval(draws[name])
+    assert len(found) == 9

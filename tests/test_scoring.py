@@ -31,6 +31,8 @@ COLUMNS = [
     "jepa_score",
     "listing_score",
     "gaussian_score",
+    "head_score",
+    "trimmed_score",
     "squared_norm",
     "seconds",
     "device",

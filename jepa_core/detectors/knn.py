@@ -14,7 +14,9 @@ class KNN:
     """Outlier score: Euclidean distance to the k-th nearest embedding it was fitted on."""
 
     def __init__(self, k: int = 10) -> None:
-        self.k = k
+        self.k = self.least = k
+        self.title = f"{k}-NN distance"
+        self.words = f"distance to the {k}th nearest training image"
 
     def fit(self, embeddings: Float[ndarray, "n dim"]) -> "KNN":
         """Keep the training embeddings. Raises `NotEnoughData` for fewer than k."""

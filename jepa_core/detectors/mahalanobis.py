@@ -20,12 +20,15 @@ class Mahalanobis:
     inverse even where there are fewer embeddings than dimensions.
     """
 
+    title = words = "Mahalanobis distance"
+    least = 2
+
     def fit(self, embeddings: Float[ndarray, "n dim"]) -> "Mahalanobis":
         """Estimate mean and covariance. Raises `NotEnoughData` for fewer than two embeddings, which have no spread."""
-        if len(embeddings) < 2:
+        if len(embeddings) < self.least:
             raise NotEnoughData(
-                f"The Mahalanobis distance was given {len(embeddings)} embeddings to fit on; at least 2 are needed; "
-                "score more of the training images."
+                f"The Mahalanobis distance was given {len(embeddings)} embeddings to fit on; at least {self.least} are "
+                "needed; score more of the training images."
             )
         # In float32 the precision of a narrow direction would be rounding noise.
         self._gaussian = LedoitWolf().fit(embeddings.astype(np.float64))
