@@ -5,7 +5,7 @@ scores of held-out images, and how far the embedding lies from embeddings that i
 """
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,15 @@ import pandas as pd
 from numpy import ndarray
 from PIL import Image
 
-from jepa_core import images, ways
+from jepa_core import confounds, images, measuring, ways
 from jepa_core.batches import exact_work, score_pictures
 from jepa_core.datasets import FOLDER_PREFIX
 from jepa_core.detectors import DETECTORS
 from jepa_core.encoders import Encoder
 from jepa_core.errors import JepaError, NotEnoughData, UnknownName
-from jepa_core.judges import COMPARED, LEAST_FIT, Domain, Judges, load_domain
+from jepa_core.items import DatasetSpec
+from jepa_core.judges import COMPARED, LEAST_FIT, METHODS, Domain, Judges, load_domain
+from jepa_core.plain import PlainMeasures
 from jepa_core.projection import nearest
 from jepa_core.records import Result
 from jepa_core.reference import LEAST, Place, Reference, adjusted, percentile
@@ -29,6 +31,7 @@ from jepa_core.specs import EncoderSpec
 from jepa_core.spectrum import Rank
 from jepa_core.store import Store
 from jepa_core.variants import VARIANTS
+from jepa_core.verdict import PLAIN, Complexity, Verdict, complexity_of, verdict
 from jepa_core.ways import Way
 
 if TYPE_CHECKING:
@@ -65,7 +68,8 @@ class Checked:
 
     `scores` is its line of a score table. `places` says where it falls in each method's reference, a low percentile
     being unusual for all of them; a method that may not judge it is left out. `likely` and `unlikely` are rows of the
-    known set's table: the nearest in the embedding among its most and its least likely quarter.
+    known set's table: the nearest in the embedding among its most and its least likely quarter. `complexity` is None
+    where the known set was not measured.
     """
 
     name: str
@@ -73,18 +77,10 @@ class Checked:
     notes: tuple[str, ...]
     scores: pd.Series
     places: dict[str, Place]
+    complexity: Complexity | None
+    verdict: Verdict
     likely: pd.DataFrame
     unlikely: pd.DataFrame
-
-    @property
-    def percentile(self) -> float:
-        """Percentile of the JEPA-SCORE; low: unlikely."""
-        return self.places["jepa"].percentile
-
-    @property
-    def distance_percentile(self) -> float | None:
-        """Percentile of the distance to the 10th nearest image that was fitted on; high: far. None if not judged."""
-        return 100 - self.places["knn"].percentile if "knn" in self.places else None
 
 
 @dataclass(frozen=True)
@@ -148,8 +144,37 @@ def _fitted(store: Store, spec: EncoderSpec, output: str, domain: Domain, way: W
     return Judges(half), f"{len(half.table)} images of {domain.name} that were set aside for that"
 
 
-def check_pictures(encoder: Encoder, output: str, named: Sequence[tuple[str, bytes]], known: KnownSet) -> Outcome:
-    """Score pictures given as (name, bytes) and hold them against a known set. A bad one does not stop the others."""
+def measured_reference(
+    store: Store,
+    spec: EncoderSpec,
+    dataset: DatasetSpec,
+    known: KnownSet,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> PlainMeasures | None:
+    """Plain measures of a known set's pictures, taken now where they are missing; None where there are too few."""
+    table = known.domain.table
+    if not dataset.listed:
+        measuring.measure_missing(store, spec.transform, dataset, table, progress, cancelled)
+    try:
+        found = measuring.load(store, spec.transform, dataset, table)
+    except NotEnoughData:
+        return None
+    return PlainMeasures(found) if len(found) >= LEAST else None
+
+
+def check_pictures(
+    encoder: Encoder,
+    output: str,
+    named: Sequence[tuple[str, bytes]],
+    known: KnownSet,
+    plain: PlainMeasures | None = None,
+) -> Outcome:
+    """Score pictures given as (name, bytes) and hold them against a known set. A bad one does not stop the others.
+
+    With `plain`, the known set's measures, the verdict also says whether a picture is like the others in these, and
+    whether they explain its score.
+    """
     output = encoder.spec.check_output(output)
     results: dict[str, Result] = {}
     triples = [(name, images.digest(data), data) for name, data in named]
@@ -165,17 +190,25 @@ def check_pictures(encoder: Encoder, output: str, named: Sequence[tuple[str, byt
     for position, (name, _result, data) in enumerate(good):
         decoded = images.decode(data, name=name)
         likely, unlikely = _contrary_neighbours(given.embeddings[position], known)
+        places = {
+            method: known.references[method].place(-values[position])
+            for method, values in outlying.items()
+            if not np.isnan(values[position])
+        }
+        complexity = strangest = None
+        if plain:
+            values = confounds.measured(decoded.image, encoder.data_config)
+            complexity = complexity_of(places["jepa"].score, values, plain.measured)
+            places[PLAIN], strangest = plain.place(values), plain.strangest(values)
         checked.append(
             Checked(
                 name=name,
                 crop=images.crop(decoded.image, encoder.data_config),
                 notes=decoded.notes,
                 scores=table.iloc[position],
-                places={
-                    method: known.references[method].place(-values[position])
-                    for method, values in outlying.items()
-                    if not np.isnan(values[position])
-                },
+                places=places,
+                complexity=complexity,
+                verdict=verdict(places, known.fitted_on, complexity, strangest),
                 likely=likely,
                 unlikely=unlikely,
             )
@@ -193,44 +226,45 @@ def _contrary_neighbours(embedding: ndarray, known: KnownSet) -> tuple[pd.DataFr
     return ends[0], ends[1]
 
 
-def in_words(item: Checked, known: KnownSet) -> str:
-    """Both views as plain sentences. They do not decide; a person does."""
-    size = len(known.scores)
-    if item.percentile <= 50:
-        words = f"Less likely than {_share(100 - item.percentile)} of the {size} reference images"
-    else:
-        words = f"More likely than {_share(item.percentile)} of the {size} reference images"
-    reasons = []
-    if item.percentile <= 5:
-        reasons.append("an unusually low score")
-    if item.percentile >= 95:
-        reasons.append("an unusually high score, which foreign images can have too")
-    if item.distance_percentile is not None:
-        among = known.references["knn"].scores.size
-        words += f"; farther from {known.fitted_on} than {_share(item.distance_percentile)} of {among} reference images"
-        if item.distance_percentile >= 95:
-            reasons.append("an unusually large distance")
-    look = f"Reasons to look twice: {'; '.join(reasons)}." if reasons else "Neither is unusual."
-    return f"{words}. {look}"
+def places_table(item: Checked) -> pd.DataFrame:
+    """Where a picture falls by each method, one line each.
 
-
-def _share(percent: float) -> str:
-    # Rounding 99.7 to 100 would claim what is not so.
-    return f"{percent:.1f} %" if 0 < percent < 1 or 99 < percent < 100 else f"{percent:.0f} %"
+    Columns: method (its title), value (a score, or a distance), percentile among the references with low and high, and
+    the p-values unlikely (for a distance: far) and untypical. A distance's percentile is high where it is far.
+    """
+    lines = []
+    for name, place in item.places.items():
+        far = name not in VARIANTS
+        low, high = (100 - place.high, 100 - place.low) if far else (place.low, place.high)
+        lines.append(
+            {
+                "method": METHODS.get(name, "plain measures"),
+                "value": -place.score if far else place.score,
+                "percentile": 100 - place.percentile if far else place.percentile,
+                "low": low,
+                "high": high,
+                "unlikely": place.unlikely,
+                "untypical": place.untypical,
+            }
+        )
+    return pd.DataFrame(lines)
 
 
 def outcome_table(outcome: Outcome) -> pd.DataFrame:
     """The evidence as one line a picture, for the terminal and for download.
 
-    Columns: name; percentile of the JEPA-SCORE with its interval in percentile_low and percentile_high; p_unlikely and
-    p_untypical, its p-values, and p_unlikely_adjusted for all pictures checked at once; NAME_score of each variant; for
-    each detector NAME, NAME_percentile (high: far) and NAME_p (far); the nearest likely and unlikely references; notes.
+    Columns: name; verdict, headline and evidence in words; percentile of the JEPA-SCORE with its interval in
+    percentile_low and percentile_high; p_unlikely and p_untypical, its p-values, and p_unlikely_adjusted for all
+    pictures checked at once; NAME_score of each variant; for each detector NAME, NAME_percentile (high: far) and NAME_p
+    (far); the nearest likely and unlikely references; notes.
     """
     lines = []
     for item in outcome.checked:
         place = item.places["jepa"]
         line = {
             "name": item.name,
+            "verdict": str(item.verdict.kind),
+            "headline": item.verdict.headline,
             "percentile": place.percentile,
             "percentile_low": place.low,
             "percentile_high": place.high,
@@ -247,6 +281,7 @@ def outcome_table(outcome: Outcome) -> pd.DataFrame:
                 f"{name}_p": found.unlikely if found else None,
             }
         line |= {
+            "evidence": " ".join(item.verdict.sentences),
             "nearest_likely": item.likely.iloc[0]["name"],
             "nearest_unlikely": item.unlikely.iloc[0]["name"],
             "notes": " ".join(item.notes),

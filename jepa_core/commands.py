@@ -184,9 +184,11 @@ def run_check(args: argparse.Namespace) -> None:
             f"Encoder {spec.name!r} has no reference of its own and none was given; a scored dataset is accepted; "
             "name one with --reference."
         )
-    name = datasets.get_dataset(args.reference or spec.reference).name  # a folder is stored by its full path
-    known = check.load_known(open_store(), spec, output, name, way_of(args), args.label)
-    outcome = check.check_pictures(load(args.encoder, args.device), output, named, known)
+    reference = datasets.get_dataset(args.reference or spec.reference)  # a folder is stored by its full path
+    store = open_store()
+    known = check.load_known(store, spec, output, reference.name, way_of(args), args.label)
+    plain = check.measured_reference(store, spec, reference, known)
+    outcome = check.check_pictures(load(args.encoder, args.device), output, named, known, plain)
     outcome = replace(outcome, failed=unread + outcome.failed)
     for _name, sentence in outcome.failed:
         note(sentence)

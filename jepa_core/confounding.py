@@ -200,7 +200,7 @@ def explain(reference: Measured, domain: Measured) -> Explanation:
     being said. Raises `NotEnoughData` for an empty set.
     """
     area = auroc(reference.outlying, domain.outlying)
-    low, high = interval(resampled(reference.outlying, domain.outlying)[0])
+    low, high = interval(resampled(reference.outlying, domain.outlying)["auroc"])
     separated = abs(area - 0.5) >= LEAST_SEPARATION and not low <= 0.5 <= high
     comparison = _Comparison(reference, domain, area if separated else None)
     confounds = tuple(comparison.of(column) for column in range(len(MEASURES)))

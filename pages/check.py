@@ -5,28 +5,64 @@ from collections.abc import Sequence
 import streamlit as st
 
 from jepa_core import datasets, images
-from jepa_core.check import Checked, KnownSet, Outcome, check_pictures, in_words, load_known, outcome_table
+from jepa_core.check import (
+    Checked,
+    KnownSet,
+    Outcome,
+    check_pictures,
+    load_known,
+    measured_reference,
+    outcome_table,
+    places_table,
+)
 from jepa_core.figures.histogram import mark_on_reference
 from jepa_core.figures.style import CONFIG
 from jepa_core.items import DatasetSpec
 from jepa_core.jobs import Job
 from jepa_core.keys import make_key
+from jepa_core.reference import ALPHA
+from jepa_core.verdict import Explains, Kind
 from pages._shared import pictures, state, widgets
 from pages._shared.state import Choice
 from pages._shared.text import counted, plain
 
 MOST = 64
+BADGES = {
+    Kind.FOREIGN: ("error", "orange"),
+    Kind.LOOK: ("visibility", "violet"),
+    Kind.ORDINARY: ("check", "blue"),
+    Kind.UNKNOWN: ("question_mark", "gray"),
+}
+number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+COLUMNS = {
+    "method": text("Method", pinned=True),
+    "value": number("Value", format="%.2f"),
+    "percentile": number("Percentile", format="%.1f", help="Among the references; of a distance, high is far"),
+    "low": number("from", format="%.1f", help="90 % interval: what another reference of this size would change"),
+    "high": number("to", format="%.1f"),
+    "unlikely": number("p unlikely", format="%.3f", help="Share of ordinary pictures that are as unlikely, or as far"),
+    "untypical": number("p either side", format="%.3f", help="The same for both sides: too high counts as well"),
+}
 MARKED = 10  # lines on the histogram, as many as there are colours
 
 widgets.header(
     "Check",
     "Upload images and see where they fall among images that the encoder should know.",
-    """**What you see.** Each image gets its JEPA-SCORE and its **percentile** in the reference: percentile 2 means that
-98 % of the reference is more likely. Beside it stands the **distance** to the training images in the embedding (or to a
-part of the reference, where there are none), as a percentile too: 99 means that hardly any reference image lies so far.
+    """**The verdict.** Four methods judge each picture, and each fails on other pictures: the **JEPA-SCORE**, the
+**distance to the 10th nearest training image** in the embedding, the **Mahalanobis distance** to all of them, and
+**plain measures** (complexity, brightness, colours), which no encoder is needed for. Each is compared with the
+*references*, pictures that belong and that the encoder did not learn from. A method raises its hand where fewer than
+about 1 in 80 references is as unusual as the picture; of the first three on either side, since foreign pictures can
+also score too *high*, or lie too *near*. So at most 5 of 100 pictures that belong raise any hand.
 
-The two fail on different images. A low score, a very *high* score, or a large distance: each is a reason to look. One
-that is unremarkable on its own proves nothing.
+**p** is the share of pictures like the references that would be as unusual. It holds on average over all references
+that could have been drawn, if the picture is like them; it is not the probability that this picture is foreign.
+
+**Complexity.** Scores can follow how simple, dark or grey a picture is. Where a score is unusual, the picture is
+compared with references of its own complexity; if it is ordinary among them, complexity explains the score.
+
+Nothing unusual does not prove that a picture belongs. The Domains page shows which kinds of pictures each method
+misses with this encoder.
 
 The images stay in memory until you leave this page, and are not stored.""",
 )
@@ -44,18 +80,31 @@ def show_one(item: Checked) -> None:
         png = images.display_png(item.crop, 160)
         pictures.grid([pictures.Card(pictures.data_address(png), "", item.name, ("the scored crop",), item.name)])
     with right:
-        a, b, c = st.columns(3)
-        a.metric("JEPA-SCORE", f"{item.scores['jepa_score']:.1f}")
-        b.metric("Percentile of the score", f"{item.percentile:.1f}", help="Low: unlikely. Very high is untypical too.")
-        far = item.distance_percentile
-        c.metric("Percentile of the distance", "-" if far is None else f"{far:.1f}", help="High: far away.")
-        st.markdown(plain(in_words(item, known)))
+        icon, colour = BADGES[item.verdict.kind]
+        st.badge(str(item.verdict.kind), icon=f":material/{icon}:", color=colour)
+        st.markdown(f"**{plain(item.verdict.headline)}**")
+        if item.verdict.kind is not Kind.ORDINARY and item.complexity and item.complexity.explains is Explains.YES:
+            st.warning(
+                plain(f"Its {item.complexity.measure.title} alone could be the reason."), icon=":material/warning:"
+            )
+        st.markdown("\n".join(f"- {plain(sentence)}" for sentence in item.verdict.sentences))
         for note in item.notes:
             st.caption(plain(note))
-    with st.expander("Nearest references", icon=":material/image_search:"):
+    with st.expander("The figures, and the nearest references", icon=":material/image_search:"):
+        st.dataframe(places_table(item), hide_index=True, height="content", placeholder="-", column_config=COLUMNS)
         for share, rows, end in (("most", item.likely, "likely"), ("least", item.unlikely, "unlikely")):
-            st.markdown(f"Among the **{share} likely** quarter of the reference")
+            st.markdown(f"Nearest among the **{share} likely** quarter of the reference")
             pictures.grid(pictures.cards(choice, dataset, rows), end, new_tab=True)
+
+
+def summary(outcome: Outcome) -> str:
+    kinds = [item.verdict.kind for item in outcome.checked]
+    counts = [f"{kind}: {kinds.count(kind)}" for kind in Kind if kind in kinds]
+    remaining = int((outcome_table(outcome)["p_unlikely_adjusted"] <= ALPHA).sum())
+    return (
+        f"{'. '.join(counts)}. By the score alone {remaining} of {len(kinds)} are unlikely at 5 % after Benjamini and "
+        "Hochberg's correction for checking them at once."
+    )
 
 
 def show(outcome: Outcome) -> None:
@@ -71,6 +120,8 @@ def show(outcome: Outcome) -> None:
     st.caption(plain(f"The reference: {state.how(choice, dataset, known.domain.table)} The uploads are scored fully."))
     if len(outcome.checked) > MARKED:
         st.caption(f"The first {MARKED} are marked.")
+    if len(outcome.checked) > 1:
+        st.markdown(plain(summary(outcome)))
     for item in outcome.checked:
         with st.container(border=True):
             show_one(item)
@@ -100,8 +151,9 @@ known = _known(versions, dataset, choice)
 named = [(upload.name, upload.getvalue()) for upload in uploads[:MOST]]
 
 
-def work(_job: Job) -> Outcome:
-    return check_pictures(state.encoder(choice.spec.name), choice.output, named, known)
+def work(job: Job) -> Outcome:
+    measures = measured_reference(state.store(), choice.spec, dataset, known, job.report, job.cancelled)
+    return check_pictures(state.encoder(choice.spec.name), choice.output, named, known, measures)
 
 
 digests = [part for name, data in named for part in (name, images.digest(data))]

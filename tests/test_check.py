@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jepa_core import check, images, jacobian
+from jepa_core import check, confounds, images, jacobian
 from jepa_core.datasets import get_dataset, sample
 from jepa_core.detectors.knn import KNN
 from jepa_core.errors import JepaError, NotEnoughData, UnknownName
@@ -15,6 +15,7 @@ from jepa_core.reference import adjusted, percentile
 from jepa_core.scoring import config_of, loaded_config, score_images, score_items
 from jepa_core.spectrum import Rank, jepa_score, singular_values
 from jepa_core.store import Store
+from jepa_core.verdict import Kind, verdict
 from tests.helpers import picture, png
 
 # --- check ------------------------------------------------------------------------------------------------------------
@@ -43,12 +44,13 @@ def test_a_picture_is_placed_among_the_known_scores_and_distances_to_training_im
     item = outcome.checked[0]
     alone = score_images([png(0)], tiny)
     assert item.scores["jepa_score"] == pytest.approx(alone["jepa_score"][0], abs=1e-4)
-    assert item.percentile == percentile(np.array([item.scores["jepa_score"]]), known.scores)[0]
+    assert item.places["jepa"].percentile == percentile(np.array([item.scores["jepa_score"]]), known.scores)[0]
     detector = KNN().fit(embedding_of(tiny, store, "digits-train"))
     embedding = tiny.module()(tiny.preprocess(picture(0))[None]).numpy()
     assert -item.places["knn"].score == pytest.approx(detector.score(embedding)[0], rel=1e-4)
     own = detector.score(embedding_of(tiny, store, "digits-test"))
-    assert item.distance_percentile == pytest.approx(percentile(-np.array([item.places["knn"].score]), own)[0])
+    distance = percentile(-np.array([item.places["knn"].score]), own)[0]
+    assert item.places["knn"].percentile == pytest.approx(100 - distance)
     assert set(item.places) == set(COMPARED)
     assert {place.size for place in item.places.values()} == {40}
     assert known.fitted_on == "the 12 images of digits-train"
@@ -72,8 +74,7 @@ def test_a_picture_that_was_fitted_on_is_not_judged_by_its_distance(tiny, known)
     seen = next(item for item in get_dataset("digits-train").items() if item.digest in known.judges.seen)
     (item,) = check.check_pictures(tiny, "projector", [("seen.ppm", seen.read())], known).checked
     assert set(item.places) == {"jepa", "gaussian", "norm"}
-    assert item.distance_percentile is None
-    assert "farther" not in check.in_words(item, known)
+    assert "There are no distances" in " ".join(item.verdict.sentences)
     assert check.outcome_table(check.Outcome([item], []))["knn"].isna().all()
 
 
@@ -150,7 +151,7 @@ def test_the_same_picture_twice_is_answered_twice(tiny, known):
     outcome = check.check_pictures(tiny, "projector", [("a.png", png(0)), ("b.png", png(0))], known)
     first, second = outcome.checked
     assert (first.name, second.name) == ("a.png", "b.png")
-    assert first.percentile == second.percentile
+    assert first.places == second.places
 
 
 def test_a_picture_is_scored_with_the_rank_of_the_known_set(store, tiny):
@@ -172,34 +173,34 @@ def test_a_reference_with_too_few_scores_is_told_with_the_command_that_helps(sto
         check.load_known(store, tiny.spec, "projector", "shapes")
 
 
-@pytest.mark.parametrize(
-    ("score", "distance", "sentence"),
-    [
-        (
-            2.0,
-            50.0,
-            "Less likely than 98 % of the 40 reference images; farther from the 12 images of digits-train than 50 % of "
-            "40 reference images. Reasons to look twice: an unusually low score.",
-        ),
-        (
-            60.0,
-            10.0,
-            "More likely than 60 % of the 40 reference images; farther from the 12 images of digits-train than 10 % of "
-            "40 reference images. Neither is unusual.",
-        ),
-        (
-            97.0,
-            99.0,
-            "More likely than 97 % of the 40 reference images; farther from the 12 images of digits-train than 99 % of "
-            "40 reference images. Reasons to look twice: an unusually high score, which foreign images can have too; "
-            "an unusually large distance.",
-        ),
-    ],
-)
-def test_the_evidence_in_words(tiny, known, score, distance, sentence):
-    (item,) = check.check_pictures(tiny, "projector", [("a.png", png(0))], known).checked
-    places = {
-        "jepa": replace(item.places["jepa"], percentile=score),
-        "knn": replace(item.places["knn"], percentile=100 - distance),
-    }
-    assert check.in_words(replace(item, places=places), known) == sentence
+def test_a_verdict_is_given_and_stands_in_the_table(tiny, known):
+    outcome = check.check_pictures(tiny, "projector", [("a.png", png(0))], known)
+    (item,) = outcome.checked
+    assert item.verdict == verdict(item.places, known.fitted_on)
+    assert item.verdict.kind is Kind.UNKNOWN  # 40 references are too few
+    line = check.outcome_table(outcome).iloc[0]
+    assert (line["verdict"], line["headline"]) == ("Cannot be said", item.verdict.headline)
+    assert line["evidence"] == " ".join(item.verdict.sentences)
+
+
+def test_plain_measures_of_the_reference_are_taken_once_and_join_the_verdict(store, tiny, known, monkeypatch):
+    dataset = get_dataset("digits-test")
+    plain = check.measured_reference(store, tiny.spec, dataset, known)
+    monkeypatch.setattr(confounds, "measured", lambda *_given: pytest.fail("measured again"))
+    again = check.measured_reference(store, tiny.spec, dataset, known)
+    assert np.array_equal(plain.measured.values, again.measured.values)
+    assert len(plain.measured) == 40
+    monkeypatch.undo()
+    (item,) = check.check_pictures(tiny, "projector", [("a.png", png(0))], known, plain).checked
+    assert item.places["plain"].size == 20
+    assert item.complexity is not None
+    table = check.places_table(item)
+    assert table["method"].tolist()[-1] == "plain measures"
+    line = table.set_index("method").loc["10-NN distance"]
+    assert line["percentile"] == 100 - item.places["knn"].percentile
+    assert line["low"] <= line["percentile"] <= line["high"]
+
+
+def test_a_reference_without_pictures_has_no_plain_measures(store, tiny, known):
+    listed = replace(get_dataset("digits-test"), digest_of=lambda _position: "")
+    assert check.measured_reference(store, tiny.spec, listed, known) is None

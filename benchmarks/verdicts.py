@@ -1,0 +1,98 @@
+"""What Check says of seven pictures that it should tell apart: `python benchmarks/verdicts.py [--encoder digits]`.
+
+A held-out digit, the same digit turned, a photo tile, a blank page, noise, a drawing, and a picture made by code whose
+power spectrum is a photograph's. `--keep FOLDER` writes them, to be uploaded by hand.
+"""
+
+import argparse
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from jepa_core import check, datasets, images
+from jepa_core.encoders import load_encoder
+from jepa_core.store import Store
+from jepa_core.tables import load_all_shipped
+
+SIDE = 96
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _first(dataset: str, label: str = "") -> bytes:
+    return next(item for item in datasets.get_dataset(dataset).items(label or None)).read()
+
+
+def _drawing() -> Image.Image:
+    """A house under a sun, in ink on white paper."""
+    page = Image.new("RGB", (4 * SIDE, 4 * SIDE), "white")
+    pen = ImageDraw.Draw(page)
+    pen.rectangle((110, 190, 270, 330), outline="black", width=8)
+    pen.line((90, 200, 190, 100, 290, 200), fill="black", width=8)
+    pen.rectangle((170, 250, 210, 330), outline="black", width=8)
+    pen.ellipse((290, 40, 350, 100), outline="black", width=8)
+    return page.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+
+
+def _photograph_like() -> Image.Image:
+    """Colours whose power falls with the square of the frequency, as that of photographs does (Field, 1987)."""
+    generator = np.random.default_rng(0)
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(SIDE), np.fft.fftfreq(SIDE)))
+    frequency[0, 0] = np.inf
+    smooth = np.fft.ifft2(np.fft.fft2(generator.standard_normal((3, SIDE, SIDE))) / frequency).real
+    colours = np.array([[1.0, 0.3, 0.2], [1.0, 0.0, -0.1], [1.0, -0.3, 0.1]]) @ smooth.reshape(3, -1)  # mostly light
+    colours = (colours - colours.mean(axis=1, keepdims=True)) / colours.std()
+    pixels = np.clip(128 + 55 * colours, 0, 255).astype(np.uint8)
+    return Image.fromarray(pixels.reshape(3, SIDE, SIDE).transpose(1, 2, 0))
+
+
+def pictures() -> dict[str, bytes]:
+    """The seven pictures as PNG or PPM bytes, by name."""
+    digit = _first("digits-test", "4")
+    noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    return {
+        "held-out digit": digit,
+        "the digit turned": _png(images.decode(digit).image.rotate(90)),
+        "photo tile": _first("photo-tiles"),
+        "blank page": _png(Image.new("RGB", (SIDE, SIDE), "white")),
+        "noise": _png(Image.fromarray(noise)),
+        "drawing": _png(_drawing()),
+        "photograph-like": _png(_photograph_like()),
+    }
+
+
+def main() -> None:
+    """Print the verdicts as a list."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--encoder", default="digits")
+    parser.add_argument("--keep", type=Path)
+    args = parser.parse_args()
+    shown = pictures()
+    if args.keep:
+        args.keep.mkdir(parents=True, exist_ok=True)
+        for name, data in shown.items():
+            (args.keep / f"{name}.png").write_bytes(_png(images.decode(data).image))
+    encoder, store = load_encoder(args.encoder), Store()
+    load_all_shipped(store)
+    spec = encoder.spec
+    output = spec.check_output(None)
+    reference = datasets.get_dataset(spec.reference)
+    known = check.load_known(store, spec, output, reference.name)
+    plain = check.measured_reference(store, spec, reference, known)
+    for item in check.check_pictures(encoder, output, list(shown.items()), known, plain).checked:
+        print(f"- **{item.name}**: {item.verdict.kind}. {item.verdict.headline}")
+        for sentence in item.verdict.sentences:
+            print(f"  {sentence}")
+
+
+if __name__ == "__main__":
+    main()
