@@ -53,7 +53,7 @@ def _measured(
     """A scored set with the measures of its pictures, computed now where the store lacks them."""
     table = ways.scores(store, spec, output, dataset.name, ways.possible(way_of(args), dataset))
     if not dataset.listed or dataset.name in dict(args.pictures):
-        failed = measuring.measure_missing(store, spec.transform, dataset, table, Bar(f"Measuring {dataset.title}"))
+        failed = measuring.measure_missing(store, spec, dataset, table, Bar(f"Measuring {dataset.title}"))
         for _name, sentence in failed:
             note(sentence)
-    return measuring.load(store, spec.transform, dataset, table)
+    return measuring.load(store, spec, dataset, table)

@@ -1,6 +1,5 @@
 """The measures of scored pictures: computed once, kept in the store by the transform and the image's digest."""
 
-import json
 from collections.abc import Callable
 
 import numpy as np
@@ -14,6 +13,7 @@ from jepa_core.items import DatasetSpec
 from jepa_core.keys import make_key
 from jepa_core.pictures import read_member
 from jepa_core.records import Member
+from jepa_core.specs import EncoderSpec
 from jepa_core.store import Store
 
 MOST = 2000
@@ -32,24 +32,24 @@ def chosen(table: pd.DataFrame) -> pd.DataFrame:
     return table if len(table) <= MOST else table.sample(MOST, random_state=0).sort_index()
 
 
-def missing(store: Store, transform: str, table: pd.DataFrame) -> pd.DataFrame:
+def missing(store: Store, spec: EncoderSpec, table: pd.DataFrame) -> pd.DataFrame:
     """The chosen rows of a score table that have no measures, each picture once."""
     rows = chosen(table).drop_duplicates("digest")
-    known = store.measures(space_of(transform), rows["digest"].tolist())
+    known = store.measures(space_of(spec.transform), rows["digest"].tolist())
     return rows[~rows["digest"].isin(known.keys())]
 
 
 def measure_missing(
     store: Store,
-    transform: str,
+    spec: EncoderSpec,
     dataset: DatasetSpec,
     table: pd.DataFrame,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> list[tuple[str, str]]:
     """Measure the pictures of a dataset's score table that have no measures; return (name, sentence) of failures."""
-    rows = missing(store, transform, table)
-    space, data_config = space_of(transform), json.loads(transform)
+    rows = missing(store, spec, table)
+    space = space_of(spec.transform)
     failed: list[tuple[str, str]] = []
     for first in range(0, len(rows), _BLOCK):
         if cancelled():
@@ -58,7 +58,7 @@ def measure_missing(
         for row in rows.iloc[first : first + _BLOCK].itertuples():
             try:
                 data = read_member(dataset, Member(row.name, row.position, row.label, row.digest))
-                found[row.digest] = confounds.measured(images.decode(data, name=row.name).image, data_config)
+                found[row.digest] = confounds.measured(images.decode(data, name=row.name).image, spec.data_config)
             except JepaError as error:
                 failed.append((row.name, str(error)))
         store.put_measures(space, found)
@@ -66,27 +66,28 @@ def measure_missing(
     return failed
 
 
-def load(store: Store, transform: str, dataset: DatasetSpec, table: pd.DataFrame) -> Measured:
+def load(store: Store, spec: EncoderSpec, dataset: DatasetSpec, table: pd.DataFrame) -> Measured:
     """The chosen images of a dataset's score table that have measures, to be compared with another set.
 
     Raises `NotEnoughData` where none has.
     """
     rows = chosen(table)
-    known = store.measures(space_of(transform), rows["digest"].tolist())
+    known = store.measures(space_of(spec.transform), rows["digest"].tolist())
     rows = rows[rows["digest"].isin(known.keys())]
     if rows.empty:
-        raise NotEnoughData(_why_nothing(dataset, table))
+        raise NotEnoughData(_why_nothing(spec, dataset, table))
     return Measured(
         dataset.title, -rows["jepa_score"].to_numpy(), np.stack([known[digest] for digest in rows["digest"]])
     )
 
 
-def _why_nothing(dataset: DatasetSpec, table: pd.DataFrame) -> str:
+def _why_nothing(spec: EncoderSpec, dataset: DatasetSpec, table: pd.DataFrame) -> str:
     if table.empty:
         return f"{dataset.title} has no scores, and its confounds were asked for; score it first."
     if dataset.listed:
         return (
             f"The pictures of {dataset.title} are not here, only their scores, so nothing can be measured on them; "
-            f"whoever has them runs 'python -m jepa_core confounds --pictures {dataset.name}=FOLDER'."
+            f"whoever has them runs 'python -m jepa_core confounds --encoder {spec.name} --pictures "
+            f"{dataset.name}=FOLDER' once."
         )
     return f"None of the {len(table)} pictures of {dataset.title} has been measured; they have to be readable."

@@ -48,7 +48,9 @@ def test_a_score_that_is_brightness_is_unmasked(shift):
     assert found.chief.after == pytest.approx(0.5, abs=0.02)
     assert found.chief.share == pytest.approx(1, abs=0.05)
     assert found.chief.spearman == pytest.approx(-1), "a high outlier score is a low likelihood"
-    assert in_words(found).startswith("Brightness explains most of what tells galaxies from digits.")
+    words = in_words(found)
+    assert words.startswith("Brightness explains most of what tells galaxies from digits.")
+    assert "Within digits the score falls with brightness (Spearman -1.00)." in words
     assert all(one.kind is Kind.NOT for one in found.confounds if one is not found.chief)
 
 
@@ -101,19 +103,27 @@ def test_sets_that_do_not_overlap_are_not_matched():
     assert (found.chief.matched, found.chief.comparable) == (0, False)
     assert np.isnan([found.chief.before, found.chief.after, found.chief.share]).all()
     words = in_words(found)
-    assert "cannot be told apart from brightness: no images of digits are as bright as those of galaxies" in words
-    assert "does not follow this in that direction, which speaks against it" in words
+    assert "cannot be told apart from brightness: no images of digits are as bright as those of galaxies." in words
+    assert "Within digits it follows nothing of this in that direction, which speaks against it." in words
 
 
 def test_what_the_reference_alone_says_of_an_unmatched_measure_is_told():
     reference, domain = planted(0, shift=-20, follows=0.8)
     words = in_words(explain(reference, domain))
     assert "no images of digits are as dark as those of galaxies" in words
-    assert "Within digits the score follows brightness in that direction (Spearman -0.8" in words
+    assert "Within digits it does follow brightness (Spearman -0.8" in words
     against = Measured(domain.name, -domain.outlying, domain.values)
     assert "which speaks against it" in in_words(explain(reference, against))
     alike = Measured(reference.name, reference.outlying, reference.values * (np.arange(len(MEASURES)) != BRIGHTNESS))
     assert "All of digits is alike in this" in in_words(explain(alike, domain))
+
+
+def test_of_many_unmatched_measures_the_strongest_are_named_and_the_others_counted():
+    reference, domain = planted(0, content=1)
+    domain.values[:, :5] += 20
+    words = in_words(explain(reference, domain))
+    assert "from PNG size, JPEG size, gradient energy and 2 other measures: no images of digits are as" in words
+    assert "as complex or rough as those of galaxies" in words
 
 
 def test_a_gap_in_the_reference_is_no_overlap():
@@ -144,7 +154,7 @@ def test_where_the_unmatched_images_alone_stand_out_nothing_is_said():
     assert brightness(found).comparable
     assert brightness(found).before == pytest.approx(0.5, abs=0.1)
     assert found.kind is brightness(found).kind is Kind.UNKNOWN
-    assert "For brightness, the images that have equals are too few, or not those that stand out." in in_words(found)
+    assert "For brightness the images that have equals are too few, or not those that stand out." in in_words(found)
 
 
 def test_the_interval_of_the_matched_area_covers_the_truth_as_often_as_it_says_or_nearly():
@@ -152,6 +162,24 @@ def test_the_interval_of_the_matched_area_covers_the_truth_as_often_as_it_says_o
     covered = [one.after_low <= 0.5 <= one.after_high for one in found if one.comparable]
     assert len(covered) >= 8
     assert np.mean(covered) > 0.6  # 90 % are meant; six or fewer of ten that hold 85 % happen once in a hundred times
+
+
+def test_few_equals_are_not_enough_however_many_images_have_them():
+    for grey, comparable in ((12, False), (30, True)):
+        reference, domain = planted(0, content=1)
+        reference.values[grey:, BRIGHTNESS] += 50
+        reference.values[:grey, BRIGHTNESS] = domain.values[:, BRIGHTNESS] = 0
+        found = brightness(explain(reference, domain))
+        assert (found.matched, found.equals) == (len(domain), pytest.approx(grey))
+        assert found.comparable is comparable
+
+
+def test_a_separation_that_turns_round_among_equals_is_said_to():
+    found = explain(*planted(0, shift=1.2, follows=0.9, content=-0.4))
+    assert found.auroc > 0.6 > 0.4 > found.chief.after
+    assert found.kind is Kind.MOST
+    assert "Among equals the score tells the two apart the other way round." in in_words(found)
+    assert "other way" not in in_words(explain(*planted(0, shift=1, follows=1)))
 
 
 def test_few_images_are_not_enough_to_say_anything():

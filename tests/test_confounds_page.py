@@ -31,7 +31,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def measured(name: str) -> confounding.Measured:
     table = ways.scores(state.store(), DIGITS, "projector", name, ways.Way())
-    return measuring.load(state.store(), DIGITS.transform, get_dataset(name), table)
+    return measuring.load(state.store(), DIGITS, get_dataset(name), table)
 
 
 @pytest.mark.usefixtures("quick")
@@ -66,8 +66,8 @@ def brightness_alone(install_tiny: Callable[..., object]) -> str:
     tables.load_all_shipped(store)
     for name in ("flat-colours", "mixed-test"):
         dataset, table = get_dataset(name), ways.scores(store, DIGITS, "projector", name, ways.Way())
-        measuring.measure_missing(store, spec.transform, dataset, table)
-        brightness = measuring.load(store, spec.transform, dataset, table).values[:, list(MEASURES).index("brightness")]
+        measuring.measure_missing(store, spec, dataset, table)
+        brightness = measuring.load(store, spec, dataset, table).values[:, list(MEASURES).index("brightness")]
         results = [
             Result(digest, np.full(16, np.exp(value / 160)), np.zeros(16), 0.0, 0.0, "cpu")
             for digest, value in zip(table["digest"], brightness, strict=True)

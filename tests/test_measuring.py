@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,69 +35,68 @@ def forbid_measuring(monkeypatch) -> None:
 def test_measures_are_those_of_each_picture_and_taken_once(store, tiny, scored, monkeypatch):
     dataset, table = scored
     seen: list[tuple[int, int]] = []
-    transform = tiny.spec.transform
-    assert measuring.measure_missing(store, transform, dataset, table, lambda *at: seen.append(at)) == []
+    assert measuring.measure_missing(store, tiny.spec, dataset, table, lambda *at: seen.append(at)) == []
     assert seen == [(12, 12)]
-    found = measuring.load(store, transform, dataset, table)
+    found = measuring.load(store, tiny.spec, dataset, table)
     assert np.array_equal(found.outlying, -table["jepa_score"])
     for row, values in zip(table.itertuples(), found.values, strict=True):
         picture = images.decode(dataset.item(row.position).read()).image
         assert np.array_equal(values, confounds.measured(picture, tiny.data_config))
     forbid_measuring(monkeypatch)
-    assert measuring.measure_missing(Store(), transform, dataset, table) == []
-    assert measuring.missing(store, transform, table).empty
+    assert measuring.measure_missing(Store(), tiny.spec, dataset, table) == []
+    assert measuring.missing(store, tiny.spec, table).empty
 
 
 def test_another_transform_or_another_measure_is_measured_anew(store, tiny, scored, monkeypatch):
     dataset, table = scored
-    measuring.measure_missing(store, tiny.spec.transform, dataset, table)
-    other = json.dumps(tiny.spec.data_config | {"input_size": [1, 32, 32]}, sort_keys=True)
+    measuring.measure_missing(store, tiny.spec, dataset, table)
+    other = replace(tiny.spec, data_config=tiny.spec.data_config | {"input_size": [1, 32, 32]})
     assert len(measuring.missing(store, other, table)) == 12
     monkeypatch.setattr(confounds, "MEASURES", {"brightness": MEASURES["brightness"]})
-    assert len(measuring.missing(store, tiny.spec.transform, table)) == 12
+    assert len(measuring.missing(store, tiny.spec, table)) == 12
 
 
 def test_what_cannot_be_read_is_told_and_the_others_are_measured(store, tiny, scored, folder):
     dataset, table = scored
     (folder / "even" / "0.png").write_bytes(helpers.png(99))
     (folder / "odd" / "1.png").unlink()
-    failed = measuring.measure_missing(store, tiny.spec.transform, dataset, table)
+    failed = measuring.measure_missing(store, tiny.spec, dataset, table)
     assert sorted(name for name, _sentence in failed) == ["even/0.png", "odd/1.png"]
     assert any("is not the picture that was scored" in sentence for _name, sentence in failed)
-    assert len(measuring.load(store, tiny.spec.transform, dataset, table)) == 10
+    assert len(measuring.load(store, tiny.spec, dataset, table)) == 10
 
 
 def test_a_cancelled_run_keeps_what_it_has_and_the_next_goes_on(store, tiny, scored, monkeypatch):
     dataset, table = scored
     monkeypatch.setattr(measuring, "_BLOCK", 5)
     asked = iter([False, True])
-    measuring.measure_missing(store, tiny.spec.transform, dataset, table, cancelled=lambda: next(asked))
-    assert len(measuring.missing(store, tiny.spec.transform, table)) == 7
-    measuring.measure_missing(store, tiny.spec.transform, dataset, table)
-    assert measuring.missing(store, tiny.spec.transform, table).empty
+    measuring.measure_missing(store, tiny.spec, dataset, table, cancelled=lambda: next(asked))
+    assert len(measuring.missing(store, tiny.spec, table)) == 7
+    measuring.measure_missing(store, tiny.spec, dataset, table)
+    assert measuring.missing(store, tiny.spec, table).empty
 
 
 def test_of_a_large_set_a_fixed_sample_is_measured(store, tiny, scored, monkeypatch):
     dataset, table = scored
     monkeypatch.setattr(measuring, "MOST", 8)
-    measuring.measure_missing(store, tiny.spec.transform, dataset, table)
-    found = measuring.load(store, tiny.spec.transform, dataset, table)
+    measuring.measure_missing(store, tiny.spec, dataset, table)
+    found = measuring.load(store, tiny.spec, dataset, table)
     assert len(found) == 8
-    assert measuring.missing(Store(), tiny.spec.transform, table).empty
+    assert measuring.missing(Store(), tiny.spec, table).empty
 
 
 def test_a_set_without_measures_says_why(store, tiny, scored):
     dataset, table = scored
-    transform = tiny.spec.transform
     with pytest.raises(NotEnoughData, match=r"^None of the 12 pictures of pictures has been measured"):
-        measuring.load(store, transform, dataset, table)
+        measuring.load(store, tiny.spec, dataset, table)
     with pytest.raises(NotEnoughData, match=r"^pictures has no scores, .* score it first\.$"):
-        measuring.load(store, transform, dataset, table.iloc[:0])
+        measuring.load(store, tiny.spec, dataset, table.iloc[:0])
     mnist = datasets.get_dataset("mnist")
     with pytest.raises(
-        NotEnoughData, match=r"^The pictures of MNIST are not here, only their scores, .* --pictures mnist=FOLDER'\.$"
+        NotEnoughData,
+        match=r"^The pictures of MNIST are not here, .* --encoder tiny --pictures mnist=FOLDER' once\.$",
     ):
-        measuring.load(store, transform, mnist, table)
+        measuring.load(store, tiny.spec, mnist, table)
 
 
 # --- from the terminal ------------------------------------------------------------------------------------------------

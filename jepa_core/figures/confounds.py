@@ -23,7 +23,7 @@ def confounds_figure(table: pd.DataFrame, auroc: float, low: float, high: float)
         line={"color": LIKELY, "width": 3},
         hovertemplate=f"the score: AUROC {auroc:.2f} ({low:.2f} to {high:.2f})<extra></extra>",
     )
-    figure.add_vrect(x0=low, x1=high, fillcolor=LIKELY, opacity=0.15, line_width=0)
+    figure.add_vrect(x0=low, x1=high, fillcolor=LIKELY, opacity=0.2, line_width=0, layer="below")
     figure.add_scatter(
         x=table["auroc"],
         y=names,
@@ -49,7 +49,7 @@ def confounds_figure(table: pd.DataFrame, auroc: float, low: float, high: float)
         hovertemplate="the score among images matched in %{y}: AUROC %{x:.2f}<extra></extra>",
     )
     figure.add_vline(x=0.5, line={"color": NEUTRAL, "dash": "dot"})
-    figure = finish(figure, x="AUROC   (0.5: does not separate the sets)", y="", height=110 + 30 * len(names))
+    figure = finish(figure, x="AUROC   (0.5: no separation)", y="", height=110 + 30 * len(names))
     figure.update_xaxes(range=[-0.03, 1.03])
     figure.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=names)  # the first on top
     return figure

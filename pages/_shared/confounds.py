@@ -58,11 +58,11 @@ def show(choice: Choice, reference: DatasetSpec, domains: Sequence[DatasetSpec])
     try:
         for one in tables:
             if one.listed:  # without its measures, those of the other set are of no use
-                measuring.load(state.store(), choice.spec.transform, one, tables[one])
+                measuring.load(state.store(), choice.spec, one, tables[one])
         under_way = [_measuring(choice, one, table) for one, table in tables.items()]
         if any(under_way):
             return
-        missing = [len(measuring.missing(state.store(), choice.spec.transform, table)) for table in tables.values()]
+        missing = [len(measuring.missing(state.store(), choice.spec, table)) for table in tables.values()]
         found = _explained([state.version(choice, one) for one in tables], missing, tables, choice)
     except NotEnoughData as error:
         st.info(plain(str(error)), icon=":material/visibility_off:")
@@ -78,14 +78,14 @@ def _explained(
     _choice: Choice,
 ) -> Explanation:
     reference, domain = (
-        measuring.load(state.store(), _choice.spec.transform, dataset, table) for dataset, table in _tables.items()
+        measuring.load(state.store(), _choice.spec, dataset, table) for dataset, table in _tables.items()
     )
     return confounding.explain(reference, domain)
 
 
 def _measuring(choice: Choice, dataset: DatasetSpec, table: pd.DataFrame) -> bool:
     """See to it that a set's missing measures are taken; whether that is still under way, or was stopped."""
-    if dataset.listed or measuring.missing(state.store(), choice.spec.transform, table).empty:
+    if dataset.listed or measuring.missing(state.store(), choice.spec, table).empty:
         return False
     key = make_key("measure", choice.spec.transform, dataset.name, *measuring.chosen(table)["digest"])
     job = state.jobs().get(key)
@@ -99,8 +99,7 @@ def _measuring(choice: Choice, dataset: DatasetSpec, table: pd.DataFrame) -> boo
     if not ended or st.button(f"Measure the pictures of {plain(dataset.title)}", icon=":material/play_arrow:", key=key):
 
         def work(job: Job) -> list[tuple[str, str]]:
-            store, transform = state.store(), choice.spec.transform
-            return measuring.measure_missing(store, transform, dataset, table, job.report, job.cancelled)
+            return measuring.measure_missing(state.store(), choice.spec, dataset, table, job.report, job.cancelled)
 
         job = state.jobs().submit(key, f"Measuring the pictures of {dataset.title}", work)
     if job is not None and job.active:
@@ -137,6 +136,7 @@ def _show(found: Explanation) -> None:
                     ],
                     "before": table["before"],
                     "matched": [f"{matched} of {found.images}" for matched in table["matched"]],
+                    "equals": table["equals"],
                     "spearman": table["spearman"],
                     "partial": table["partial"],
                     "kind": table["kind"],
@@ -153,6 +153,7 @@ def _show(found: Explanation) -> None:
                     "Score before", format="%.2f", help="AUROC of the matched images against all of the reference"
                 ),
                 "matched": text("Matched", help="Images of the domain that have equals in the reference"),
+                "equals": number("Equals", format="%.0f", help="How many images of the reference these count like"),
                 "spearman": number("Correlation", format="%.2f", help="Spearman, within the reference"),
                 "partial": number("Given the strongest", format="%.2f"),
                 "kind": text("This measure"),
