@@ -52,6 +52,13 @@ class Ends:
     outliers: int
 
     @property
+    def separating(self) -> str:
+        """The end that separates, of two that do the stronger: "head", "tail", "both" if they are alike, or ""."""
+        if self.head.separates and self.tail.separates:
+            return self.stronger or "both"
+        return "head" if self.head.separates else "tail" if self.tail.separates else ""
+
+    @property
     def quarter(self) -> int:
         """How many singular values the head and the tail have."""
         return quarter(len(self.single))
@@ -102,12 +109,14 @@ def ends_between(
 def in_words(found: Ends, domain: str, reference: str) -> str:
     """Which end separates the domain from the reference, in plain sentences: the head, the tail, both or neither."""
     head, tail = found.head, found.tail
-    if not (head.separates or tail.separates):
+    if not found.separating:
         words = f"Neither end of the spectrum separates {domain} from {reference}."
-    elif found.stronger:
-        words = f"The {found.stronger} of the spectrum separates {domain} from {reference}."
-    else:
+    elif found.separating == "both":
         words = f"Both ends of the spectrum separate {domain} from {reference}, about equally well."
+    else:
+        other = "tail" if found.separating == "head" else "head"
+        less = f"more than the {other} does" if head.separates and tail.separates else f"the {other} does not"
+        words = f"The {found.separating} of the spectrum separates {domain} from {reference}, {less}."
     words += (
         f" AUROC of the largest {found.quarter} of {len(found.single)} singular values alone (the head): "
         f"{_said(head)}; of the smallest {found.quarter} (the tail): {_said(tail)}; of all: {found.from_top[-1]:.2f}."

@@ -1,5 +1,7 @@
 """Which end of the spectrum separates two domains: by index against the plain AUROC, and planted cases in words."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,8 +45,14 @@ def test_every_index_has_the_auroc_of_its_own_sum():
 @pytest.mark.parametrize(
     ("head", "tail", "begins", "ends_with"),
     [
-        (-2.0, 0.0, "The head of the spectrum separates noise from digits. AUROC of the largest 3 of 12", "of all: "),
-        (0.0, -2.0, "The tail of the spectrum separates noise from digits.", "of all: "),
+        (
+            -2.0,
+            0.0,
+            "The head of the spectrum separates noise from digits, the tail does not. AUROC of the largest 3 of 12",
+            "of all: ",
+        ),
+        (0.0, -2.0, "The tail of the spectrum separates noise from digits, the head does not.", "of all: "),
+        (-2.0, -0.7, "The head of the spectrum separates noise from digits, more than the tail does.", "of all: "),
         (0.0, 2.0, "The tail of the", "The tail is upside down: there the singular values are larger for noise."),
         (-2.0, -2.0, "Both ends of the spectrum separate noise from digits, about equally well.", "of all: "),
         (
@@ -62,6 +70,14 @@ def test_planted_ends_are_named(head, tail, begins, ends_with):
     assert words.startswith(begins)
     assert ends_with in words
     assert ends_with == "of all: " or words.endswith(ends_with)
+
+
+def test_an_end_that_does_not_separate_is_not_called_one_of_both():
+    found = replace(ends(NORMAL, NORMAL, RANK), head=End(0.41, 0.38, 0.44), tail=End(0.38, 0.35, 0.42), stronger="")
+    assert found.separating == "tail"
+    assert "The tail of the spectrum separates noise from digits, the head does not." in in_words(
+        found, "noise", "digits"
+    )
 
 
 def test_an_end_near_chance_does_not_separate_however_sure_it_is():

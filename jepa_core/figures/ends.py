@@ -20,17 +20,8 @@ def ends_figure(
     """
     rank = len(single)
     figure = go.Figure()
-    for name, first, last in (("head", 1, quarter), ("tail", rank - quarter + 1, rank)):
-        figure.add_vrect(
-            x0=first - 0.5,
-            x1=last + 0.5,
-            fillcolor=NEUTRAL,
-            opacity=0.16,
-            line_width=0,
-            layer="below",
-            annotation={"text": name, "font": {"color": NEUTRAL}},
-            annotation_position="bottom left" if name == "head" else "bottom right",
-        )
+    for first, last in ((1, quarter), (rank - quarter + 1, rank)):
+        figure.add_vrect(x0=first - 0.5, x1=last + 0.5, fillcolor=NEUTRAL, opacity=0.16, line_width=0, layer="below")
     index = np.arange(1, rank + 1)
     curves = (
         (single, "k alone", "markers", DOMAINS[2], "solid"),
@@ -48,7 +39,7 @@ def ends_figure(
             hovertemplate="k = %{x}: AUROC %{y:.2f}<extra>" + name + "</extra>",
         )
     figure.add_hline(y=0.5, line={"color": NEUTRAL, "dash": "dot"})
-    figure = finish(figure, x="k   (left: the largest singular value)", y="AUROC", height=340)
+    figure = finish(figure, x="k   (shaded: head on the left, tail on the right)", y="AUROC", height=340)
     figure.update_xaxes(range=[0.5, rank + 0.5])
     figure.update_yaxes(range=[-0.03, 1.03])
     return figure

@@ -1,0 +1,109 @@
+"""Do p-values hold on real scores? How often p <= alpha on held-out images that a reference does not know.
+
+    python benchmarks/coverage.py [--splits 1000]
+
+Each shipped table's held-out images are split at random, again and again, into a reference of n and new images. The
+rate that is promised is floor(alpha (n + 1)) / (n + 1) one-sided, twice that of alpha / 2 two-sided; ties may only
+lower it. Computes no score and prints Markdown.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy import ndarray
+from scipy.stats import betabinom
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from jepa_core import tables
+from jepa_core.encoders import list_encoders
+from jepa_core.judges import METHODS, Domain, Judges, load_domain
+from jepa_core.reference import Reference
+from jepa_core.specs import EncoderSpec
+from jepa_core.store import Store
+
+SIZES = (50, 200, 700)
+ALPHAS = (0.05, 0.1)
+TIED = "JEPA-SCORE in steps of its standard deviation, unlikely"
+LEFT = 50  # new images that a split has at least
+
+
+def rates(scores: ndarray, n: int, side: str, splits: int) -> ndarray:
+    """The share of new images with p <= alpha in each split, (splits, alphas)."""
+    generator = np.random.default_rng(n)
+    found = np.empty((splits, len(ALPHAS)))
+    for place in range(splits):
+        mixed = generator.permutation(scores)
+        p = getattr(Reference("a random part", mixed[:n]), side)(mixed[n:])
+        found[place] = (p[:, None] <= np.array(ALPHAS)).mean(axis=0)
+    return found
+
+
+def promised(n: int, alpha: float, sides: int) -> float:
+    """The rate without ties."""
+    return sides * np.floor(alpha / sides * (n + 1) + 1e-9) / (n + 1)
+
+
+def kinds_of(known: Domain, judges: Judges) -> list[tuple[str, ndarray, str]]:
+    """(title, scores, side) of what is tested on one table: the score from both sides, a distance, and ties."""
+    score = -judges.outlying("jepa", known)
+    tied = np.round(score / score.std())  # a handful of values
+    return [
+        ("JEPA-SCORE, unlikely", score, "unlikely"),
+        ("JEPA-SCORE, untypical", score, "untypical"),
+        (f"{METHODS['knn']}, far", -judges.outlying("knn", known), "unlikely"),
+        (TIED, tied, "unlikely"),
+    ]
+
+
+def lines(store: Store, spec: EncoderSpec, splits: int) -> list[str]:
+    """The rows of one encoder, its default output."""
+    known, training = (load_domain(store, spec, spec.default_output, name) for name in (spec.reference, spec.training))
+    found = []
+    for title, scores, side in kinds_of(known, Judges(training)):
+        for n in (n for n in SIZES if n + LEFT <= len(scores)):
+            drawn = rates(scores, n, side, splits)
+            cells = []
+            for column, alpha in enumerate(ALPHAS):
+                rate, goal = drawn[:, column].mean(), promised(n, alpha, 1 if side == "unlikely" else 2)
+                error = drawn[:, column].std(ddof=1) / np.sqrt(splits)
+                cells.append(f"{rate:.4f} / {goal:.4f}" + ("" if title == TIED else f" ({(rate - goal) / error:+.1f})"))
+            found.append(f"| {spec.name} | {spec.reference} | {title} | {n} | {' | '.join(cells)} |")
+    return found
+
+
+def across_sets(store: Store, encoder: str, reference: str, new: str) -> str:
+    """One sentence on two sets that were split long before: what one reference finds of the other set's images."""
+    spec = list_encoders()[encoder]
+    first, second = (
+        load_domain(store, spec, spec.default_output, name).table["jepa_score"] for name in (reference, new)
+    )
+    rate = np.mean(Reference(reference, first.to_numpy()).unlikely(second.to_numpy()) <= ALPHAS[0])
+    calls = int(np.floor(ALPHAS[0] * (len(first) + 1)))
+    # Of m new images the number of calls is beta-binomial: the reference's own rate is a draw, and so are the images.
+    low, high = betabinom.ppf([0.05, 0.95], len(second), calls, len(first) + 1 - calls) / len(second)
+    return (
+        f"{encoder}: a share of {rate:.3f} of the {len(second)} images of {new} has p <= {ALPHAS[0]} among the "
+        f"{len(first)} of {reference}; nine in ten such pairs of sets would lie between {low:.3f} and {high:.3f}."
+    )
+
+
+def main() -> None:
+    """Print a table: measured rate / promised rate (their difference in standard errors; with ties it may be lower)."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--splits", type=int, default=1000)
+    args = parser.parse_args()
+    store = Store()
+    for problem in tables.load_all_shipped(store):
+        print(problem)
+    print("| encoder | held-out set | p-value of | n |", " | ".join(f"alpha = {alpha}" for alpha in ALPHAS), "|")
+    print("|---|---|---|---|" + "---|" * len(ALPHAS))
+    for spec in list_encoders().values():
+        print("\n".join(lines(store, spec, args.splits)))
+    print(f"\n{across_sets(store, 'digits', 'digits-validation', 'digits-test')}")
+
+
+if __name__ == "__main__":
+    main()
