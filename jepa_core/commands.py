@@ -86,7 +86,7 @@ def _row(spec: EncoderSpec, *, at_hand: bool) -> dict[str, object]:
         "name": spec.name,
         "family": f"{spec.family} (contrast)" if spec.contrast else spec.family,
         "weights": "here" if at_hand else "to download",
-        "about MB": round(spec.megabytes, 1),
+        "about MB": max(1, round(spec.megabytes)),
         "parameters": spec.parameters,
         "input": spec.data_config["input_size"][-1],
         "outputs": ", ".join(f"{output} (K={k})" for output, k in spec.outputs.items()),

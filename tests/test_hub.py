@@ -67,6 +67,15 @@ def test_a_cut_download_goes_on_and_fetches_nothing_twice(server, monkeypatch, k
     assert server.sent == len(CONTENT)
 
 
+def test_a_connection_that_comes_back_at_once_is_gone_on_with(server, monkeypatch):
+    server.files[FILE] = CONTENT
+    server.cut_after = 100_000
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 10_000)
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _seconds: None)
+    assert hub.fetch(REMOTE).read_bytes() == CONTENT
+    assert server.sent == len(CONTENT)
+
+
 def test_a_damaged_file_is_not_accepted_and_removed(server):
     server.files[FILE] = CONTENT
     server.digests[FILE] = "0" * 64
