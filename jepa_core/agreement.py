@@ -139,7 +139,7 @@ def _percent(share: float) -> str:
 
 def recipe_of(spec: EncoderSpec) -> dict[str, Any]:
     """The recipe in an encoder's model card; empty where it has none. Raises `EncoderError` for a damaged card."""
-    return load_card(spec).get("recipe", {}) if spec.weights else {}
+    return load_card(spec).get("recipe", {}) if spec.source == "bundled" else {}
 
 
 def differing(first: dict[str, Any], second: dict[str, Any]) -> set[str]:

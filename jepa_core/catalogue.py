@@ -7,6 +7,7 @@ An encoder is one row: its timm name with the tag of its weights, K, how many we
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from jepa_core.errors import EncoderError
 from jepa_core.specs import PROJECTION, EncoderSpec
@@ -116,14 +117,15 @@ def specs() -> Iterator[EncoderSpec]:
         yield _at(spec, size)
 
 
-def find(name: str) -> EncoderSpec | None:
+def find(name: str, *, published: bool = True) -> EncoderSpec | None:
     """The spec of a name of the catalogue or "timm:MODEL.TAG", each with "@PX" for another input size; None for others.
 
-    A hand-written timm name imports timm to learn what it makes. Raises `EncoderError` for a timm name without
-    weights and for a size that the architecture cannot take.
+    A hand-written timm name imports timm to learn what it makes. Raises `EncoderError` for a size that the architecture
+    cannot take, and for a timm name without weights or, if they need not be `published`, one that timm cannot make.
     """
     base, mark, wanted = name.partition(SIZE_MARK)
-    spec = _by_hand(base) if base.startswith(TIMM_PREFIX) else next((s for s in specs() if s.name == base), None)
+    by_hand = base.startswith(TIMM_PREFIX)
+    spec = _by_hand(base, published) if by_hand else next((spec for spec in specs() if spec.name == base), None)
     if spec is None or not mark:
         return spec
     return _resized(spec, name, wanted)
@@ -151,26 +153,34 @@ def _resized(spec: EncoderSpec, name: str, wanted: str) -> EncoderSpec:
     return replace(_at(spec, size), name=name)
 
 
-def _by_hand(name: str) -> EncoderSpec:
+def _by_hand(name: str, published: bool) -> EncoderSpec:
     import timm
+    import timm.data
     import torch
 
     from jepa_core import hub
 
     architecture = name.removeprefix(TIMM_PREFIX)
-    hub.remote_of(architecture)  # says what is wrong with the name
-    config = timm.get_pretrained_cfg(architecture)
-    assert config is not None
-    with torch.device("meta"):
-        model = timm.create_model(architecture, pretrained=False, num_classes=0)
+    if published:
+        hub.remote_of(architecture)  # says what is wrong with the name
+    try:
+        with torch.device("meta"):
+            model = timm.create_model(architecture, pretrained=False, num_classes=0)
+    except (RuntimeError, ValueError) as error:  # of an unknown model, an unknown tag, a path
+        raise EncoderError(
+            f"timm makes no model {architecture!r}; the name of one is accepted, as in vit_small_patch14_dinov2; "
+            "timm.list_models() lists them."
+        ) from error
+    config: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
     return EncoderSpec(
         name=name,
-        family=config.tag or "timm",
+        family=config.get("tag") or "timm",
         source="timm",
         architecture=architecture,
         outputs={"backbone": int(model.num_features)},  # type: ignore[arg-type]
-        licence=config.license or "not recorded by timm",
-        paper=config.paper_name or "",
+        data_config={"input_size": list(timm.data.resolve_data_config({}, model=model)["input_size"])},
+        licence=config.get("license") or "not recorded by timm",
+        paper=config.get("paper_name") or "",
         description="An encoder of timm, named by hand.",
         parameters=sum(weight.numel() for weight in model.parameters()),
     )

@@ -106,7 +106,16 @@ def build_parser() -> argparse.ArgumentParser:
         added.add_argument("--json", action="store_true", help="print JSON instead of a table")
         return added
 
-    command("encoders", commands.run_encoders, "List the encoders.")
+    encoders = command("encoders", commands.run_encoders, "List the encoders, look at one, or add weights of your own.")
+    encoders.add_argument(
+        "name", nargs="?", help="say what this one is and costs here, and who may download it; or the new one's name"
+    )
+    encoders.add_argument(
+        "--like", metavar="ENCODER", help="the architecture of weights of your own: a name of the list, or timm:MODEL"
+    )
+    encoders.add_argument(
+        "--weights", metavar="PATH", help="a safetensors file, or a folder in the layout of the hub's cache"
+    )
     command("datasets", commands.run_datasets, "List the bundled datasets.")
 
     score = command("score", commands.run_score, "Score a dataset; what the store has is not computed again.")

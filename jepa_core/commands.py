@@ -17,6 +17,7 @@ from jepa_core.encoders import get_spec, list_encoders
 from jepa_core.errors import JepaError, UnknownName
 from jepa_core.scoring import config_of
 from jepa_core.sketching import SketchSettings
+from jepa_core.specs import EncoderSpec
 from jepa_core.store import Store
 from jepa_core.ways import Way
 
@@ -66,21 +67,69 @@ def open_store() -> Store:
 
 
 def run_encoders(args: argparse.Namespace) -> None:
-    """List the encoders at hand, then those that can be downloaded."""
+    """List the encoders, say what one is and costs, or add one with weights given by hand."""
+    if args.like or args.weights:
+        _add_encoder(args)
+    elif args.name:
+        _show_encoder(args)
+    else:
+        _list_encoders(args)
+
+
+def _list_encoders(args: argparse.Namespace) -> None:
     here = list_encoders()
     elsewhere = [spec for spec in catalogue.specs() if spec.name not in here]
-    rows = [
-        {
-            "name": spec.name,
-            "family": f"{spec.family} (contrast)" if spec.contrast else spec.family,
-            "weights": "here" if spec.name in here else "to download",
-            "outputs": ", ".join(f"{output} (K={k})" for output, k in spec.outputs.items()),
-            "reference": spec.reference,
-            "licence": spec.licence,
-        }
-        for spec in [*here.values(), *elsewhere]
-    ]
+    rows = [_row(spec, at_hand=True) for spec in here.values()] + [_row(spec, at_hand=False) for spec in elsewhere]
     show(pd.DataFrame(rows), args.json)
+
+
+def _row(spec: EncoderSpec, *, at_hand: bool) -> dict[str, object]:
+    return {
+        "name": spec.name,
+        "family": f"{spec.family} (contrast)" if spec.contrast else spec.family,
+        "weights": "here" if at_hand else "to download",
+        "about MB": max(1, round(spec.megabytes)),
+        "parameters": spec.parameters,
+        "input": spec.data_config["input_size"][-1],
+        "outputs": ", ".join(f"{output} (K={k})" for output, k in spec.outputs.items()),
+        "reference": spec.reference,
+        "licence": spec.licence,
+    }
+
+
+def _show_encoder(args: argparse.Namespace) -> None:
+    """What one is and costs. Nothing is downloaded: the server of its weights is asked, and this machine measured."""
+    from jepa_core import forecast, offers
+    from jepa_core.encoders import default_device
+
+    spec, device = get_spec(args.name), default_device()
+    facts = _row(spec, at_hand=spec.name in list_encoders())
+    facts |= {"architecture": spec.architecture, "paper": spec.paper, "description": spec.description}
+    if spec.source == "timm":
+        offer = offers.offer(spec, device)
+        facts |= {"origin": offer.origin, "size": offer.size, "access": offer.access}
+    for output in spec.outputs:
+        facts[f"seconds an image, {output}"] = float(f"{forecast.seconds_an_image(spec, output, device):.2g}")
+    _show_one(facts, args.json)
+
+
+def _show_one(facts: dict[str, object], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(facts, indent=2))
+    else:
+        print("\n".join(f"{name:<30}{value}" for name, value in facts.items() if value))
+
+
+def _add_encoder(args: argparse.Namespace) -> None:
+    from jepa_core import own_weights
+
+    if not (args.name and args.like and args.weights):
+        raise JepaError(
+            "Weights of one's own need a name and an architecture; 'encoders NAME --like ENCODER --weights PATH' is "
+            "accepted; give all three."
+        )
+    added = own_weights.add(args.name, args.like, args.weights, "cpu")
+    _show_one(_row(added.spec, at_hand=True), args.json)
 
 
 def load(name: str, device: str | None) -> "Encoder":
@@ -96,8 +145,10 @@ def load(name: str, device: str | None) -> "Encoder":
     weights = hub.look_up(remote)
     if weights.here:
         return load_encoder(name, device)
-    size = f"{weights.size / 1e6:.0f} MB" if weights.size else "a size that the server does not say"
-    note(f"The weights of {spec.name} ({size}, licence: {spec.licence}) are downloaded from {remote}.")
+    note(
+        f"The weights of {spec.name} ({weights.megabytes}; licence: {spec.licence}; {weights.access}) are downloaded "
+        f"from {remote}."
+    )
     return load_encoder(name, device, Bar(f"Weights of {spec.name}", unit="B"))
 
 

@@ -19,6 +19,7 @@ from jepa_core.bundled import BUNDLED
 from jepa_core.config import hosted
 from jepa_core.errors import DatasetError, UnknownName
 from jepa_core.items import NO_CLASS, DatasetSpec, Item
+from jepa_core.readers import shards
 from jepa_core.readers.words import all_in_words
 
 FOLDER_PREFIX = "folder:"
@@ -79,9 +80,9 @@ def get_dataset(name_or_path: str) -> DatasetSpec:
     A sub-folder directly below the folder is a class, whatever lies deeper in it; pictures directly in the folder have
     the class "(no class)". Hidden files and folders are skipped, and so is what does not end like an image file.
 
-    A ZIP or tar of images, a WebDataset shard and Galaxy10's file are accepted in place of a folder, and so are
-    "torchvision:SET/SPLIT" and "hub:OWNER/NAME/SPLIT", which are downloaded if they are not here. "#N" or
-    "#N:SEED" behind any of them is a sample (`sampled`).
+    A ZIP or tar of images, WebDataset shards ("shard-{000..003}.tar", "shards/*.tar") and Galaxy10's file are accepted
+    in place of a folder, and so are "torchvision:SET/SPLIT" and "hub:OWNER/NAME/SPLIT", which are downloaded if they
+    are not here. "#N" or "#N:SEED" behind any of them is a sample (`sampled`).
 
     Raises `UnknownName` for what is neither, and `DatasetError` for a folder without images or, where
     `$JEPA_DATA_ROOTS` is set, outside its folders once symbolic links are resolved.
@@ -98,6 +99,8 @@ def get_dataset(name_or_path: str) -> DatasetSpec:
     given = name_or_path.removeprefix(FOLDER_PREFIX)
     looks_like_path = name_or_path.startswith((FOLDER_PREFIX, ".", "~")) or os.sep in given
     root = folders.resolve(given)
+    if shards.is_pattern(given) and not (root and root.exists()):
+        return readers.open_pattern(given)
     if root is None or not (looks_like_path or root.is_dir()):
         raise UnknownName("dataset", name_or_path, bundled, "Or give the path of a folder of images.")
     folders.check_allowed(root)

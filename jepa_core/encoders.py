@@ -3,7 +3,7 @@
 An encoder maps a normalised image (C, H, W) to an embedding of K numbers. A bundled encoder is a pair of files,
 `NAME.safetensors` and `NAME.json` (its model card, from which the spec is read), in `assets/encoders/` or, for encoders
 that a person trained, in `encoders/` of the cache folder. The encoders of the papers come from timm
-(`jepa_core.catalogue`, `jepa_core.pretrained`).
+(`jepa_core.catalogue`, `jepa_core.pretrained`), also with weights given by hand (`jepa_core.own_weights`).
 """
 
 import hashlib
@@ -52,6 +52,7 @@ def spec_from_card(path: Path) -> EncoderSpec:
             licence=card["licence"],
             paper=card["paper"],
             description=card["description"],
+            parameters=card.get("parameters", 0),
             known_failures=tuple(card.get("known_failures", ())),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -81,7 +82,7 @@ def _card_paths() -> Iterator[Path]:
 
 
 def list_encoders() -> dict[str, EncoderSpec]:
-    """Every encoder at hand, by name: the bundled ones, those trained here, then those of timm that were loaded here.
+    """Every encoder at hand, by name: the bundled ones, those trained here, then those that were loaded here.
 
     A bundled name is never replaced. A damaged card is left out and logged. What else can be downloaded is in
     `jepa_core.catalogue`.
@@ -232,13 +233,18 @@ def load_encoder(
         encoder = Encoder(spec, pretrained.load_net(spec, progress), device)
         encoder.spec = pretrained.remember(encoder)
         return encoder
-    encoder = Encoder(spec, _load_beside_card(spec), device)
-    if encoder.weights != spec.weights_digest:
+    encoder = Encoder(spec, pretrained.load_net(spec) if spec.source == "file" else _load_beside_card(spec), device)
+    if encoder.weights == spec.weights_digest:
+        return encoder
+    if spec.source == "file":
         raise EncoderError(
-            f"The weights {spec.weights} are not those that the card of encoder {name!r} describes; a pair written "
-            f"together is accepted; make both again with the command that the card names."
+            f"The weights {spec.weights} are not those with which encoder {name!r} was added; the same file is "
+            "accepted; put it back, or add the encoder again."
         )
-    return encoder
+    raise EncoderError(
+        f"The weights {spec.weights} are not those that the card of encoder {name!r} describes; a pair written "
+        f"together is accepted; make both again with the command that the card names."
+    )
 
 
 def _load_beside_card(spec: EncoderSpec) -> "EncoderNet":

@@ -31,7 +31,8 @@ _PROBE_ROWS = 96
 def _forward_flop(architecture: str, kwargs: tuple, size: tuple[int, ...]) -> int:
     spec = EncoderSpec("", "", "timm", architecture, {"backbone": 0}, dict(kwargs))
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
-        build_net(spec).eval()(torch.empty(1, *size))
+        # The counter follows gradients where weights ask for them, and fails at weights that are used as an input.
+        build_net(spec).eval().requires_grad_(False)(torch.empty(1, *size))
     return counter.get_total_flops()
 
 

@@ -18,7 +18,7 @@ from urllib.parse import urlparse
 
 import httpx2
 import torch.hub
-from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -61,6 +61,23 @@ class Weights:
 
     size: int | None  # bytes; None where the server does not say
     here: Path | None  # the file, where it is on this machine already
+    gated: bool | None = (
+        None  # whether their owner gives them only to who accepts the terms; None where it is not known
+    )
+
+    @property
+    def megabytes(self) -> str:
+        """Their size in words."""
+        return f"{self.size / 1e6:.1f} MB" if self.size else "a size that the server does not say"
+
+    @property
+    def access(self) -> str:
+        """Who may have them, in words."""
+        if self.here:
+            return "on this machine already"
+        if self.gated is None:
+            return "the server does not say whether they are gated"
+        return "gated, and your token may read them" if self.gated else "not gated: anyone may download them"
 
 
 def remote_of(architecture: str) -> Remote:
@@ -87,21 +104,41 @@ def remote_of(architecture: str) -> Remote:
 
 
 def look_up(remote: Remote) -> Weights:
-    """Size and place of the weights. Asks the server only for what is not here; `EncoderError` if that fails."""
+    """Size and place of the weights, and whether they are gated. Asks the server only for what is not here.
+
+    Raises `EncoderError` where it cannot be reached, and for weights that are gated without a token that may read them.
+    """
     path = at_hand(remote)
     if path is not None:
         return Weights(path.stat().st_size, path)
     with _in_words(remote):
         if not remote.repository:
-            return Weights(_length(remote.url), None)
+            return Weights(_length(remote.url), None, gated=False)
         for name in remote.files:
             try:
-                return Weights(
-                    get_hf_file_metadata(hf_hub_url(remote.repository, name, revision=remote.revision)).size, None
-                )
-            except EntryNotFoundError:
+                file = get_hf_file_metadata(hf_hub_url(remote.repository, name, revision=remote.revision))
+            except EntryNotFoundError as error:
+                if isinstance(error, LocalEntryNotFoundError):  # no network: not "no such file"
+                    raise
                 continue
+            return Weights(file.size, None, _is_gated(remote))
     raise _without_weights(remote)
+
+
+def _is_gated(remote: Remote) -> bool | None:
+    try:
+        info = HfApi(endpoint=constants.ENDPOINT).model_info(remote.repository, expand=["gated"], timeout=10)
+    except (HfHubHTTPError, httpx2.TransportError):  # a mirror that only serves files
+        return None
+    return None if info.gated is None else bool(info.gated)
+
+
+def file_names(architecture: str) -> tuple[str, ...]:
+    """What the file with the weights may be called in a repository of the hub, the best first."""
+    try:
+        return tuple(dict.fromkeys((*remote_of(architecture).files, *_FILES)))
+    except EncoderError:  # none are published
+        return _FILES
 
 
 def at_hand(remote: Remote) -> Path | None:

@@ -1,14 +1,16 @@
 """Encoders of timm: their weights into a network, and what is known of them once they were loaded here.
 
-Before weights were loaded their digest is not known, so no result can be looked up. What a first load found is kept in
-`weights.json` of the cache folder: from then on the encoder is at hand (`recalled`).
+The weights are the publisher's (`jepa_core.hub`) or a file given by hand (`jepa_core.own_weights`). Before they were
+loaded their digest is not known, so no result can be looked up. What a first load found is kept in `weights.json` of
+the cache folder: from then on the encoder is at hand (`recalled`).
 """
 
 import json
 import pickle
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any
 
 from jepa_core.config import cache_dir
 from jepa_core.errors import EncoderError
@@ -22,35 +24,36 @@ if TYPE_CHECKING:  # torch takes seconds to import; recalling must not pay for i
 
 
 def load_net(spec: EncoderSpec, progress: "Progress | None" = None) -> "EncoderNet":
-    """The network of a timm encoder with its weights, downloaded first if they are not here.
+    """The network of a timm encoder with its weights, downloaded first if they are neither given by hand nor here.
 
-    Raises `EncoderError` where they cannot be had (`jepa_core.hub.fetch`), are damaged, or are a pickle of more than
-    weights.
+    Raises `EncoderError` where they cannot be had (`jepa_core.hub.fetch`), are damaged or not of this architecture, or
+    are a pickle of more than weights.
     """
-    from safetensors import SafetensorError
-
     from jepa_core import hub
     from jepa_core.network import EncoderNet
 
-    path = hub.fetch(hub.remote_of(spec.architecture), progress or (lambda _done, _total: None))
+    path = spec.weights or hub.fetch(hub.remote_of(spec.architecture), progress or (lambda _done, _total: None))
     try:
         return EncoderNet(spec.architecture, spec.architecture_kwargs, head=spec.head, pretrained=path)
-    except (pickle.UnpicklingError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "weights_only" not in str(error):  # timm's word for the same
+    except Exception as error:  # torch's unpickler meets the bytes of any file with any of them
+        # The second is timm's word for the first.
+        if not isinstance(error, pickle.UnpicklingError) and "weights_only" not in str(error):
             raise _unfit(spec, path, error) from error
         raise EncoderError(
-            f"The weights {path} are a pickle of more than weights, which could run a program; a safetensors file, or "
-            "a pickle of tensors alone, is accepted; get them in one of these forms."
+            f"The weights {path} are no weights, or a pickle of more than weights, which could run a program; a "
+            "safetensors file, or a pickle of tensors alone, is accepted; get them in one of these forms."
         ) from error
-    except (OSError, ValueError, KeyError, EOFError, SafetensorError) as error:
-        raise _unfit(spec, path, error) from error
 
 
 def _unfit(spec: EncoderSpec, path: Path, error: Exception) -> EncoderError:
-    return EncoderError(
-        f"The weights {path} do not load into {spec.architecture} ({str(error).splitlines()[0]}); the whole file that "
-        "its publisher gives is accepted; remove it and download it again."
-    )
+    # torch says in the first line that there were errors, then each in a line.
+    first, *others = str(error).strip().splitlines() or [type(error).__name__]
+    why = shorten((others[0] if others else first).strip(), 200, placeholder=" ...")
+    if spec.source == "file":
+        todo = "a whole file of this architecture is accepted; choose another file, or the architecture that it is of."
+    else:
+        todo = "the whole file that its publisher gives is accepted; remove it and download it again."
+    return EncoderError(f"The weights {path} do not load into {spec.architecture} ({why}); {todo}")
 
 
 def remember(encoder: "Encoder") -> EncoderSpec:
@@ -60,7 +63,7 @@ def remember(encoder: "Encoder") -> EncoderSpec:
         return spec
     path = _path()
     path.parent.mkdir(parents=True, exist_ok=True)
-    found = {field: getattr(spec, field) for field in _FIELDS}
+    found = {field: getattr(spec, field) for field in _FIELDS} | {"weights": spec.weights and str(spec.weights)}
     kept = _known() if recalled() else {}
     text = json.dumps(kept | {spec.name: found}, indent=1)
     replace_file(path, lambda partial: partial.write_text(text, encoding="utf-8"))
@@ -70,12 +73,16 @@ def remember(encoder: "Encoder") -> EncoderSpec:
 def recalled() -> dict[str, EncoderSpec]:
     """The timm encoders that were loaded here before, by name. Nothing is imported or asked for."""
     try:
-        return {name: EncoderSpec(**found) for name, found in _known().items()}
+        return {name: _spec(**found) for name, found in _known().items()}
     except (AttributeError, TypeError):  # of another version, or not ours: it is made anew by the next load
         return {}
 
 
-# What a spec of timm has beside defaults.
+def _spec(weights: str | None = None, **found: Any) -> EncoderSpec:
+    return EncoderSpec(weights=Path(weights) if weights else None, **found)
+
+
+# What a spec of timm has beside defaults, and its weights.
 _FIELDS = (
     "name",
     "family",

@@ -17,13 +17,13 @@ class EncoderSpec:
 
     name: str
     family: str  # the training method: "LeJEPA", "DINOv2", ...
-    source: str  # "bundled" (files beside a card) or "timm" (weights by timm's own name)
+    source: str  # "bundled" (files beside a card), "timm" (weights by timm's own name) or "file" (given by hand)
     architecture: str  # a timm model name, with its tag for source "timm"
     outputs: dict[str, int]  # output name -> K; the first is the default
     architecture_kwargs: dict[str, Any] = field(default_factory=dict)
     projector: tuple[int, ...] = ()  # widths of the projector's layers, the last is its K; empty: no projector
     data_config: dict[str, Any] = field(default_factory=dict)  # timm's resolved data config, or overrides of it
-    weights: Path | None = None  # the safetensors file of a bundled encoder
+    weights: Path | None = None  # the file, of a bundled encoder and of one whose weights were given by hand
     weights_digest: str = ""  # of the weights that the card describes; "" where it is not known before loading
     ranks: dict[str, Rank] = field(default_factory=dict)  # output -> rank, where the card records it
     training: str = ""  # the dataset it was trained on, to which distances are measured
@@ -39,6 +39,11 @@ class EncoderSpec:
     def transform(self) -> str:
         """The canonical JSON of the data config: a part of every result's key."""
         return json.dumps(self.data_config, sort_keys=True)
+
+    @property
+    def megabytes(self) -> float:
+        """About how large its weights are, as float32."""
+        return self.parameters * 4 / 1e6
 
     @property
     def head(self) -> bool:

@@ -124,9 +124,7 @@ def verdict(
     for name, place in asked.items():
         least = least_references(name, len(asked))
         if place.size < least:
-            headline = (
-                f"There are {place.size} references; a verdict by {len(asked)} methods needs at least {least}."
-            )
+            headline = f"There are {place.size} references; a verdict by {len(asked)} methods needs at least {least}."
             return Verdict(Kind.UNKNOWN, headline, tuple(sentences))
     raised = {name: _low(place) for name, place in asked.items() if _p_value(name, place) <= ALPHA / len(asked)}
     if _p_value("jepa", score) <= 2 * ALPHA:

@@ -22,7 +22,7 @@ same by the vote of the ten nearest training images. **Effective rank**: over ho
 1.06 if they do and grows as they do not; in the figure, Gaussian embeddings lie on the dotted line.""",
 )
 choice = state.choice()
-cards = {name: load_card(spec) for name, spec in list_encoders().items() if spec.weights}
+cards = {name: load_card(spec) for name, spec in list_encoders().items() if spec.source == "bundled"}
 
 
 def held_out(card: dict, metric: str, output: str) -> float | None:

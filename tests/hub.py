@@ -1,6 +1,7 @@
 """A hub on loopback: speaks as much of the Hugging Face hub's HTTP protocol as downloads need, and counts bytes."""
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,14 +19,16 @@ class Hub:
     address: str
     files: dict[str, bytes] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)  # where another than the true one is to be claimed
-    gated: set[str] = field(default_factory=set)  # repositories that ask for terms to be accepted
+    gated: set[str] = field(default_factory=set)  # repositories that ask for a token
     cut_after: int | None = None  # the next body ends after so many bytes, as if the connection was lost
+    ignores_ranges: bool = False  # every body is the whole file
+    only_files: bool = False  # a mirror, which knows nothing of repositories
     requests: list[tuple[str, str, str]] = field(default_factory=list)  # method, path, range
     sent: int = 0  # bytes of bodies
 
     def bodies(self) -> list[tuple[str, str]]:
         """Path and range of each download."""
-        return [(path, asked) for method, path, asked in self.requests if method == "GET"]
+        return [(path, asked) for method, path, asked in self.requests if method == "GET" and "/api/" not in path]
 
 
 @contextmanager
@@ -47,16 +50,19 @@ def serving() -> Iterator[Hub]:
         def _answer(self, *, body: bool) -> None:
             asked = self.headers.get("Range", "")
             hub.requests.append((self.command, self.path, asked))
+            asked_for = re.fullmatch(r"/api/models/([^/?]+/[^/?]+)(?:\?.*)?", self.path)
+            if asked_for and not hub.only_files:
+                return self._tell(asked_for[1])
             found = re.fullmatch(r"/(.+?/.+?)/resolve/[^/]+/(.+)", self.path)
             repository, name = (found[1], f"{found[1]}/{found[2]}") if found else ("", self.path.removeprefix("/"))
-            if repository in hub.gated:
+            if repository in hub.gated and "Authorization" not in self.headers:
                 return self._refuse(403, "GatedRepo")
             if repository and not any(path.startswith(f"{repository}/") for path in hub.files):
                 return self._refuse(404, "RepoNotFound")
             if name not in hub.files:
                 return self._refuse(404, "EntryNotFound")
             content = hub.files[name]
-            start = int(asked.removeprefix("bytes=").split("-")[0]) if asked else 0
+            start = int(asked.removeprefix("bytes=").split("-")[0]) if asked and not hub.ignores_ranges else 0
             self.send_response(206 if start else 200)
             self.send_header("Content-Length", str(len(content) - start))
             if start:
@@ -79,6 +85,15 @@ def serving() -> Iterator[Hub]:
             self.wfile.write(part)
             if limit is not None:
                 self.close_connection = True
+
+        def _tell(self, repository: str) -> None:
+            """What the hub says of a model."""
+            content = json.dumps({"id": repository, "gated": "auto" if repository in hub.gated else False}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
 
         def _refuse(self, status: int, code: str) -> None:
             self.send_response(status)

@@ -184,7 +184,7 @@ def test_two_seeds_are_recipes_that_differ_in_nothing_else(trained, changes, wor
 
 def test_an_encoder_without_a_recipe_is_related_to_none(trained):
     assert relation(trained("one"), get_spec("tiny")) == "another recipe"
-    assert pairs([get_spec("tiny"), replace(get_spec("tiny"), weights=None)]) == []
+    assert pairs([get_spec("tiny"), replace(get_spec("tiny"), source="timm")]) == []
 
 
 def test_pairs_differ_in_the_share_of_the_training_images_alone(trained):

@@ -51,7 +51,14 @@ def test_encoders_are_listed(command):
     assert (row["name"], row["licence"], row["reference"]) == ("tiny", "MIT", "digits-test")
     assert row["weights"] == "here"
     assert {other["weights"] for other in others} == {"to download"}
-    assert "dinov2-s14" in {other["name"] for other in others}
+    (small,) = [other for other in others if other["name"] == "dinov2-s14"]
+    assert (small["about MB"], small["parameters"], small["input"], small["outputs"], small["licence"]) == (
+        88,
+        22_100_000,
+        224,
+        "backbone (K=384)",
+        "Apache 2.0",
+    )
 
 
 def test_datasets_are_listed(command):

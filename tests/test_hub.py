@@ -1,5 +1,6 @@
 """Downloads of weights: from a hub on loopback, in its real protocol."""
 
+import hashlib
 import os
 
 import pytest
@@ -30,7 +31,7 @@ def test_weights_are_downloaded_once_into_the_ordinary_cache(server, tmp_path, k
     server.files[FILE] = CONTENT
     remote = REMOTE if kind == "hub" else plain(server)
     assert hub.at_hand(remote) is None
-    assert hub.look_up(remote) == hub.Weights(len(CONTENT), None)
+    assert hub.look_up(remote) == hub.Weights(len(CONTENT), None, gated=False)
     assert server.sent == 0
     reports = []
     path = hub.fetch(remote, lambda done, total: reports.append((done, total)))
@@ -66,6 +67,15 @@ def test_a_cut_download_goes_on_and_fetches_nothing_twice(server, monkeypatch, k
     assert server.sent == len(CONTENT)
 
 
+def test_a_connection_that_comes_back_at_once_is_gone_on_with(server, monkeypatch):
+    server.files[FILE] = CONTENT
+    server.cut_after = 100_000
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 10_000)
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _seconds: None)
+    assert hub.fetch(REMOTE).read_bytes() == CONTENT
+    assert server.sent == len(CONTENT)
+
+
 def test_a_damaged_file_is_not_accepted_and_removed(server):
     server.files[FILE] = CONTENT
     server.digests[FILE] = "0" * 64
@@ -98,6 +108,48 @@ def test_a_repository_that_gives_no_weights_is_said(server, ask, files, gated, w
     server.gated |= gated
     with pytest.raises(EncoderError, match=words):
         ask(REMOTE)
+
+
+def test_whether_weights_are_gated_is_known_before_their_download(server, monkeypatch):
+    server.files[FILE] = CONTENT
+    assert hub.look_up(REMOTE).access == "not gated: anyone may download them"
+    server.gated.add("timm/tiny")
+    with pytest.raises(EncoderError, match="are gated"):
+        hub.look_up(REMOTE)
+    monkeypatch.setenv("HF_TOKEN", "hf_of_a_person_who_accepted")
+    assert hub.look_up(REMOTE) == hub.Weights(len(CONTENT), None, gated=True)
+    assert hub.look_up(REMOTE).access == "gated, and your token may read them"
+    assert server.sent == 0
+    hub.fetch(REMOTE)
+    assert hub.look_up(REMOTE).access == "on this machine already"
+
+
+def test_a_mirror_that_only_serves_files_does_not_say_who_may_have_them(server):
+    server.files[FILE] = CONTENT
+    server.only_files = True
+    assert hub.look_up(REMOTE).access == "the server does not say whether they are gated"
+    assert hub.fetch(REMOTE).read_bytes() == CONTENT
+
+
+def test_a_server_that_begins_anew_leaves_nothing_corrupt(server, monkeypatch):
+    # It ignores the range that was asked for, and sends the whole file once more.
+    server.files[FILE] = CONTENT
+    server.cut_after, server.ignores_ranges = 100_000, True
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 10_000)
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _seconds: None)
+    assert hub.fetch(REMOTE).read_bytes() == CONTENT
+    assert server.sent == 100_000 + len(CONTENT)
+
+
+def test_a_part_that_was_damaged_on_the_disk_is_not_accepted(server, tmp_path):
+    server.files[FILE] = CONTENT
+    blobs = tmp_path / "hub" / "models--timm--tiny" / "blobs"
+    blobs.mkdir(parents=True)
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    (blobs / f"{digest}.incomplete").write_bytes(bytes(100_000))
+    with pytest.raises(EncoderError, match="arrived damaged"):
+        hub.fetch(REMOTE)
+    assert hub.fetch(REMOTE).read_bytes() == CONTENT
 
 
 def test_a_file_that_a_server_lacks_is_said(server):

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 
 import pytest
+import safetensors.torch
 from streamlit.testing.v1 import AppTest
 
 from jepa_core import catalogue, forecast
 from jepa_core.encoders import list_encoders
+from pages._shared import state
 
 from .test_pages import assert_no_error, settled
 from .test_pretrained import published, put, tiny
@@ -21,6 +23,12 @@ def dinov2(hub_server, monkeypatch):
     return spec
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """A machine that need not be measured."""
+    monkeypatch.setattr(forecast, "engine_rate", lambda _device, precision="fp32": 1e9)  # noqa: ARG005
+
+
 def texts(app: AppTest) -> str:
     return " ".join(element.value for element in [*app.markdown, *app.success, *app.info])
 
@@ -30,40 +38,88 @@ def press(app: AppTest, label: str) -> AppTest:
     return settled(button.click().run())
 
 
-@pytest.mark.usefixtures("dinov2")
-def test_an_encoder_is_explained_downloaded_and_then_at_hand(open_page: Callable[..., AppTest], hub_server) -> None:
+@pytest.mark.usefixtures("dinov2", "quick")
+def test_an_encoder_is_explained_asked_for_downloaded_and_then_at_hand(
+    open_page: Callable[..., AppTest], hub_server
+) -> None:
     app = open_page("encoders")
     app.text_input(key="more-name").input("dinov2-s14").run()
     assert_no_error(app)
-    assert "arXiv 2304.07193" in texts(app)
-    assert "Apache 2.0" in texts(app)
+    for fact in ("arXiv 2304.07193", "Apache 2.0", "million weights", "28 x 28 px", "48 numbers", "about 88 MB"):
+        assert fact in texts(app)
     assert not hub_server.requests
-    app = press(app, "Download about")
+    assert not [button for button in app.button if "Download" in button.label]
+    app = press(app, "Ask its publisher")
+    assert_no_error(app)
+    assert "not gated: anyone may download them" in texts(app).replace("\\", "")
+    assert "an image (backbone)" in texts(app)
+    assert hub_server.sent == 0
+    app = press(app, "Download 0.3 MB")
     assert_no_error(app)
     assert "dinov2-s14 is here: choose it in the sidebar." in texts(app)
     assert "dinov2-s14" in list_encoders()
     assert "dinov2-s14" in app.selectbox(key="encoder").options
 
 
-@pytest.mark.usefixtures("dinov2")
-def test_what_a_score_takes_is_measured_when_asked_for(open_page: Callable[..., AppTest], monkeypatch) -> None:
-    monkeypatch.setattr(forecast, "engine_rate", lambda _device, precision="fp32": 1e9)  # noqa: ARG005
+@pytest.mark.usefixtures("dinov2", "quick")
+def test_a_gated_encoder_is_said_to_be_and_asked_for_again(open_page: Callable[..., AppTest], hub_server) -> None:
+    hub_server.gated.add("timm/vit_small_patch14_dinov2.lvd142m")
     app = open_page("encoders")
     app.text_input(key="more-name").input("dinov2-s14").run()
-    app = press(app, "How long would a score take here?")
+    app = press(app, "Ask its publisher")
     assert_no_error(app)
-    assert "takes about" in texts(app)
-    assert "backbone" in texts(app)
+    assert "are gated" in texts(app).replace("\\", "")
+    assert not [button for button in app.button if "Download" in button.label]
+    hub_server.gated.clear()
+    app = press(app, "Ask again")
+    assert [button for button in app.button if "Download" in button.label]
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_download_that_fails_is_one_sentence(open_page: Callable[..., AppTest], dinov2, hub_server) -> None:
-    hub_server.files.clear()
     app = open_page("encoders")
     app.text_input(key="more-name").input(dinov2.name).run()
-    app = press(app, "Download about")
+    app = press(app, "Ask its publisher")
+    hub_server.files.clear()
+    app = press(app, "Download")
     (error,) = app.error
     assert "There is no repository" in error.value
     assert not app.exception
+
+
+def own(app: AppTest, like: str, path: object, name: str) -> AppTest:
+    """The form for weights of one's own, filled in and sent."""
+    app.text_input(key="own-like").input(like)
+    app.text_input(key="own-weights-path").input(str(path))
+    app.text_input(key="own-name").input(name)
+    return press(app, "Load")
+
+
+def test_own_weights_are_at_hand_once_they_fit(open_page: Callable[..., AppTest], dinov2, tmp_path) -> None:
+    path = tmp_path / "own.safetensors"
+    path.write_bytes(b"not weights")
+    app = own(open_page("encoders"), "dinov2-s14", path, "mine")
+    (error,) = app.error
+    assert "do not load into" in error.value
+    safetensors.torch.save_file(published(dinov2)[0], path)
+    app = own(app, "dinov2-s14", path, "mine")
+    assert_no_error(app)
+    assert "mine is here: choose it in the sidebar." in texts(app)
+    assert "mine" in app.selectbox(key="encoder").options
+    before = state.encoder("mine").weights
+    safetensors.torch.save_file({name: 2 * tensor for name, tensor in published(dinov2)[0].items()}, path)
+    own(app, "dinov2-s14", path, "mine")
+    assert before != state.encoder("mine").weights == list_encoders()["mine"].weights_digest
+
+
+@pytest.mark.usefixtures("dinov2")
+def test_a_server_for_visitors_has_no_form_for_own_weights(
+    open_page: Callable[..., AppTest], monkeypatch, tmp_path
+) -> None:
+    monkeypatch.setenv("JEPA_DATA_ROOTS", str(tmp_path))
+    app = open_page("encoders")
+    assert "This server loads no weights of its visitors." in texts(app)
+    assert not [field for field in app.text_input if field.key == "own-weights-path"]
 
 
 @pytest.mark.parametrize("name", ["nothing", "dinov2-s14@15", "timm:nothing"])

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 from dataclasses import replace
 
 import pytest
@@ -143,6 +144,27 @@ def test_weights_that_do_not_fit_are_said(hub, content):
         pretrained.load_net(spec)
 
 
+def test_weights_that_lack_some_are_refused_also_without_a_classifier(hub):
+    # timm loads such a file for a network without its classifier, and leaves random what it lacks.
+    spec = tiny("supervised-s16")
+    weights, _model = published(spec)
+    del weights["blocks.1.mlp.fc2.bias"]
+    put(hub, spec, weights)
+    with pytest.raises(EncoderError, match=r"do not load into .* \(Missing keys \(blocks\.1\.mlp\.fc2\.bias\)\)"):
+        pretrained.load_net(spec)
+
+
+def test_a_load_leaves_the_log_as_it_was(hub, caplog):
+    spec = tiny("supervised-s16")
+    put(hub, spec, published(spec)[0])
+    logger = logging.getLogger("timm.models._builder")
+    before = logger.level, list(logger.filters)
+    caplog.set_level(logging.WARNING)
+    pretrained.load_net(spec)
+    assert (logger.level, logger.filters) == before
+    assert not [record for record in caplog.records if record.name.startswith("timm")]
+
+
 @pytest.mark.parametrize("content", ["{", '{"dinov2-s14": {"other": 1}}', '{"dinov2-s14": 1}', "[]"])
 def test_a_damaged_memory_of_weights_is_made_anew(hub, monkeypatch, content):
     spec = tiny("dinov2-s14")
@@ -163,7 +185,7 @@ def test_the_terminal_says_what_it_downloads_and_scores(hub, monkeypatch, comman
     asked = ("score", "--encoder", "dinov2-s14", "--data", "digits-test", "--limit", "3", "--device", "cpu", "--json")
     status, out, err = command(*asked)
     assert status == 0
-    assert "The weights of dinov2-s14 (0 MB, licence: Apache 2.0) are downloaded from" in err
+    assert "The weights of dinov2-s14 (0.3 MB; licence: Apache 2.0; not gated: anyone may download them) are" in err
     first = json.loads(out)
     assert len(first) == 3
     status, out, err = command(*asked)

@@ -13,11 +13,12 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+from datasets.exceptions import DatasetNotFoundError
 from torchvision import datasets as tv
 
 from jepa_core import config, images, readers
 from jepa_core.datasets import get_dataset, sample
-from jepa_core.errors import DatasetError, UnknownName
+from jepa_core.errors import BadImage, DatasetError, UnknownName
 from jepa_core.readers import archives, torchvision_sets
 from jepa_core.readers.words import all_in_words, in_words
 
@@ -109,15 +110,19 @@ def test_a_batch_of_another_checksum_is_not_unpickled(cifar):
 
 
 def test_svhn_is_read_from_its_matlab_file(cache, monkeypatch):
-    folder = cache / "datasets" / "svhn"
-    folder.mkdir(parents=True)
+    path = cache / "datasets" / "svhn" / "test_32x32.mat"
+    path.parent.mkdir(parents=True)
     found = RNG.integers(0, 256, (32, 32, 3, 4), dtype=np.uint8)
-    scipy.io.savemat(folder / "test_32x32.mat", {"X": found, "y": np.array([[1], [10], [2], [9]])})
-    digest = hashlib.md5((folder / "test_32x32.mat").read_bytes()).hexdigest()
+    scipy.io.savemat(path, {"X": found, "y": np.array([[1], [10], [2], [9]])})
+    digest = hashlib.md5(path.read_bytes()).hexdigest()
     monkeypatch.setitem(tv.SVHN.split_list, "test", [*tv.SVHN.split_list["test"][:2], digest])
+    monkeypatch.setattr(tv.SVHN, "download", no_network)
     spec = get_dataset("torchvision:svhn/test")
     assert [item.label for item in spec.items()] == ["1", "0", "2", "9"]
     assert (pixels(spec, 3) == found[..., 3]).all()
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(DatasetError, match=r"SVHN \(test\) cannot be opened \(no network\); its whole files in"):
+        get_dataset("torchvision:svhn/test")
 
 
 def test_dtd_is_read_from_its_folders(cache):
@@ -128,6 +133,9 @@ def test_dtd_is_read_from_its_folders(cache):
     (folder / "labels" / "test1.txt").write_text("lace_like/lace_0001.jpg\n")
     (item,) = get_dataset("torchvision:dtd/test").items()
     assert (item.label, item.read()) == ("lace like", png(1))
+    (folder / "images" / "lace_like" / "lace_0001.jpg").unlink()
+    with pytest.raises(DatasetError, match=r"lace_0001\.jpg cannot be read"):
+        item.read()
 
 
 def test_a_set_that_torchvision_is_not_asked_for_is_unknown():
@@ -198,6 +206,35 @@ def test_a_damaged_table_is_said(repository):
     repository.write_bytes(repository.read_bytes()[:200])
     with pytest.raises(DatasetError, match=r"The dataset hub:owner/name/test cannot be opened"):
         get_dataset("hub:owner/name/test")
+
+
+@pytest.mark.parametrize("row", [None, {"bytes": None, "path": None}])
+def test_an_empty_picture_of_a_table_is_said(monkeypatch, row):
+    made = hub.Dataset.from_dict({"image": [{"bytes": png(0), "path": None}, row]}).cast_column("image", hub.Image())
+    monkeypatch.setattr(hub, "load_dataset", lambda *_args, **_kwargs: made)
+    spec = get_dataset("hub:owner/name/test")
+    assert spec.item(0).read() == png(0)
+    with pytest.raises(DatasetError, match="Picture 1 of the dataset is empty"):
+        spec.item(1).read()
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (
+            "Dataset 'a/b' is a gated dataset on the Hub.",
+            "is gated: accept its terms on the hub, then run 'hf auth login'",
+        ),
+        ("Dataset 'a/b' doesn't exist on the Hub.", "The dataset a/b is not there"),
+    ],
+)
+def test_a_dataset_that_is_gated_or_gone_is_said(monkeypatch, said, words):
+    def refuse(*_args, **_kwargs):
+        raise DatasetNotFoundError(said)
+
+    monkeypatch.setattr(hub, "load_dataset", refuse)
+    with pytest.raises(DatasetError, match=words):
+        get_dataset("hub:a/b/test")
 
 
 @pytest.mark.usefixtures("repository")
@@ -318,6 +355,8 @@ def test_galaxies_are_read_from_their_file(tmp_path):
     path.write_bytes(path.read_bytes()[:600])
     with pytest.raises(DatasetError, match="cannot be read as Galaxy10"):
         get_dataset(str(path))
+    with pytest.raises(DatasetError, match="cannot be read as Galaxy10"):  # damaged after it was opened
+        spec.item(0).read()
 
 
 def test_another_file_of_the_format_is_said(tmp_path):
@@ -326,6 +365,21 @@ def test_another_file_of_the_format_is_said(tmp_path):
         file["values"] = np.zeros(3)
     with pytest.raises(DatasetError, match="cannot be read as Galaxy10"):
         get_dataset(str(path))
+
+
+# --- folders ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_classes_is_read_and_a_damaged_picture_is_said(tmp_path):
+    for number, name in enumerate(("cats/1.png", "dogs/2.png")):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(png(number))
+    spec = get_dataset(str(tmp_path))
+    assert [(item.name, item.label) for item in spec.items()] == [("cats/1.png", "cats"), ("dogs/2.png", "dogs")]
+    assert (pixels(spec, 1) == np.asarray(images.decode(png(1)).image)).all()
+    (tmp_path / "dogs" / "2.png").write_bytes(png(1)[:200])
+    with pytest.raises(BadImage, match="is a damaged, cut-off or unusual"):
+        images.decode(spec.item(1).read())
 
 
 # --- words ------------------------------------------------------------------------------------------------------------

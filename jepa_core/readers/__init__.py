@@ -1,12 +1,14 @@
 """Datasets that are not bundled, by the readers of the libraries that know their formats.
 
-`open_named` takes what follows `get_dataset`: "torchvision:SET/SPLIT", "hub:OWNER/NAME/SPLIT", a ZIP or tar of images,
-WebDataset shards, Galaxy10's HDF5 file. Pictures are read one by one when they are asked for.
+`open_named` takes "torchvision:SET/SPLIT" and "hub:OWNER/NAME/SPLIT", `open_file` a ZIP or tar of images, a WebDataset
+shard or Galaxy10's HDF5 file, `open_pattern` several shards. Pictures are read one by one when they are asked for.
 """
 
 from pathlib import Path
 
+from jepa_core import folders
 from jepa_core.items import DatasetSpec
+from jepa_core.readers import archives, shards
 
 TORCHVISION = "torchvision:"
 HUB = "hub:"
@@ -32,8 +34,14 @@ def open_file(path: Path) -> DatasetSpec | None:
         from jepa_core.readers import galaxy
 
         return galaxy.open_galaxy(path)
-    if path.suffix == ".zip" or ".tar" in path.suffixes or path.suffix in (".tgz", ".tar"):
-        from jepa_core.readers import archives
+    return archives.open_archive(path) if shards.is_archive(path) else None
 
-        return archives.open_archive(path)
-    return None
+
+def is_long(name: str) -> bool:
+    """Whether opening a dataset of that name may take long: it is downloaded, or its shards are gone through."""
+    return name.startswith(PREFIXES) or shards.is_pattern(name)
+
+
+def open_pattern(pattern: str) -> DatasetSpec:
+    """All archives that a pattern names. Errors: those of `shards.expand` and `archives.open_archives`."""
+    return archives.open_shards(shards.expand(pattern), str(folders.resolve(pattern)))

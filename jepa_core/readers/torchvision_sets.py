@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torchvision import datasets as tv
 
-from jepa_core import images
+from jepa_core import folders, images
 from jepa_core.config import cache_dir
 from jepa_core.errors import DatasetError, UnknownName
 from jepa_core.items import DatasetSpec
@@ -113,7 +113,7 @@ def _reader(found: Any, position: int) -> Callable[[], bytes]:
 
 def _read(found: Any, position: int) -> bytes:
     if hasattr(found, "_image_files"):
-        return found._image_files[position].read_bytes()
+        return folders.read_file(found._image_files[position])
     pixels = np.asarray(found.data[position])
     if pixels.ndim == 3 and pixels.shape[0] == 3:  # SVHN has channels first
         pixels = pixels.transpose(1, 2, 0)

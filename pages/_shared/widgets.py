@@ -76,8 +76,9 @@ def choose_dataset(default: str, title: str = "Dataset", key: str = "dataset") -
             "Folder, archive or name",
             key="folder",
             placeholder="/path/to/images, torchvision:mnist/test, hub:ylecun/mnist/test",
-            help="A folder of images, whose sub-folders are classes; a ZIP or tar of images; Galaxy10's HDF5 file; a "
-            f"dataset of torchvision ({', '.join(readers.EXAMPLES)}); or hub:OWNER/NAME/SPLIT for one of the Hugging "
+            help="A folder of images, whose sub-folders are classes; a ZIP or tar of images; WebDataset shards, as in "
+            "shard-{000..003}.tar or shards/\\*.tar; Galaxy10's HDF5 file; a dataset of "
+            f"torchvision ({', '.join(readers.EXAMPLES)}); or hub:OWNER/NAME/SPLIT for one of the Hugging "
             "Face hub. #500 behind any of them is a sample of 500.",
             on_change=_forget_class,
         ).strip()
@@ -88,7 +89,7 @@ def choose_dataset(default: str, title: str = "Dataset", key: str = "dataset") -
                 icon=":material/folder:",
             )
             return None
-        if name.startswith(readers.PREFIXES):  # may have to be downloaded
+        if readers.is_long(name):
             computed(f"open:{name}", f"Opening {name}", lambda _job: state.dataset(name) and None)
     try:
         return state.dataset(name)

@@ -1,0 +1,79 @@
+"""Which archives a pattern names: "shard-{000..003}.tar", as WebDataset writes it, or "shards/*.tar"."""
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from braceexpand import braceexpand
+
+from jepa_core import folders
+from jepa_core.errors import DatasetError
+
+MOST = 10_000  # archives
+_SUFFIXES = re.compile(r"\.(zip|tgz|tar(\.\w+)?)")
+_MAGIC = re.compile(r"[{*?\[]")
+_RANGE = re.compile(r"\{(-?\d+)\.\.(-?\d+)")
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is named like a ZIP or tar."""
+    return bool(_SUFFIXES.search("".join(path.suffixes[-2:])))
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name stands for several archives."""
+    return bool(_MAGIC.search(name)) and is_archive(Path(name))
+
+
+def expand(pattern: str) -> list[Path]:
+    """The archives that a pattern names, in order.
+
+    Raises `DatasetError` for a pattern that cannot be read as one or names no archive, too many, one that is not there,
+    or one that this server may not read.
+    """
+    if any(abs(int(last) - int(first)) >= MOST for first, last in _RANGE.findall(pattern)):
+        raise _too_many(pattern)
+    try:
+        found = list(islice(_found(pattern), MOST + 1))
+    except ValueError as error:  # braceexpand's word for it
+        raise DatasetError(
+            f"The braces of {pattern!r} do not match; a pattern such as shard-{{000..003}}.tar is accepted; mend them."
+        ) from error
+    if len(found) > MOST:
+        raise _too_many(pattern)
+    if not found:
+        raise DatasetError(
+            f"There is no archive that {pattern!r} names; a pattern of ZIPs or tars that are there is accepted; check "
+            "the spelling."
+        )
+    return found
+
+
+def _found(pattern: str) -> Iterator[Path]:
+    # Backslashes are the separators of Windows.
+    for given in braceexpand(pattern, escape=False):
+        whole = folders.resolve(given)
+        if whole is None:
+            continue
+        fixed = whole
+        while _MAGIC.search(str(fixed)):
+            fixed = fixed.parent
+        folders.check_allowed(fixed)  # before anything is said of what is there
+        if fixed == whole:
+            if not whole.is_file():
+                raise DatasetError(
+                    f"The shard {whole} is not there, which {pattern!r} names; a pattern of shards that are all there "
+                    "is accepted; download it, or name the others."
+                )
+            yield whole
+            continue
+        for name in sorted(fixed.glob(str(whole.relative_to(fixed)))):
+            path = folders.resolve(str(name))
+            if path is not None and path.is_file():
+                folders.check_allowed(path)
+                yield path
+
+
+def _too_many(pattern: str) -> DatasetError:
+    return DatasetError(f"{pattern!r} names more than {MOST} archives; up to {MOST} are accepted; name fewer.")
