@@ -155,9 +155,9 @@ def measured_reference(
     """Plain measures of a known set's pictures, taken now where they are missing; None where there are too few."""
     table = known.domain.table
     if not dataset.listed:
-        measuring.measure_missing(store, spec.transform, dataset, table, progress, cancelled)
+        measuring.measure_missing(store, spec, dataset, table, progress, cancelled)
     try:
-        found = measuring.load(store, spec.transform, dataset, table)
+        found = measuring.load(store, spec, dataset, table)
     except NotEnoughData:
         return None
     return PlainMeasures(found) if len(found) >= LEAST else None

@@ -140,6 +140,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--data", action="append", help="a scored dataset; may be given again; all held-out ones if left out"
     )
     confounds.add_argument("--reference", help="a scored dataset; the encoder's own held-out one if left out")
+    confounds.add_argument("--write", action="store_true", help="ship the measures of the pictures given")
     _pictures(confounds)
 
     for name, run, text in (

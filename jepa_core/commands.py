@@ -319,7 +319,7 @@ def run_ood(args: argparse.Namespace) -> None:
     found = ood.benchmark(store, spec, output, known, list(dict.fromkeys(given)), fit)
     for sentence in found.notes:
         note(sentence)
-    _show(found.table if args.json else ood.readable(found.table), args.json)
+    show(found.table if args.json else ood.readable(found.table), args.json)
 
 
 def run_verify(args: argparse.Namespace) -> None:

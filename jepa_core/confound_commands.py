@@ -4,7 +4,7 @@ import argparse
 
 import pandas as pd
 
-from jepa_core import confounding, datasets, measuring, ways
+from jepa_core import confounding, datasets, measuring, tables, ways
 from jepa_core.commands import Bar, note, open_store, show, way_of
 from jepa_core.confound_words import as_table, in_words
 from jepa_core.encoders import get_spec
@@ -29,7 +29,7 @@ def run_confounds(args: argparse.Namespace) -> None:
     reference = pictures.get(name) or datasets.get_dataset(name)
     given = args.data or [one.name for one in bundled.values() if one.held_out and one.name != reference.name]
     sets = [pictures.get(one) or datasets.get_dataset(one) for one in given]
-    store, tables = open_store(), []
+    store, found_for = open_store(), []
     normal = _measured(store, spec, output, reference, args)
     for dataset in sets:
         try:
@@ -40,11 +40,17 @@ def run_confounds(args: argparse.Namespace) -> None:
             note(str(error))
             continue
         note(f"{in_words(found)}\n")
-        tables.append(as_table(found).assign(domain=dataset.name, conclusion=str(found.kind), auroc_score=found.auroc))
-    if tables:
-        table = pd.concat(tables, ignore_index=True)
+        found_for.append(
+            as_table(found).assign(domain=dataset.name, conclusion=str(found.kind), auroc_score=found.auroc)
+        )
+    if found_for:
+        table = pd.concat(found_for, ignore_index=True)
         first = ["domain", "auroc_score", "conclusion", "measure"]
         show(table[[*first, *table.columns.difference(first, sort=False)]], args.json)
+    if args.write:
+        digests = [item.digest for dataset in pictures.values() for item in dataset.items()]
+        space = measuring.space_of(spec.transform)
+        note(f"{tables.ship_measures(store, space, digests)} measures in {tables.measures_path(space)}")
 
 
 def _measured(

@@ -1,8 +1,9 @@
-"""Tables in and out of the store: exports for people (Parquet, CSV) and the score tables shipped in `assets/scores/`.
+"""Tables in and out of the store: exports for people (Parquet, CSV), and the tables shipped in `assets/`.
 
-A shipped table is one Parquet file per encoder and output. Its metadata holds the config that its rows were made with;
-each row an image's place in its dataset, its digest, spectrum and embedding. It holds no pictures. To be small, its
-spectra and embeddings are rounded to so many binary digits as `_ROUNDING` says.
+A shipped score table is one Parquet file per encoder and output. Its metadata holds the config that its rows were made
+with; each row an image's place in its dataset, its digest, spectrum and embedding. It holds no pictures. To be small,
+its spectra and embeddings are rounded to so many binary digits as `_ROUNDING` says. Shipped measures
+(`jepa_core.confounds`) are those of pictures that are not bundled; the others are measured when they are needed.
 """
 
 import json
@@ -166,12 +167,52 @@ def load_shipped(store: Store, path: Path) -> bool:
     return True
 
 
+def measures_path(space: str) -> Path:
+    """Where the shipped measures of pictures that are not bundled lie, by the key under which the store has them."""
+    return ASSETS / "measures" / f"{space[:12]}.parquet"
+
+
+def ship_measures(store: Store, space: str, digests: Sequence[str]) -> int:
+    """Write the measures of these images to `measures_path`, without those that were never taken; return how many."""
+    found = store.measures(space, digests)
+    if not found:
+        raise NotEnoughData(f"None of the {len(digests)} pictures has measures to be shipped; give --pictures as well.")
+    values = np.stack(list(found.values()))
+    columns = {"digest": list(found), "measures": _matrix(values, _ROUNDING["spectrum"])}
+    path = measures_path(space)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pa.table(columns).replace_schema_metadata({"space": space})
+    replace_file(path, lambda to: pq.write_table(table, to, compression="zstd"))
+    return len(found)
+
+
+def load_measures(store: Store, path: Path) -> bool:
+    """Put shipped measures into the store unless this very file is in it already; return whether they were put."""
+    file_digest = digest(path.read_bytes())
+    name = f"measures/{path.name}"
+    if store.shipped(name) == file_digest:
+        return False
+    try:
+        table = pq.read_table(path)
+        space = table.schema.metadata[b"space"].decode()
+        values = table["measures"].combine_chunks().flatten().to_numpy().reshape(table.num_rows, -1)
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise TableError(
+            f"The measures {path} cannot be read ({type(error).__name__}); a table written by "
+            "'python -m jepa_core confounds --write' is accepted; restore the file or make it again."
+        ) from error
+    store.put_measures(space, dict(zip(table["digest"].to_pylist(), values, strict=True)))
+    store.put_shipped(name, file_digest)
+    return True
+
+
 def load_all_shipped(store: Store) -> list[str]:
     """Put every shipped table into the store; return a sentence for each that is damaged and left out."""
     problems = []
-    for path in sorted((ASSETS / "scores").glob("*.parquet")):
-        try:
-            load_shipped(store, path)
-        except TableError as error:
-            problems.append(str(error))
+    for folder, load in (("scores", load_shipped), ("measures", load_measures)):
+        for path in sorted((ASSETS / folder).glob("*.parquet")):
+            try:
+                load(store, path)
+            except TableError as error:
+                problems.append(str(error))
     return problems

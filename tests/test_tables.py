@@ -219,3 +219,36 @@ def test_tables_hold_what_is_held_out_and_the_encoders_own_training_set(tiny):
     sets = [dataset.name for dataset in verify.shipped_sets(tiny.spec, {})]
     assert {"digits-train", "digits-test", "world-test", "imagenette-val"} <= set(sets)
     assert not {"world-train", "mixed-train", "imagenette-train"} & set(sets)
+
+
+# --- shipped measures -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def measures(store, tmp_path, monkeypatch) -> Path:
+    """Measures of two pictures, shipped."""
+    monkeypatch.setattr(tables, "ASSETS", tmp_path / "assets")
+    store.put_measures("space", {"a": np.array([1.0, 2.5]), "b": np.array([0.1, 1e-6])})
+    assert tables.ship_measures(store, "space", ["a", "b", "never measured"]) == 2
+    return tables.measures_path("space")
+
+
+def test_shipped_measures_are_read_in_once_with_everything_else(measures, tmp_path):
+    fresh = Store(tmp_path / "fresh.sqlite")
+    assert tables.load_all_shipped(fresh) == []
+    found = fresh.measures("space", ["a", "b"])
+    assert found["a"].tolist() == [1.0, 2.5]
+    assert found["b"] == pytest.approx([0.1, 1e-6], rel=2e-4)
+    assert not tables.load_measures(fresh, measures)
+
+
+def test_damaged_measures_are_told(measures, tmp_path):
+    measures.write_bytes(b"damaged")
+    (problem,) = tables.load_all_shipped(Store(tmp_path / "fresh.sqlite"))
+    assert "cannot be read" in problem
+    assert "confounds --write" in problem
+
+
+def test_nothing_measured_is_not_shipped(store):
+    with pytest.raises(NotEnoughData, match="None of the 1 pictures has measures"):
+        tables.ship_measures(store, "space", ["a"])
