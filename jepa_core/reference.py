@@ -71,7 +71,7 @@ class Place:
 class Reference:
     """Scores of held-out images (n) by one method, high for likely images; of a distance its negative.
 
-    `name` says which images they are, in a sentence. Raises `NotEnoughData` if there are none.
+    They are kept in rising order. `name` says which images they are. Raises `NotEnoughData` if there are none.
     """
 
     name: str
