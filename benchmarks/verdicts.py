@@ -57,7 +57,7 @@ def _photograph_like() -> Image.Image:
 
 def pictures() -> dict[str, bytes]:
     """The seven pictures as PNG or PPM bytes, by name."""
-    digit = _first("digits-test", "4")
+    digit = _first("digits-validation", "4")
     noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     return {
         "held-out digit": digit,

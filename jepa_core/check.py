@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from jepa_core.jacobian import Precision
 
 _SHOWN = 3  # neighbours named of each end
+_KNOWN = "It is one of the references itself, so the p-values promise nothing for it."
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def measured_reference(
         found = measuring.load(store, spec, dataset, table)
     except NotEnoughData:
         return None
-    return PlainMeasures(found) if len(found) >= LEAST else None
+    return PlainMeasures(found) if len(found) >= PlainMeasures.LEAST else None
 
 
 def check_pictures(
@@ -186,6 +187,7 @@ def check_pictures(
     table = table_of(encoder, output, [(name, result) for name, result, _data in good], known.rank, known.precision)
     given = Domain("the pictures", table, np.stack([result.embedding for _name, result, _data in good]))
     outlying = {method: known.judges.outlying(method, given) for method in known.references}
+    references = set(known.domain.table["digest"])
     checked = []
     for position, (name, _result, data) in enumerate(good):
         decoded = images.decode(data, name=name)
@@ -204,7 +206,7 @@ def check_pictures(
             Checked(
                 name=name,
                 crop=images.crop(decoded.image, encoder.data_config),
-                notes=decoded.notes,
+                notes=decoded.notes + ((_KNOWN,) if table["digest"].iloc[position] in references else ()),
                 scores=table.iloc[position],
                 places=places,
                 complexity=complexity,

@@ -195,7 +195,7 @@ def _of_distances(asked: Mapping[str, Place], fitted_on: str) -> str:
 
 def _of_measure(place: Place, measure: Measure, value: float, low: float, high: float) -> str:
     return (
-        f"Plain measures: farther from the middle than {_percent(100 - place.percentile)} of {place.size} references. "
+        f"Plain measures: more unlike the others than {_percent(100 - place.percentile)} of {place.size} references. "
         f"Its {measure.title} is {value:.3g} ({measure.unit}), theirs {low:.3g} to {high:.3g}."
     )
 

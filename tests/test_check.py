@@ -204,3 +204,11 @@ def test_plain_measures_of_the_reference_are_taken_once_and_join_the_verdict(sto
 def test_a_reference_without_pictures_has_no_plain_measures(store, tiny, known):
     listed = replace(get_dataset("digits-test"), digest_of=lambda _position: "")
     assert check.measured_reference(store, tiny.spec, listed, known) is None
+
+
+def test_a_picture_that_is_a_reference_itself_is_told(tiny, known):
+    member = next(
+        item for item in get_dataset("digits-test").items() if item.digest in set(known.domain.table["digest"])
+    )
+    (item,) = check.check_pictures(tiny, "projector", [("a.ppm", member.read())], known).checked
+    assert item.notes == ("It is one of the references itself, so the p-values promise nothing for it.",)

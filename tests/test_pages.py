@@ -182,11 +182,9 @@ def test_check_shows_evidence_for_good_pictures_and_a_sentence_for_bad_ones(open
     app = settled(app)
     assert [element.message for element in app.exception] == []
     assert [error.value.split()[0] for error in app.error] == ["bad.png"]
-    assert [metric.label for metric in app.metric] == [
-        "JEPA-SCORE",
-        "Percentile of the score",
-        "Percentile of the distance",
-    ]
+    assert any("Out of distribution" in text.value for text in app.markdown)
+    assert any("plain measures say that it is unlike the references" in text.value for text in app.markdown)
+    assert "plain measures" in app.dataframe[0].value["method"].tolist()
 
 
 def choose_folder(app: AppTest, folder: Path) -> AppTest:
