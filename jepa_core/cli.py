@@ -144,7 +144,7 @@ def build_parser() -> argparse.ArgumentParser:
     _pictures(confounds)
 
     for name, run, text in (
-        ("figure1", study_commands.run_figure1, "Least and most likely images of a class, a row for each encoder."),
+        ("figure1", study_commands.run_figure1, "Least and most likely images (of a class), a row for each encoder."),
         ("figure3", study_commands.run_figure3, "Histograms of whole datasets, for each encoder."),
         ("figure7", study_commands.run_figure7, "Singular vectors of the least and the most likely image."),
     ):
@@ -152,7 +152,7 @@ def build_parser() -> argparse.ArgumentParser:
         _common(study, several=True)
         study.add_argument("--data", required=True, **({"nargs": "+", "metavar": "DATA"} if name == "figure3" else {}))
         if name == "figure1":
-            study.add_argument("--class", dest="label", help="which class; the first if left out")
+            study.add_argument("--class", dest="label", help="only this class")
         if name == "figure3":
             study.add_argument("--limit", type=_count, metavar="N", help="only a random sample of N images of each")
             study.add_argument("--seed", type=_seed, default=0, help="seed of the samples")

@@ -71,9 +71,8 @@ def _known(subjects: Sequence[Subject]) -> list[Subject]:
 
 
 def run_figure1(args: argparse.Namespace) -> None:
-    """The least and most likely images of a class for each encoder, above random ones."""
-    subjects, dataset = _subjects(args), datasets.get_dataset(args.data)
-    label = args.label or dataset.labels()[0]
+    """The least and most likely images of a dataset, or of a class, for each encoder, above random ones."""
+    subjects, dataset, label = _subjects(args), datasets.get_dataset(args.data), args.label
     list(dataset.items(label))  # an unknown class is said before anything is computed
     store, way = open_store(), way_of(args)
     _score_all(store, [(subject, dataset) for subject in subjects], way, args.device, label)
@@ -94,9 +93,8 @@ def run_figure1(args: argparse.Namespace) -> None:
     assert found is not None
     some = studies.drawn_at_random(found, 2 * studies.ENDS)
     rows.append(Row("Random, seed 0", studies.pictures(store, subject, dataset, some), [""] * len(some)))
-    _save(
-        sheet(f"{dataset.title}, class {label}", rows, "Scores of different encoders are not on one scale."), args.out
-    )
+    heading = f"{dataset.title}, class {label}" if label else dataset.title
+    _save(sheet(heading, rows, "Scores of different encoders are not on one scale."), args.out)
 
 
 def run_figure3(args: argparse.Namespace) -> None:

@@ -1,5 +1,6 @@
 """Studies: the paper's figures 1, 3 and 7 on any encoders and datasets at hand."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -130,12 +131,23 @@ def show_figure1() -> None:
         table = table.assign(percentile=percentile(values, values))
         least, most = studies.ends(table)
         st.subheader(plain(f"{choice.spec.name}, {choice.output}"))
-        for title, rows, end in (("Least likely", least, "unlikely"), ("Most likely", most.iloc[::-1], "likely")):
-            st.caption(title)
-            pictures.grid(pictures.cards(choice, dataset, rows, label), end)
+        for column, title, rows, end in zip(
+            st.columns(2),
+            ("Least likely", "Most likely"),
+            (least, most.iloc[::-1]),
+            ("unlikely", "likely"),
+            strict=True,
+        ):
+            with column:
+                st.caption(f"{title} of {len(table)}")
+                pictures.grid(pictures.cards(choice, dataset, rows, label, places=False), end, five=True)
     st.subheader("Random")
     some = studies.drawn_at_random(table, 2 * studies.ENDS)
-    pictures.grid([replace(card, title="", aside=()) for card in pictures.cards(choices[-1], dataset, some, label)])
+    cards = [replace(card, title="", aside=()) for card in pictures.cards(choices[-1], dataset, some, label)]
+    for column, half in zip(st.columns(2), (cards[: studies.ENDS], cards[studies.ENDS :]), strict=True):
+        with column:
+            pictures.grid(half, five=True)
+    _say_command([dataset], label)
 
 
 def show_figure3() -> None:
@@ -147,6 +159,10 @@ def show_figure3() -> None:
         st.stop()
     sets = [listed[name] for name in names]
     scored(sets)
+    st.caption(
+        "A row for each set: its histogram, with a mark at its median. The band is the middle half of the first set. "
+        "Scores of different encoders are not on one scale."
+    )
     for choice in choices:
         found = {dataset.title: state.scores(choice, dataset) for dataset in sets}
         scores = {title: table["jepa_score"].to_numpy() for title, table in found.items() if len(table)}
@@ -160,6 +176,7 @@ def show_figure3() -> None:
             alt="; ".join(f"{title}: median {np.median(values):.1f}" for title, values in scores.items()),
             key=f"figure3:{choice.spec.name}",
         )
+    _say_command(sets)
 
 
 def _first_sets(listed: dict[str, DatasetSpec]) -> list[str]:
@@ -184,7 +201,7 @@ def show_figure7() -> None:
         table = table.assign(percentile=percentile(values, values))
         rank = current_rank(choice.spec, choice.output, state.store()).rank
         st.subheader(plain(f"{choice.spec.name}, {choice.output}"))
-        for rows in (table.iloc[:1], table.iloc[-1:]):
+        for title, rows in (("least", table.iloc[:1]), ("most", table.iloc[-1:])):
 
             def compute(_job: Job, rows=rows, choice=choice, rank=rank) -> Directions:
                 picture = studies.picture(dataset, rows)
@@ -193,7 +210,9 @@ def show_figure7() -> None:
             key = f"directions:{choice.config.key}:{rank}:{rows['digest'].iloc[0]}"
             found = widgets.computed(key, "Computing directions", compute)
             assert isinstance(found, Directions)
+            st.caption(f"The {title} likely image, and the changes of it that are noticed most (k = 1) and least")
             pictures.grid([*pictures.cards(choice, dataset, rows), *_strip(found)])
+    _say_command([dataset])
 
 
 def _strip(found: Directions) -> list[pictures.Card]:
@@ -211,5 +230,20 @@ def _strip(found: Directions) -> list[pictures.Card]:
     ]
 
 
+def _say_command(sets: Sequence[DatasetSpec], label: str | None = None) -> None:
+    """How a terminal makes the figure that is shown."""
+    words = ["python", "-m", "jepa_core", f"figure{figure}"]
+    for choice in choices:
+        words += ["--encoder", choice.spec.name]
+    if any(choice.output != choice.spec.default_output for choice in choices):
+        words += ["--output", output]
+    words += ["--data", *(data.name.removeprefix(datasets.FOLDER_PREFIX) for data in sets)]
+    words += ["--class", label] if label else []
+    words += ["--method", way.method] if way.method != "exact" else []
+    words += ["--precision", way.precision] if way.precision != "fp32" else []
+    words += ["--out", f"figure{figure}.{'html' if figure == '3' else 'png'}"]
+    st.caption("The same from a terminal:")
+    st.code(shlex.join(words), language="bash", wrap_lines=True)
+
+
 {"1": show_figure1, "3": show_figure3, "7": show_figure7}[figure]()
-st.caption(f"The same from a terminal: python -m jepa_core figure{figure}.")

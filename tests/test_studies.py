@@ -36,6 +36,8 @@ def test_figure_1_has_a_row_for_each_encoder_and_goes_on_from_the_store(command,
     status, _out, err = command(*asked, "--encoder", "tiny", "--out", out)
     assert "All scores are in the store." in err
     assert len(pixels(out)) > len(first)
+    status, _out, err = command("figure1", "--encoder", "tiny", "--data", folder, "--device", "cpu", "--out", out)
+    assert (status, "tiny, projector on pictures: 6 images to score" in err) == (0, True)  # of all classes
 
 
 def test_figure_1_shows_the_ends_that_the_scores_name(command, folder, store):

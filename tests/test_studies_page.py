@@ -1,5 +1,7 @@
 """The Studies page: the paper's figures, with nothing long started unasked."""
 
+import argparse
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +9,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from jepa_core import forecast
+from jepa_core.cli import build_parser
+from jepa_core.study_commands import run_figure3
 
 from .test_more_encoders import press, texts
 from .test_pages import assert_no_error, open_folder, pictures, settled
@@ -16,6 +20,14 @@ from .test_pages import assert_no_error, open_folder, pictures, settled
 def quick(monkeypatch):
     """A machine that need not be measured."""
     monkeypatch.setattr(forecast, "engine_rate", lambda _device, precision="fp32": 1e9)  # noqa: ARG005
+
+
+def command(app: AppTest) -> argparse.Namespace:
+    """The arguments of the command that the page shows, as the terminal reads them."""
+    (shown,) = app.code
+    words = shlex.split(shown.value)
+    assert words[:3] == ["python", "-m", "jepa_core"]
+    return build_parser().parse_args(words[3:])
 
 
 def choose(app: AppTest, figure: str) -> AppTest:
@@ -35,6 +47,11 @@ def test_figure_1_says_its_cost_and_scores_when_asked(open_page: Callable[..., A
     assert_no_error(app)
     assert [heading.value for heading in app.subheader] == ["tiny, projector", "Random"]
     assert pictures(app).count("<figure>") == 5 + 5 + 10
+    assert (command(app).encoder, command(app).data, command(app).label) == (["tiny"], str(folder), None)
+    app.selectbox(key="class").select("odd").run()
+    assert_no_error(app)
+    assert pictures(app).count("<figure>") == 3 + 3 + 6
+    assert command(app).label == "odd"
 
 
 @pytest.mark.usefixtures("own_assets", "quick")
@@ -52,6 +69,8 @@ def test_figure_3_has_a_chart_for_each_encoder_out_of_the_store(open_page: Calla
     app = settled(app)
     assert_no_error(app)
     assert len(app.get("plotly_chart")) == 2
+    assert (command(app).run, command(app).encoder) == (run_figure3, ["digits", "photo"])
+    assert command(app).data == app.multiselect(key="studies-datasets").value
 
 
 @pytest.mark.usefixtures("own_assets", "quick")

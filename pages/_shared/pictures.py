@@ -45,10 +45,12 @@ def _shown_crop(transform: str, digest: str, _dataset: DatasetSpec, _member: Mem
     return data_address(images.display_png(images.decode(crop).image, 160))
 
 
-def cards(choice: Choice, dataset: DatasetSpec, rows: pd.DataFrame, label: str | None = None) -> list[Card]:
+def cards(
+    choice: Choice, dataset: DatasetSpec, rows: pd.DataFrame, label: str | None = None, *, places: bool = True
+) -> list[Card]:
     """A card for each row of a score table that has a `percentile` column; each links to its directions.
 
-    `label` is the class within which the percentiles are, and which the link opens.
+    `label` is the class within which the percentiles are, and which the link opens; `places` shows the percentiles.
     """
     made = []
     many = len(dataset.labels()) > 1
@@ -73,7 +75,7 @@ def cards(choice: Choice, dataset: DatasetSpec, rows: pd.DataFrame, label: str |
                 source=source,
                 problem=problem,
                 title=score,
-                aside=(*interval, place, f"class {row.label}") if many else (*interval, place),
+                aside=(*interval, *([place] if places else []), *([f"class {row.label}"] if many else [])),
                 alt=f"{row.name}, class {row.label}: score {score}, {place}",
                 link="" if dataset.listed else f"directions?{query}",
             )
@@ -81,8 +83,10 @@ def cards(choice: Choice, dataset: DatasetSpec, rows: pd.DataFrame, label: str |
     return made
 
 
-def grid(shown: Sequence[Card], end: str = "", *, large: bool = False, new_tab: bool = False) -> None:
-    """Draw cards side by side, as many in a row as fit; `end` ("likely", "unlikely") colours their edge."""
+def grid(
+    shown: Sequence[Card], end: str = "", *, large: bool = False, five: bool = False, new_tab: bool = False
+) -> None:
+    """Draw cards side by side, as many in a row as fit, or five; `end` ("likely", "unlikely") colours their edge."""
     figures = []
     target = "_blank" if new_tab else "_self"
     for card in shown:
@@ -101,5 +105,6 @@ def grid(shown: Sequence[Card], end: str = "", *, large: bool = False, new_tab: 
         )
     style = f' style="--edge: {EDGES[end]}"' if end else ""
     st.html(
-        f'<div class="jepa-row"><div class="jepa-grid{" large" if large else ""}"{style}>{"".join(figures)}</div></div>'
+        f'<div class="jepa-row"><div class="jepa-grid{" large" if large else " five" if five else ""}"{style}>'
+        f"{''.join(figures)}</div></div>"
     )
