@@ -1,7 +1,8 @@
-"""What Check says of seven pictures that it should tell apart: `python benchmarks/verdicts.py [--encoder digits]`.
+"""What Check says: `python benchmarks/verdicts.py [--encoder digits] [--count 100] [--keep FOLDER]`.
 
-A held-out digit, the same digit turned, a photo tile, a blank page, noise, a drawing, and a picture made by code whose
-power spectrum is a photograph's. `--keep FOLDER` writes them, to be uploaded by hand.
+First of seven pictures, in words: a held-out digit, the same digit turned, a photo tile, a blank page, noise, a
+drawing, and a picture made by code whose power spectrum is a photograph's (`--keep` writes them, to be uploaded by
+hand). Then of `--count` pictures of every bundled set that the encoder did not learn from, as shares of each verdict.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from jepa_core import check, datasets, images
 from jepa_core.encoders import load_encoder
 from jepa_core.store import Store
 from jepa_core.tables import load_all_shipped
+from jepa_core.verdict import Kind
 
 SIDE = 96
 
@@ -71,9 +73,10 @@ def pictures() -> dict[str, bytes]:
 
 
 def main() -> None:
-    """Print the verdicts as a list."""
+    """Print the verdicts as a list and a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", default="digits")
+    parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--keep", type=Path)
     args = parser.parse_args()
     shown = pictures()
@@ -88,10 +91,21 @@ def main() -> None:
     reference = datasets.get_dataset(spec.reference)
     known = check.load_known(store, spec, output, reference.name)
     plain = check.measured_reference(store, spec, reference, known)
-    for item in check.check_pictures(encoder, output, list(shown.items()), known, plain).checked:
+
+    def checked(named: list[tuple[str, bytes]]) -> list[check.Checked]:
+        return check.check_pictures(encoder, output, named, known, plain).checked
+
+    for item in checked(list(shown.items())):
         print(f"- **{item.name}**: {item.verdict.kind}. {item.verdict.headline}")
         for sentence in item.verdict.sentences:
             print(f"  {sentence}")
+    print(f"\n| set | {' | '.join(Kind)} |\n|---|{'---|' * len(Kind)}")
+    for dataset in datasets.list_datasets().values():
+        if dataset.held_out and not dataset.listed and dataset is not reference:
+            items = datasets.sample(dataset, args.count, seed=0)
+            kinds = [item.verdict.kind for item in checked([(item.name, item.read()) for item in items])]
+            shares = " | ".join(f"{kinds.count(kind) / len(kinds):.2f}" for kind in Kind)
+            print(f"| {dataset.name} | {shares} |", flush=True)
 
 
 if __name__ == "__main__":

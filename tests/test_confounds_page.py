@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from jepa_core import confounding, measuring, tables, ways
+from jepa_core import confounding, confounds, measuring, tables, ways
 from jepa_core.confound_words import in_words
 from jepa_core.confounds import MEASURES
 from jepa_core.datasets import get_dataset
@@ -87,7 +87,21 @@ def test_a_score_that_is_brightness_is_warned_of(open_page: Callable[..., AppTes
     assert not any("Mixed" in job.title or "Flat" in job.title for job in state.jobs().all()), "measured before"
 
 
-def test_a_set_whose_pictures_are_elsewhere_says_so_and_nothing_is_measured(open_page: Callable[..., AppTest]) -> None:
+def test_a_set_whose_pictures_are_elsewhere_is_compared_by_its_shipped_measures(
+    open_page: Callable[..., AppTest],
+) -> None:
+    app = open_page("domains")
+    app.multiselect(key="domains").set_value(["mnist"]).run()
+    app = settled(app)
+    assert_no_error(app)
+    assert not any("are not here, only their scores" in plain_again(one.value) for one in app.info)
+    assert any("measure" in shown.value for shown in app.dataframe)
+
+
+def test_a_set_without_pictures_and_measures_says_so_and_nothing_is_measured(
+    open_page: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(confounds, "VERSION", -1)  # a formula that changed leaves the shipped measures behind
     app = open_page("domains")
     app.multiselect(key="domains").set_value(["mnist"]).run()
     assert_no_error(app)
