@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from tqdm import tqdm
 
-from jepa_core import catalogue, datasets, folders, tables, ways
+from jepa_core import catalogue, datasets, folders, studies, tables, ways
 from jepa_core.encoders import get_spec, list_encoders
 from jepa_core.errors import JepaError, UnknownName
 from jepa_core.scoring import config_of
@@ -133,21 +133,26 @@ def _add_encoder(args: argparse.Namespace) -> None:
 
 
 def load(name: str, device: str | None) -> "Encoder":
-    """An encoder by name. What is to be downloaded is said before."""
-    from jepa_core.encoders import load_encoder
+    """An encoder by name. What is to be downloaded, and what a score will take, is said before."""
+    from jepa_core.encoders import choose_device, load_encoder
 
     spec = get_spec(name)
     if spec.source != "timm":
         return load_encoder(name, device)
-    from jepa_core import hub
+    from jepa_core import forecast, hub
 
     remote = hub.remote_of(spec.architecture)
     weights = hub.look_up(remote)
     if weights.here:
         return load_encoder(name, device)
+    device = choose_device(device)
+    seconds = [
+        f"{studies.lasting(forecast.seconds_an_image(spec, output, device))} an image ({output})"
+        for output in spec.outputs
+    ]
     note(
         f"The weights of {spec.name} ({weights.megabytes}; licence: {spec.licence}; {weights.access}) are downloaded "
-        f"from {remote}."
+        f"from {remote}. A full score takes about {', '.join(seconds)} here."
     )
     return load_encoder(name, device, Bar(f"Weights of {spec.name}", unit="B"))
 

@@ -92,7 +92,8 @@ def run_figure1(args: argparse.Namespace) -> None:
         )
     assert found is not None
     some = studies.drawn_at_random(found, 2 * studies.ENDS)
-    rows.append(Row("Random, seed 0", studies.pictures(store, subject, dataset, some), [""] * len(some)))
+    drawn = studies.pictures(store, subject, dataset, some)
+    rows.append(Row("Random, seed 0", drawn, [""] * len(some), break_after=studies.ENDS))
     heading = f"{dataset.title}, class {label}" if label else dataset.title
     _save(sheet(heading, rows, "Scores of different encoders are not on one scale."), args.out)
 

@@ -181,11 +181,13 @@ def test_a_damaged_memory_of_weights_is_made_anew(hub, monkeypatch, content):
 def test_the_terminal_says_what_it_downloads_and_scores(hub, monkeypatch, command):
     spec = tiny("dinov2-s14")
     monkeypatch.setattr(catalogue, "specs", lambda: iter([spec]))
+    monkeypatch.setattr(forecast, "engine_rate", lambda _device, precision="fp32": 1e9)  # noqa: ARG005
     put(hub, spec, published(spec)[0])
     asked = ("score", "--encoder", "dinov2-s14", "--data", "digits-test", "--limit", "3", "--device", "cpu", "--json")
     status, out, err = command(*asked)
     assert status == 0
     assert "The weights of dinov2-s14 (0.3 MB; licence: Apache 2.0; not gated: anyone may download them) are" in err
+    assert "A full score takes about 0.0" in err
     first = json.loads(out)
     assert len(first) == 3
     status, out, err = command(*asked)
