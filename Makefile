@@ -10,7 +10,7 @@ app: $(INSTALLED)
 	$(VENV)/bin/python -m streamlit run app.py
 
 test: $(INSTALLED)
-	$(VENV)/bin/python -m pytest -m "not browser"
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 -m "not browser"
 
 $(INSTALLED): requirements.txt
 	$(PYTHON) -m venv $(VENV)

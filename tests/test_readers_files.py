@@ -1,4 +1,4 @@
-"""Datasets in files: archives, Galaxy10, folders of the papers' datasets; each in its true format, and a damaged one."""
+"""Datasets in files: archives, Galaxy10, folders of the papers' sets; each in its true format, and a damaged one."""
 
 import io
 import tarfile
