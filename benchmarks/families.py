@@ -9,6 +9,7 @@ rows is continued from them), and the rank that its layers allow is found. Weigh
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from jepa_core import catalogue, forecast
 from jepa_core.encoders import Encoder, build_net
 from jepa_core.jacobian import Engine
 from jepa_core.rank import architectural_rank
+from jepa_core.specs import EncoderSpec
 
 # The largest of each family that fits here, and one of each layout.
 DEFAULT = (
@@ -50,26 +52,34 @@ def main() -> None:
     print("| encoder | output | K | rank | why | shared way | TFLOP a score | forecast s | measured s | ratio |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for name in args.encoder or DEFAULT:
-        spec = specs[name]
-        torch.manual_seed(0)
-        encoder = Encoder(spec, build_net(spec))
-        for output, k in spec.outputs.items():
-            expected = forecast.seconds_an_image(spec, output, "cpu")
-            f = encoder.module(output)
-            images = torch.randn(2, *encoder.input_shape)
-            rank = architectural_rank(f, images)
-            engine = Engine(f, images[0], rows=args.rows)
-            directions = torch.eye(args.rows, k)
-            engine.gram(images[:1], directions)
-            start = time.perf_counter()
-            engine.gram(images[:1], directions)
-            measured = (time.perf_counter() - start) / args.rows * k
-            print(
-                f"| {name} | {output} | {k} | {rank.rank} | {rank.reason} | {'yes' if engine.shared else 'no'} | "
-                f"{k * forecast.forward_flop(spec) / 1e12:.1f} | {expected:.0f} | {measured:.0f} | "
-                f"{measured / expected:.2f} |",
-                flush=True,
-            )
+        for line in _lines(specs[name], args.rows):
+            print(line, flush=True)
+
+
+def _lines(spec: EncoderSpec, rows: int) -> Iterator[str]:
+    torch.manual_seed(0)
+    encoder = Encoder(spec, build_net(spec))
+    for output in spec.outputs:
+        yield _line(encoder, output, rows)
+
+
+# A function of its own: the largest engines take many gigabytes, and one has to be gone before the next is made.
+def _line(encoder: Encoder, output: str, rows: int) -> str:
+    spec, f = encoder.spec, encoder.module(output)
+    k = spec.outputs[output]
+    expected = forecast.seconds_an_image(spec, output, "cpu")
+    images = torch.randn(2, *encoder.input_shape)
+    rank = architectural_rank(f, images)
+    engine = Engine(f, images[0], rows=rows)
+    directions = torch.eye(rows, k)
+    engine.gram(images[:1], directions)
+    start = time.perf_counter()
+    engine.gram(images[:1], directions)
+    measured = (time.perf_counter() - start) / rows * k
+    return (
+        f"| {spec.name} | {output} | {k} | {rank.rank} | {rank.reason} | {'yes' if engine.shared else 'no'} | "
+        f"{k * forecast.forward_flop(spec) / 1e12:.1f} | {expected:.0f} | {measured:.0f} | {measured / expected:.2f} |"
+    )
 
 
 if __name__ == "__main__":
