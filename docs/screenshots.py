@@ -25,21 +25,21 @@ PAGES = {
     "directions": "text=moves by",
     "encoders": "text=Make it again",
     "studies": "text=The same from a terminal",
-    "check": "text=Percentile of the distance",
+    "check": "text=Download the table",
 }
 WIDTHS = {1440: 900, 390: 844}
 
 
 def _uploads(folder: Path) -> list[Path]:
-    """A held-out digit and a galaxy, both bundled."""
+    """The seven pictures of `benchmarks/verdicts.py`, all bundled or drawn."""
     sys.path.insert(0, str(ROOT))
-    from jepa_core import datasets
+    from benchmarks.verdicts import pictures
 
     paths = []
-    for dataset, position in (("digits-test", 4), ("galaxies", 1)):
-        path = folder / f"{dataset}.ppm"
-        path.write_bytes(datasets.get_dataset(dataset).item(position).read())
-        paths.append(path)
+    for name, data in pictures().items():
+        suffix = "png" if data.startswith(b"\x89PNG") else "ppm"
+        paths.append(folder / f"{name}.{suffix}")
+        paths[-1].write_bytes(data)
     return paths
 
 

@@ -1,6 +1,7 @@
 """The explorer as a person sees it: a real server, headless Chromium. Run by `pytest -m browser`."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jepa_core import datasets
+from jepa_core.verdict import Kind
 
 if TYPE_CHECKING:  # tests/requirements.txt brings it; collecting these tests must not need it
     from playwright.sync_api import Browser, Page
@@ -221,13 +223,15 @@ def test_a_folder_is_scored_while_one_watches(server: str, tab: "Page", tmp_path
 
 def test_an_upload_is_checked_and_a_bad_one_named(server: str, tab: "Page", tmp_path: Path) -> None:
     good, bad = tmp_path / "digit.ppm", tmp_path / "bad.png"
-    good.write_bytes(datasets.get_dataset("digits-test").item(0).read())
+    good.write_bytes(datasets.get_dataset("digits-validation").item(0).read())
     bad.write_bytes(b"not a picture")
     tab.goto(f"{server}/check")
     _settle(tab)
     tab.set_input_files("input[type=file]", [good, bad])
-    tab.wait_for_selector("text=Percentile of the distance")
+    tab.wait_for_selector("text=Download the table")
     _settle(tab)
+    verdict = tab.get_by_text(re.compile("|".join(Kind)))
+    assert verdict.count() == 1
     assert tab.locator("[data-testid=stException]").count() == 0
     alerts = tab.locator("[data-testid=stAlertContentError]").all_inner_texts()
     assert len(alerts) == 1
