@@ -55,15 +55,6 @@ def test_an_archive_is_read_like_a_folder(tmp_path, name, pack):
     assert [item.read() for item in spec.items()] == [png(seed) for seed in (1, 2, 3, 4)]
 
 
-def test_a_shard_names_its_classes_beside_its_pictures(tmp_path):
-    files = {}
-    for seed, (suffix, mark) in enumerate([(".cls", b"7"), (".json", b'{"label": "kite"}'), (".txt", b"n01608432\n")]):
-        files |= {f"{seed:05d}.png": png(seed), f"{seed:05d}{suffix}": mark}
-    tarred(tmp_path / "shard-000000.tar", files)
-    spec = get_dataset(str(tmp_path / "shard-000000.tar"))
-    assert [item.label for item in spec.items()] == ["7", "kite", "kite (n01608432)"]
-
-
 @pytest.mark.parametrize(("name", "pack"), [("a.zip", zipped), ("a.tar", tarred), ("a.tar.gz", tarred)])
 def test_a_damaged_archive_is_said(tmp_path, name, pack):
     path = tmp_path / name
