@@ -290,8 +290,21 @@ st.caption(
         f"of the reference is one; in brackets 90 % intervals. {distances}"
     )
 )
-ends.show(choice, reference, chosen)
-confounds.show(choice, listed[reference], [listed[name] for name in chosen])
+if chosen:
+    st.divider()
+    separated = (table["auroc_jepa"] - 0.5).abs().to_numpy()[1:]  # the reference is the first line
+    closer = st.selectbox(
+        f"Look closer at one domain beside {plain(title)}",
+        chosen,
+        index=int(np.nanargmax(separated)),
+        format_func=lambda name: listed[name].title,
+        key="closer",
+        bind="query-params",
+        help="The one that the score tells apart most, in either direction, unless you choose.",
+    )
+    ends.show(choice, reference, closer)
+    confounds.show(choice, listed[reference], listed[closer])
+    st.divider()
 if reference == TRUTH:
     show_truth()
 show_agreement(reference)

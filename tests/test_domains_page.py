@@ -49,7 +49,7 @@ def test_domains_says_which_end_of_the_spectrum_separates_the_domain_that_is_cho
 ) -> None:
     app = open_page("domains")
     for name in ("noise", "galaxies"):
-        app.selectbox(key="ends").select(name).run()
+        app.selectbox(key="closer").select(name).run()
         assert_no_error(app)
         found = ends_between(state.store(), get_spec("digits"), "projector", "digits-test", name)
         titles = (datasets.list_datasets()[one].title for one in (name, "digits-test"))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -309,6 +310,15 @@ class TestTraining:
         ]
         assert "resumed at step 4" in lines[1]
         assert cards[0]["weights_digest"] == cards[1]["weights_digest"]
+
+    def test_a_checkpoint_goes_on_with_a_copy_of_the_pictures(self, pictures, tmp_path: Path):
+        folder = pictures({"a": 60, "b": 60})
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(PHOTO, tmp_path / "out", data=folder, log=interrupt)
+        lines: list[str] = []
+        copy = shutil.copytree(folder, tmp_path / "another-disk", copy_function=shutil.copyfile)
+        pretrain(PHOTO, tmp_path / "out", data=copy, log=lines.append)
+        assert "resumed at step 4" in lines[1]
 
     def test_a_checkpoint_does_not_go_on_with_other_pictures(self, pictures, tmp_path: Path):
         folder = pictures({"a": 60, "b": 60})

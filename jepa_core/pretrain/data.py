@@ -48,7 +48,6 @@ class Source:
     reference: str  # the held-out one on which "normal" is measured; "": none
     description: str
     terms: str
-    fingerprint: str = ""  # of a folder: another one after a file was added, removed or written
 
 
 def open_source(recipe: Recipe, folder: Path | None = None) -> Source:
@@ -187,7 +186,6 @@ def _folder(recipe: Recipe, folder: Path) -> Source:
         reference=intended.reference if intended else "",
         description=intended.description if intended else "a folder of pictures of the person who trained the encoder",
         terms=intended.terms if intended else "those of the folder's owner",
-        fingerprint=dataset.fingerprint,
     )
 
 

@@ -4,9 +4,11 @@ Both are kept as bytes and turned to numbers batch by batch. The crop is that of
 transform, made once, so an evaluation input is exactly what the encoder would make of the original picture.
 """
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,11 @@ class TrainingData:
     parts: dict[str, Part]
     data_config: dict[str, Any]  # timm's, of the finished encoder
     unreadable: int  # files that were left out
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the pixels that views are drawn from: a copy of the pictures elsewhere has the same."""
+        return hashlib.sha256(self.originals.numpy()).hexdigest()
 
     @property
     def summary(self) -> str:

@@ -267,7 +267,7 @@ def _progress_line(state: Training, recipe: Recipe, losses: Losses, data: Traini
 
 def _identity(recipe: Recipe, data: TrainingData) -> str:
     """What must be the same for a checkpoint to go on: the recipe, but for the words of its card, and the pictures."""
-    return f"{replace(recipe, description='', limits=())!r} {data.source.fingerprint}"
+    return f"{replace(recipe, description='', limits=())!r} {data.digest}"
 
 
 def _save(state: Training, path: Path, recipe: Recipe, data: TrainingData) -> None:

@@ -42,18 +42,13 @@ Measures are taken one at a time. And what explains a separation need not be a m
 digits by nothing but their brightness."""
 
 
-def show(choice: Choice, reference: DatasetSpec, domains: Sequence[DatasetSpec]) -> None:
-    """What else differs between the reference and one of the domains."""
+def show(choice: Choice, reference: DatasetSpec, domain: DatasetSpec) -> None:
+    """What else differs between the reference and a domain."""
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     left.subheader("What else differs?")
     with right.popover("What is a confound?", icon=":material/help:", width="stretch"):
         lines = [f"- {one.title} ({one.unit}): {one.meaning[0].lower()}{one.meaning[1:]}" for one in MEASURES.values()]
         st.markdown(_EXPLANATION.format(measures="\n".join(lines)))
-    if not domains:
-        st.markdown("Choose a domain above to see what else differs between it and the reference.")
-        return
-    titles = {one.title: one for one in domains}
-    domain = titles[st.selectbox("Domain", list(titles), key="confounds-domain", help="Held against the reference.")]
     tables = {one: state.scores(choice, one) for one in (reference, domain)}
     try:
         for one in tables:

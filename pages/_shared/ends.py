@@ -18,10 +18,8 @@ def _found(versions: Sequence[str], _choice: Choice, _reference: str, _domain: s
     return ends.ends_between(state.store(), _choice.spec, _choice.output, _reference, _domain, _precision)
 
 
-def show(choice: Choice, reference: str, domains: Sequence[str]) -> None:
+def show(choice: Choice, reference: str, domain: str) -> None:
     """The section of the Domains page, for one of its domains beside its reference."""
-    if not domains:
-        return
     listed = datasets.list_datasets()
     st.subheader("The head or the tail of the spectrum?")
     st.markdown(
@@ -29,14 +27,6 @@ def show(choice: Choice, reference: str, domains: Sequence[str]) -> None:
         "most (the head) to those it notices least (the tail). Either end may separate two sets of images, and one can "
         "hide what the other shows."
     )
-    domain = st.selectbox(
-        f"Beside {plain(listed[reference].title)}",
-        domains,
-        key="ends",
-        bind="query-params",
-    )
-    if domain is None:
-        return
     precision = state.settled_way(choice, listed[reference]).decided
     versions = [state.version(choice, listed[name]) for name in (reference, domain)]
     try:
