@@ -55,7 +55,7 @@ class TrainingData:
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of the pixels that views are drawn from: a copy of the pictures elsewhere has the same."""
-        return hashlib.sha256(self.originals.numpy()).hexdigest()
+        return hashlib.sha256(self.originals.numpy().data).hexdigest()
 
     @property
     def summary(self) -> str:
