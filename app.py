@@ -18,31 +18,41 @@ from jepa_core.errors import JepaError
 from pages._shared import state
 from pages._shared.text import plain
 
-PAGES = (
-    ("gallery", "Gallery", "grid_view", "The least and most likely images of a class, with their scores."),
-    ("domains", "Domains", "stacked_line_chart", "How whole sets of images lie beside each other on the score."),
-    ("directions", "Directions", "explore", "The changes of an image that move its embedding most and least."),
-    ("encoders", "Encoders", "model_training", "What each encoder is, learned from, and where it fails."),
-    ("studies", "Studies", "menu_book", "The paper's figures, on the encoders and images you choose."),
-    ("check", "Check", "fact_check", "Upload images and see whether they belong."),
-)
+SECTIONS = {
+    "Explore": (
+        ("gallery", "Gallery", "grid_view", "The least and most likely images of a class, with their scores."),
+        ("directions", "Directions", "explore", "The changes of an image that move its embedding most and least."),
+        ("check", "Check", "fact_check", "Upload images and see whether they belong."),
+    ),
+    "Compare": (
+        ("domains", "Domains", "stacked_line_chart", "How whole sets of images lie beside each other on the score."),
+        ("studies", "Studies", "menu_book", "The paper's figures, on the encoders and images you choose."),
+    ),
+    "Behind it": (
+        ("encoders", "Encoders", "model_training", "What each encoder is, learned from, and where it fails."),
+    ),
+}
+HOME = "gallery"
 
 # Before the navigation: a page's own icon would become the tab's, which the browser fetches from another server.
 st.set_page_config(page_icon=str(ASSETS / "icon.svg"), layout="wide")
 st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "icon.svg"))
 st.html(ASSETS / "theme.css")
 page = st.navigation(
-    [
-        st.Page(
-            f"pages/{name}.py",
-            title=title,
-            icon=f":material/{icon}:",
-            help=text,
-            url_path=name if position else None,
-            default=not position,
-        )
-        for position, (name, title, icon, text) in enumerate(PAGES)
-    ]
+    {
+        section: [
+            st.Page(
+                f"pages/{name}.py",
+                title=title,
+                icon=f":material/{icon}:",
+                help=text,
+                url_path=None if name == HOME else name,
+                default=name == HOME,
+            )
+            for name, title, icon, text in pages
+        ]
+        for section, pages in SECTIONS.items()
+    }
 )
 try:
     st.session_state["page"] = page.title

@@ -34,7 +34,7 @@ class Chosen:
     reason: str
 
 
-def _is_fast(device: str) -> bool:
+def is_fast(device: str) -> bool:
     """Whether the device multiplies bfloat16 faster than float32."""
     import torch
 
@@ -63,7 +63,7 @@ def choose(
     known = store.scored(config, dataset)
     if all(item.name in known for item in items):
         return Chosen("fp32", "float32, since these images have such scores already")
-    if not _is_fast(encoder.device):
+    if not is_fast(encoder.device):
         return Chosen("fp32", f"float32, since {encoder.device} gains nothing from bfloat16")
     if len(items) <= IMAGES:
         return Chosen("fp32", f"float32, since {len(items)} images are too few to test bfloat16 on")

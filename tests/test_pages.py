@@ -124,7 +124,7 @@ def test_a_folder_too_small_for_a_sketch_is_scored_fully(open_page: Callable[...
 def test_the_precision_that_was_used_is_said(
     open_page: Callable[..., AppTest], many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "_is_fast", lambda _device: True)
+    monkeypatch.setattr(precision, "is_fast", lambda _device: True)
     monkeypatch.setattr(precision, "AGREEMENT", -1.0)
     app = open_page()
     app.selectbox(key="precision").select("auto").run()

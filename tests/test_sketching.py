@@ -163,7 +163,7 @@ def test_the_rank_is_decided_in_float32_even_if_bfloat16_is_asked_for(store, tin
 
 @pytest.mark.parametrize(("needed", "chosen"), [(0.5, "bf16"), (1.1, "fp32")])
 def test_bfloat16_is_chosen_only_where_it_ranks_alike(store, tiny, items, monkeypatch, needed, chosen):
-    monkeypatch.setattr(precision, "_is_fast", lambda _device: True)
+    monkeypatch.setattr(precision, "is_fast", lambda _device: True)
     monkeypatch.setattr(precision, "AGREEMENT", needed)
     found = precision.choose(store, tiny, "projector", NAME, items)
     assert found.precision == chosen
@@ -173,9 +173,9 @@ def test_bfloat16_is_chosen_only_where_it_ranks_alike(store, tiny, items, monkey
 
 
 def test_float32_is_used_where_bfloat16_gains_nothing_or_cannot_be_tested(store, tiny, items, monkeypatch):
-    monkeypatch.setattr(precision, "_is_fast", lambda _device: False)
+    monkeypatch.setattr(precision, "is_fast", lambda _device: False)
     assert "gains nothing" in precision.choose(store, tiny, "projector", NAME, items).reason
-    monkeypatch.setattr(precision, "_is_fast", lambda _device: True)
+    monkeypatch.setattr(precision, "is_fast", lambda _device: True)
     few = precision.choose(store, tiny, "projector", NAME, items[:20])
     assert (few.precision, "too few" in few.reason) == ("fp32", True)
 

@@ -25,7 +25,7 @@ def items() -> list:
 
 
 def test_auto_stands_for_float32_until_images_have_decided(store, tiny, items, monkeypatch):
-    monkeypatch.setattr(precision, "_is_fast", lambda _device: True)
+    monkeypatch.setattr(precision, "is_fast", lambda _device: True)
     monkeypatch.setattr(precision, "AGREEMENT", -1.0)
     auto = Way(precision="auto")
     assert ways.settled(store, tiny.spec, "projector", NAME, auto).decided == "fp32"
