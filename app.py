@@ -26,6 +26,7 @@ SECTIONS = {
     ),
     "Compare": (
         ("domains", "Domains", "stacked_line_chart", "How whole sets of images lie beside each other on the score."),
+        ("compare", "Compare", "compare", "Do encoders find the same images likely, and which do they dispute?"),
         ("studies", "Studies", "menu_book", "The paper's figures, on the encoders and images you choose."),
     ),
     "Behind it": (

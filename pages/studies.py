@@ -20,7 +20,7 @@ from jepa_core.keys import make_key
 from jepa_core.reference import percentile
 from jepa_core.scoring import current_rank
 from jepa_core.studies import Subject, lasting
-from pages._shared import pictures, state, widgets
+from pages._shared import extremes, pictures, state, widgets
 from pages._shared.state import Choice
 from pages._shared.text import counted, plain
 
@@ -131,16 +131,8 @@ def show_figure1() -> None:
         table = table.assign(percentile=percentile(values, values))
         least, most = studies.ends(table)
         st.subheader(plain(f"{choice.spec.name}, {choice.output}"))
-        for column, title, rows, end in zip(
-            st.columns(2),
-            ("Least likely", "Most likely"),
-            (least, most.iloc[::-1]),
-            ("unlikely", "likely"),
-            strict=True,
-        ):
-            with column:
-                st.caption(f"{title} of {len(table)}")
-                pictures.grid(pictures.cards(choice, dataset, rows, label, places=False), end, five=True)
+        cards = [pictures.cards(choice, dataset, rows, label, places=False) for rows in (least, most.iloc[::-1])]
+        extremes.show(*cards, len(table))
     st.subheader("Random")
     some = studies.drawn_at_random(table, 2 * studies.ENDS)
     cards = [replace(card, title="", aside=()) for card in pictures.cards(choices[-1], dataset, some, label)]

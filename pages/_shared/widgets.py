@@ -1,6 +1,6 @@
 """Widgets that more than one page uses: choosing a dataset, and the progress of a job."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -56,6 +56,31 @@ def _publish(key: str, value: str, default: str) -> None:
         st.query_params.pop(key, None)
     elif st.query_params.get(key) != value:
         st.query_params[key] = value
+
+
+def choose_one(title: str, options: Mapping[str, str], default: str, key: str, tip: str | None = None) -> str:
+    """One of a few options (value -> what is shown), side by side, in the address."""
+    _arrive(key, default, list(options))
+    chosen = st.segmented_control(
+        title, list(options), format_func=options.__getitem__, key=key, help=tip, required=True
+    )
+    _publish(key, chosen, default)
+    return chosen
+
+
+def choose_several(
+    title: str, options: Sequence[str], default: Sequence[str], key: str, most: int, tip: str | None = None
+) -> list[str]:
+    """At most `most` of the options, in the address with commas between them."""
+    _arrive(key, ",".join(default))
+    asked = [name for name in dict.fromkeys(st.session_state[key].split(",")) if name in options]
+    widget = f"several:{key}"
+    if widget not in st.session_state:  # on arrival; the widget forgets itself on other pages
+        st.session_state[widget] = asked[:most] or list(default)
+    chosen = st.multiselect(title, options, key=widget, max_selections=most, help=tip)
+    st.session_state[key] = ",".join(chosen)
+    _publish(key, st.session_state[key], ",".join(default))
+    return chosen
 
 
 def _forget_class() -> None:
@@ -199,7 +224,7 @@ def _start(key: str, before: Job | None, choice: Choice, dataset: DatasetSpec) -
     if (before and before.state is State.DONE) or not (missing or unseen):
         return None
     if (before or missing > _ASK_ABOVE) and not st.button(
-        f"Score {counted(missing, 'missing image')}", icon=":material/play_arrow:"
+        f"Score {counted(missing, 'missing image')}", icon=":material/play_arrow:", key=f"start:{key}"
     ):
         return None
 
@@ -218,7 +243,7 @@ def _start(key: str, before: Job | None, choice: Choice, dataset: DatasetSpec) -
             cancelled=job.cancelled,
         )
 
-    return state.jobs().submit(key, f"Scoring {dataset.title}", work)
+    return state.jobs().submit(key, f"Scoring {dataset.title} with {choice.spec.name}", work)
 
 
 def verify_ends(choice: Choice, shown: Shown, count: int) -> None:
