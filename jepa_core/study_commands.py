@@ -15,7 +15,7 @@ from jepa_core.compare import FEWEST, MOST, agreement_of, compare, disputed, pai
 from jepa_core.directions import directions_of
 from jepa_core.encoders import Encoder, get_spec, list_encoders
 from jepa_core.errors import JepaError
-from jepa_core.figures.histogram import domain_histogram
+from jepa_core.figures.domains import domain_figure
 from jepa_core.figures.sheet import Row, sheet
 from jepa_core.figures.spectrum import signed_picture
 from jepa_core.items import DatasetSpec
@@ -115,7 +115,7 @@ def run_figure3(args: argparse.Namespace) -> None:
         scores = {
             dataset.title: studies.table(store, subject, dataset, way)["jepa_score"].to_numpy() for dataset in chosen
         }
-        figure = domain_histogram(scores, chosen[0].title)
+        figure = domain_figure(scores, chosen[0].title)
         figure.update_layout(template="plotly_white", title=str(subject), margin={"t": 48})
         parts.append(figure.to_html(full_html=False, include_plotlyjs=not parts))
     title = "JEPA-SCOREs of whole datasets"

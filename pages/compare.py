@@ -53,17 +53,31 @@ def choose() -> list[Choice]:
 
 
 def scored(choices: list[Choice], dataset: DatasetSpec) -> list[Choice]:
-    """The encoders that have scores; what is missing is computed, or it is said that it cannot be."""
-    missing = [choice.spec.name for choice in choices if not state.scored(choice, dataset)]
+    """The encoders that have scores; what is missing is computed, or it is said that it cannot be.
+
+    The page stops for fewer than two.
+    """
+    known = [choice for choice in choices if state.scored(choice, dataset)]
+    without = [choice.spec.name for choice in choices if choice not in known]
     if dataset.listed:
         words = f"The pictures of {dataset.title} are not bundled, only their digests and scores."
-        if missing:
-            words += f" {', '.join(missing)} cannot score them, and so cannot be compared here."
+        if without:
+            words += f" {' and '.join(without)} cannot score them, and so cannot be compared here."
         st.info(plain(words), icon=":material/visibility_off:")
     else:
         for choice in choices:
+            found = state.scored(choice, dataset)
+            if missing := sum(item.name not in found for item in dataset.items()):
+                words = f"{choice.spec.name} has no score yet of {counted(missing, 'image')} of {dataset.title}."
+                st.markdown(plain(words))
             widgets.keep_scored(choice, dataset)
-    return [choice for choice in choices if choice.spec.name not in missing]
+    if len(known) < FEWEST:
+        st.info(
+            f"Scores by at least {FEWEST} encoders are needed. The comparison appears here as they arrive.",
+            icon=":material/hourglass_empty:",
+        )
+        st.stop()
+    return known
 
 
 @st.cache_data(show_spinner=False, max_entries=32)

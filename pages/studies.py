@@ -10,7 +10,7 @@ import streamlit as st
 from jepa_core import datasets, studies
 from jepa_core.directions import Directions, directions_of
 from jepa_core.encoders import default_device, list_encoders
-from jepa_core.figures.histogram import domain_histogram
+from jepa_core.figures.domains import domain_figure
 from jepa_core.figures.spectrum import signed_picture
 from jepa_core.figures.style import CONFIG
 from jepa_core.images import array_png
@@ -163,7 +163,7 @@ def show_figure3() -> None:
             st.info("This encoder has no scores of these sets.", icon=":material/visibility_off:")
             continue
         st.plotly_chart(
-            domain_histogram(scores, next(iter(scores))),
+            domain_figure(scores, next(iter(scores))),
             config=CONFIG,
             alt="; ".join(f"{title}: median {np.median(values):.1f}" for title, values in scores.items()),
             key=f"figure3:{choice.spec.name}",

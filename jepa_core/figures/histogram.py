@@ -10,7 +10,6 @@ from numpy import ndarray
 
 from jepa_core.figures.style import DOMAINS, LIKELY, NEUTRAL, UNLIKELY, finish
 
-_ROW = 0.85  # height of a histogram, where rows are 1 apart
 _AXIS = "JEPA-SCORE (likely to the right)"
 
 
@@ -53,59 +52,9 @@ def class_histogram(
     return finish(figure, x=_AXIS, y="share of images", height=260)
 
 
-def domain_histogram(scores: Mapping[str, Float[ndarray, "_n"]], reference: str) -> go.Figure:
-    """The histograms of several domains in rows on one axis, the reference's filled and its middle half behind all.
-
-    Each row has its own height, so that a wide domain is seen as well as a narrow one; a tick marks its median.
-    """
-    edges = _edges(np.concatenate([*scores.values(), np.empty(0)]), 60)
-    steps = np.repeat(edges, 2)
-    figure = go.Figure()
-    rows = len(scores)
-    for position, (name, values) in enumerate(scores.items()):
-        ground = rows - 1 - position  # the first on top
-        share = np.histogram(values, edges)[0] / max(len(values), 1)
-        outline = np.concatenate([[0.0], np.repeat(share, 2), [0.0]])
-        colour = LIKELY if name == reference else NEUTRAL
-        figure.add_scatter(
-            x=steps,
-            y=ground + _ROW * outline / max(share.max(initial=0.0), 1e-9),
-            customdata=outline,
-            name=escape(name),
-            mode="lines",
-            line={"color": colour, "width": 1.5},
-            fill="toself",
-            fillcolor=_faint(colour),
-            hovertemplate="%{x:.1f}: %{customdata:.1%}<extra>" + escape(name) + "</extra>",
-        )
-        if len(values):
-            median = float(np.median(values))
-            figure.add_scatter(
-                x=[median, median],
-                y=[ground, ground + _ROW / 2],
-                mode="lines",
-                line={"color": colour, "width": 3},
-                hovertemplate=f"median {median:.1f}<extra>{escape(name)}</extra>",
-            )
-    if len(scores[reference]):
-        low, high = np.quantile(scores[reference], [0.25, 0.75])
-        figure.add_vrect(x0=low, x1=high, fillcolor=LIKELY, opacity=0.12, line_width=0, layer="below")
-    figure = finish(figure, x=_AXIS, y="", height=90 + 40 * rows)
-    figure.update_layout(showlegend=False)
-    figure.update_yaxes(
-        tickvals=list(range(rows)), ticktext=[escape(name) for name in scores][::-1], range=[-0.1, rows], showgrid=False
-    )
-    return figure
-
-
 def domain_colours(names: Mapping[str, object]) -> dict[str, str]:
     """A colour for each domain, by its place in the list."""
     return {name: DOMAINS[position % len(DOMAINS)] for position, name in enumerate(names)}
-
-
-def _faint(colour: str) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.25)"
 
 
 def mark_on_reference(reference: Float[ndarray, "m"], marks: Mapping[str, float]) -> go.Figure:

@@ -86,7 +86,7 @@ def _ranks(
             alt=f"{len(names)} images at their percentiles by {pair[0]} and by {pair[1]}",
         )
     rows = selected_rows(event["selection"]["points"], len(names))
-    with beside, st.container(height=_HEIGHT, border=False):
+    with beside, st.container(height=_HEIGHT if rows else "content", border=False):
         if not rows:
             st.markdown(
                 "**Draw a line around points** to see their pictures here. Bottom left are images that both find "
@@ -123,13 +123,14 @@ def cards(
     for card, image, at in zip(
         pictures.cards(choice, dataset, table, label), table.itertuples(), places.to_dict("records"), strict=True
     ):
-        lines = [f"{name} {place(at[name])}" for name in encoders]
+        lines = [f"{place(at[name])} · {name}" for name in encoders]
         made.append(
             replace(
                 card,
                 title=lines[0],
                 aside=(*lines[1:], *([f"class {image.label}"] if several else [])),
-                alt=f"{image.name}, class {image.label}: percentiles {', '.join(lines)}",
+                alt=f"{image.name}, class {image.label}: percentile "
+                + ", ".join(f"{place(at[name])} by {name}" for name in encoders),
             )
         )
     return made
