@@ -24,6 +24,7 @@ PAGES = {
     "domains": "text=Where these images come from",
     "directions": "text=moves by",
     "encoders": "text=Make it again",
+    "compare": "text=The same from a terminal",
     "studies": "text=The same from a terminal",
     "check": "text=Download the table",
 }

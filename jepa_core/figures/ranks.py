@@ -81,6 +81,6 @@ def selected_rows(points: Iterable[Mapping[str, Any]], count: int) -> list[int]:
     for point in points:
         row = point.get("customdata")
         row = row[0] if isinstance(row, list | tuple) and row else row
-        if isinstance(row, int) and 0 <= row < count:
+        if type(row) is int and 0 <= row < count:  # True is no row
             found.add(row)
     return sorted(found)
