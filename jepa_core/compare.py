@@ -6,7 +6,7 @@ compared.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 
 import pandas as pd
@@ -63,25 +63,26 @@ def compare(tables: Mapping[str, pd.DataFrame]) -> Comparison:
     return Comparison(first.loc[scores.index, _MEMBER].reset_index(drop=True), pd.DataFrame(percentiles))
 
 
-def agreement_of(found: Comparison, first: str, second: str, share: float = SHARE) -> Agreement:
-    """Two encoders' orders of the images, `share` of them at each end. Raises `NotEnoughData` for too few."""
-    return of_orders(found.percentiles[first].to_numpy(), found.percentiles[second].to_numpy(), share)
+def agreements(found: Comparison, share: float = SHARE) -> dict[tuple[str, str], Agreement]:
+    """What the orders of every two encoders share, with `share` of the images at each end, by pair.
+
+    Raises `NotEnoughData` for too few images.
+    """
+    columns = {name: column.to_numpy() for name, column in found.percentiles.items()}
+    return {(first, second): of_orders(columns[first], columns[second], share) for first, second in found.pairs}
 
 
-def pair_table(found: Comparison, share: float = SHARE) -> pd.DataFrame:
+def pair_table(found: Mapping[tuple[str, str], Agreement]) -> pd.DataFrame:
     """A line for every two encoders: Spearman's rho with its interval, and the overlaps of the ends.
 
     Columns: first, second, images, spearman, spearman_low, spearman_high; end, how many images an end has; least and
     most, the shares (0 to 1) of it that both find least and most likely; chance, what unrelated orders share on
-    average, and chance_low to chance_high, where they mostly lie. Raises `NotEnoughData` for too few images.
+    average, and chance_low to chance_high, where they mostly lie.
     """
-    return pd.DataFrame(
-        [_line(first, second, agreement_of(found, first, second, share)) for first, second in found.pairs]
-    )
+    return pd.DataFrame([_line(first, second, one) for (first, second), one in found.items()])
 
 
 def _line(first: str, second: str, one: Agreement) -> dict[str, object]:
-    chance = {f"chance{end}": asdict(one.least)[end[1:] or "chance"] for end in ("", "_low", "_high")}
     return {
         "first": first,
         "second": second,
@@ -92,7 +93,10 @@ def _line(first: str, second: str, one: Agreement) -> dict[str, object]:
         "end": one.least.size,
         "least": one.least.share,
         "most": one.most.share,
-    } | chance
+        "chance": one.least.chance,  # that of the most likely is the same
+        "chance_low": one.least.low,
+        "chance_high": one.least.high,
+    }
 
 
 def disputed(found: Comparison, first: str, second: str, count: int = DISPUTED) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from PIL import Image
 from jepa_core import datasets, studies
 from jepa_core.agreement import in_words
 from jepa_core.commands import Bar, load, note, open_store, show, way_of
-from jepa_core.compare import FEWEST, MOST, agreement_of, compare, disputed, pair_table
+from jepa_core.compare import FEWEST, MOST, agreements, compare, disputed, pair_table
 from jepa_core.directions import directions_of
 from jepa_core.encoders import Encoder, get_spec, list_encoders
 from jepa_core.errors import JepaError
@@ -163,11 +163,11 @@ def run_compare(args: argparse.Namespace) -> None:
     store, way = open_store(), way_of(args)
     _score_all(store, [(subject, dataset) for subject in subjects], way, args.device, label)
     found = compare({one.spec.name: studies.table(store, one, dataset, way, label) for one in _known(subjects)})
-    share = args.share / 100
-    pairs = pair_table(found, share)
+    shared = agreements(found, args.share / 100)
+    pairs = pair_table(shared)
     images = pd.concat([disputed(found, *pair, args.top) for pair in found.pairs])
-    for pair in found.pairs:
-        note(in_words(agreement_of(found, *pair, share), *pair))
+    for pair, one in shared.items():
+        note(in_words(one, *pair))
     if args.json:
         facts = {
             "dataset": dataset.name,

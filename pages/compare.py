@@ -10,6 +10,7 @@ from jepa_core.compare import FEWEST, MOST, Comparison, compare
 from jepa_core.encoders import list_encoders
 from jepa_core.errors import NotEnoughData
 from jepa_core.items import DatasetSpec
+from jepa_core.keys import make_key
 from jepa_core.studies import subjects
 from pages._shared import disputes, state, widgets
 from pages._shared.state import Choice
@@ -81,7 +82,7 @@ def scored(choices: list[Choice], dataset: DatasetSpec) -> list[Choice]:
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
-def _compared(versions: list[str], label: str | None, _tables: dict[str, pd.DataFrame]) -> Comparison:  # noqa: ARG001
+def _compared(version: str, _tables: dict[str, pd.DataFrame]) -> Comparison:  # noqa: ARG001
     return compare(_tables)
 
 
@@ -126,13 +127,14 @@ choices = scored(choices, dataset)
 tables = {choice.spec.name: state.scores(choice, dataset) for choice in choices}
 if label is not None:
     tables = {name: table[table["label"] == label] for name, table in tables.items()}
+version = make_key("compare", label or "", *(state.version(choice, dataset) for choice in choices))
 try:
-    found = _compared([state.version(choice, dataset) for choice in choices], label, tables)
+    found = _compared(version, tables)
 except NotEnoughData as error:
     st.info(plain(str(error)), icon=":material/info:")
     st.stop()
 by_name = {choice.spec.name: choice for choice in choices}
-disputes.show(by_name, dataset, label, found)
+disputes.show(by_name, dataset, label, found, version)
 st.divider()
 disputes.show_ends(by_name, dataset, label, found)
 say_how(choices, dataset, label, found)

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import pytest
 
 from jepa_core.agreement import of_orders
-from jepa_core.compare import Comparison, compare, disputed, pair_table
+from jepa_core.compare import Comparison, agreements, compare, disputed, pair_table
 from jepa_core.errors import NotEnoughData
 from jepa_core.figures.ranks import WEBGL_ABOVE, rank_figure, selected_rows
 
@@ -63,7 +63,7 @@ def test_encoders_that_scored_other_images_are_told_so():
 
 def test_every_two_encoders_have_a_line_with_what_their_orders_share():
     values = {name: RNG.normal(size=60) for name in ("a", "b", "c")}
-    found = pair_table(compare({name: table(one) for name, one in values.items()}), 0.1)
+    found = pair_table(agreements(compare({name: table(one) for name, one in values.items()}), 0.1))
     assert list(zip(found["first"], found["second"], strict=True)) == [("a", "b"), ("a", "c"), ("b", "c")]
     for line in found.itertuples():
         one = of_orders(values[line.first], values[line.second], 0.1)
@@ -74,7 +74,7 @@ def test_every_two_encoders_have_a_line_with_what_their_orders_share():
 
 def test_too_few_images_have_no_overlap_and_say_so():
     with pytest.raises(NotEnoughData, match=r"asked for 12 images .*; at least 20 are needed"):
-        pair_table(compare({"a": table(range(12)), "b": table(range(12))}))
+        agreements(compare({"a": table(range(12)), "b": table(range(12))}))
 
 
 def of_percentiles(first: list[float], second: list[float]) -> Comparison:

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from jepa_core import encoders
 from jepa_core.agreement import in_words
 from jepa_core.cli import build_parser
-from jepa_core.compare import Comparison, agreement_of, compare, disputed
+from jepa_core.compare import Comparison, agreements, compare, disputed
 from jepa_core.datasets import get_dataset
 from jepa_core.encoders import get_spec
 from jepa_core.ways import Way, scores
@@ -55,7 +55,7 @@ def test_two_encoders_are_compared_at_once(open_page: Callable[..., AppTest], dr
     assert_no_error(app)
     assert app.multiselect(key="several:encoders").value == ["digits", "mixed"]
     found = compared("digits", "mixed")
-    assert plain(in_words(agreement_of(found, "digits", "mixed"), "digits", "mixed")) in shown_text(app)
+    assert plain(in_words(agreements(found)["digits", "mixed"], "digits", "mixed")) in shown_text(app)
     table = app.dataframe[0].value
     assert table["pair"].tolist() == ["digits and mixed"]
     assert len(drawn) == 2 + 2 * 2  # disputed both ways, and two ends of two encoders
@@ -70,7 +70,7 @@ def test_a_link_opens_the_same_comparison_again(open_page: Callable[..., AppTest
     app = opened(open_page, **address)
     assert_no_error(app)
     found = compared("photo", "world", "mixed", data="shapes")
-    assert plain(in_words(agreement_of(found, "photo", "mixed", 0.1), "photo", "mixed")) in shown_text(app)
+    assert plain(in_words(agreements(found, 0.1)["photo", "mixed"], "photo", "mixed")) in shown_text(app)
     assert app.dataframe[0].value["pair"].tolist() == ["photo and world", "photo and mixed", "world and mixed"]
     assert {name: app.query_params[name] for name in address} == {name: [value] for name, value in address.items()}
     (code,) = app.code
@@ -90,7 +90,7 @@ def test_another_pair_and_another_share_change_what_is_said(open_page: Callable[
     app.button_group(key="pair").set_value("photo,world").run()
     app.button_group(key="share").set_value("20").run()
     assert_no_error(app)
-    found = agreement_of(compared("digits", "photo", "world"), "photo", "world", 0.2)
+    found = agreements(compared("digits", "photo", "world"), 0.2)["photo", "world"]
     assert plain(in_words(found, "photo", "world")) in shown_text(app)
     assert (app.query_params["pair"], app.query_params["share"]) == (["photo,world"], ["20"])
 
@@ -99,7 +99,7 @@ def test_one_class_is_compared_within_itself(open_page: Callable[..., AppTest], 
     app = opened(open_page, encoders="photo,world", **{"class": "3"})
     assert_no_error(app)
     found = compared("photo", "world", label="3")
-    assert plain(in_words(agreement_of(found, "photo", "world"), "photo", "world")) in shown_text(app)
+    assert plain(in_words(agreements(found)["photo", "world"], "photo", "world")) in shown_text(app)
     assert all("class 3" in card.aside for cards in drawn for card in cards)
     # 1 % of so few images is less than one: it cannot be chosen.
     assert app.button_group(key="share").options == ["2 %", "5 %", "10 %", "20 %"] or len(found.images) < 50

@@ -8,8 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from jepa_core import studies
-from jepa_core.agreement import SHARE, in_words
-from jepa_core.compare import Comparison, agreement_of, disputed, pair_table
+from jepa_core.agreement import SHARE, Agreement, in_words
+from jepa_core.compare import Comparison, agreements, disputed, pair_table
 from jepa_core.errors import NotEnoughData
 from jepa_core.figures.agreement import agreement_figure
 from jepa_core.figures.ranks import SELECTABLE, rank_figure, selected_rows
@@ -27,8 +27,8 @@ _DEFAULT = f"{100 * SHARE:.0f}"
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
-def _pairs(version: str, share: float, _found: Comparison) -> pd.DataFrame:  # noqa: ARG001
-    return pair_table(_found, share)
+def _agreements(version: str, share: float, _found: Comparison) -> dict[tuple[str, str], Agreement]:  # noqa: ARG001
+    return agreements(_found, share)
 
 
 def share_option() -> list[str]:
@@ -38,28 +38,36 @@ def share_option() -> list[str]:
 
 
 @st.fragment
-def show(choices: Mapping[str, Choice], dataset: DatasetSpec, label: str | None, found: Comparison) -> None:
-    """Everything about one pair of the encoders (by name), and all pairs in a table."""
+def show(
+    choices: Mapping[str, Choice], dataset: DatasetSpec, label: str | None, found: Comparison, version: str
+) -> None:
+    """Everything about one pair of the encoders (by name), and how much all of them agree.
+
+    `version` changes with what is compared.
+    """
     left, right = st.columns(2, vertical_alignment="bottom")
     pair = found.pairs[0]
     if len(found.pairs) > 1:
         options = {",".join(one): plain(" and ".join(one)) for one in found.pairs}
         with left:
-            pair = tuple(widgets.choose_one("Pair", options, ",".join(pair), "pair").split(","))
+            first, second = widgets.choose_one("Pair", options, ",".join(pair), "pair").split(",")
+            pair = first, second
     shares = {str(share): f"{share} %" for share in _SHARES if share * len(found.images) >= 100}
     share = SHARE
     if _DEFAULT in shares:
         with right if len(found.pairs) > 1 else left:
             tip = "How many of the images count as the least likely, and as the most likely."
             share = int(widgets.choose_one("Images at each end", shares, _DEFAULT, "share", tip)) / 100
+    shared = {}
     try:
-        st.markdown(plain(in_words(agreement_of(found, *pair, share), *pair)))
+        shared = _agreements(version, share, found)
+        st.markdown(plain(in_words(shared[pair], *pair)))
     except NotEnoughData as error:
         st.info(plain(str(error)), icon=":material/info:")
-    _ranks(choices, dataset, label, found, pair)
+    _ranks(choices, dataset, label, found, pair, version)
     _most_disputed(choices, dataset, label, found, pair)
-    if len(found.images) >= round(1 / share):
-        _all_pairs(found, share)
+    if shared:
+        _all_pairs(shared)
 
 
 @st.fragment
@@ -69,6 +77,7 @@ def _ranks(
     label: str | None,
     found: Comparison,
     pair: tuple[str, str],
+    version: str,
 ) -> None:
     """Rank against rank, and the pictures of the points that are selected."""
     apart = disputed(found, *pair)
@@ -79,7 +88,7 @@ def _ranks(
     with figure:
         event = st.plotly_chart(
             rank_figure(first, second, pair, names, marked, drag=not _is_phone()),
-            key=make_key("ranks", dataset.name, label or "", *pair, *found.images["digest"]),
+            key=make_key("ranks", version, *pair),  # another figure is another selection
             config=SELECTABLE,
             on_select="rerun",
             selection_mode=("box", "lasso"),
@@ -158,16 +167,15 @@ def _most_disputed(
                 st.markdown("None: no image is placed higher.")
 
 
-def _all_pairs(found: Comparison, share: float) -> None:
+def _all_pairs(shared: Mapping[tuple[str, str], Agreement]) -> None:
     """The overlaps of every pair as a figure, the figures in a table."""
     st.subheader("How much do they agree?")
-    agreements = {" and ".join(pair): agreement_of(found, *pair, share) for pair in found.pairs}
     st.plotly_chart(
-        agreement_figure(agreements),
+        agreement_figure({" and ".join(pair): one for pair, one in shared.items()}),
         config=CONFIG,
-        alt="; ".join(in_words(one, *pair) for pair, one in zip(found.pairs, agreements.values(), strict=True)),
+        alt="; ".join(in_words(one, *pair) for pair, one in shared.items()),
     )
-    table = _pairs(make_key("pairs", *found.percentiles.columns, *found.images["digest"]), share, found)
+    table = pair_table(shared)
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     st.dataframe(
         pd.DataFrame(

@@ -31,9 +31,10 @@ def show(choice: Choice, names: Sequence[str]) -> None:
     if len(everyone) > 1:
         with right:
             options = {"one": plain(choice.spec.name), "all": f"all {len(everyone)}, side by side"}
-            if widgets.choose_one("Encoders", options, "one", "across") == "all":
-                _show_all(everyone, names, form)
-                return
+            across_all = widgets.choose_one("Encoders", options, "one", "across") == "all"
+        if across_all:
+            _show_all(everyone, names, form)
+            return
     _figure(_scores(choice, names), listed[names[0]].title, form)
     st.caption(_WORDS[form])
 
