@@ -132,13 +132,16 @@ def show_figure1() -> None:
         least, most = studies.ends(table)
         st.subheader(plain(f"{choice.spec.name}, {choice.output}"))
         cards = [pictures.cards(choice, dataset, rows, label, places=False) for rows in (least, most.iloc[::-1])]
-        extremes.show(*cards, len(table))
+        extremes.show(*cards, len(table), key=f"{choice.spec.name}:{choice.output}")
     st.subheader("Random")
     some = studies.drawn_at_random(table, 2 * studies.ENDS)
-    cards = [replace(card, title="", aside=()) for card in pictures.cards(choices[-1], dataset, some, label)]
-    for column, half in zip(st.columns(2), (cards[: studies.ENDS], cards[studies.ENDS :]), strict=True):
+    cards = [
+        replace(card, title="", aside=()) for card in pictures.cards(choices[-1], dataset, some, label, places=False)
+    ]
+    halves = {"left": cards[: studies.ENDS], "right": cards[studies.ENDS :]}
+    for column, (side, half) in zip(st.columns(2), halves.items(), strict=True):
         with column:
-            pictures.grid(half, five=True)
+            pictures.grid(half, key=f"random:{side}", five=True)
     _say_command([dataset], label)
 
 
@@ -203,7 +206,10 @@ def show_figure7() -> None:
             found = widgets.computed(key, "Computing directions", compute)
             assert isinstance(found, Directions)
             st.caption(f"The {title} likely image, and the changes of it that are noticed most (k = 1) and least")
-            pictures.grid([*pictures.cards(choice, dataset, rows), *_strip(found)])
+            pictures.grid(
+                [*pictures.cards(choice, dataset, rows), *_strip(found)],
+                key=f"{choice.spec.name}:{choice.output}:{title}",
+            )
     _say_command([dataset])
 
 

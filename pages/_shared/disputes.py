@@ -45,6 +45,7 @@ def show(
 
     `version` changes with what is compared.
     """
+    pictures.follow_from_fragment()
     left, right = st.columns(2, vertical_alignment="bottom")
     pair = found.pairs[0]
     if len(found.pairs) > 1:
@@ -80,6 +81,7 @@ def _ranks(
     version: str,
 ) -> None:
     """Rank against rank, and the pictures of the points that are selected."""
+    pictures.follow_from_fragment()
     apart = disputed(found, *pair)
     names = [f"{name}, class {of}" for name, of in zip(found.images["name"], found.images["label"], strict=True)]
     first, second = (found.percentiles[name].to_numpy() for name in pair)
@@ -106,7 +108,9 @@ def _ranks(
         rows = sorted(rows, key=lambda row: -abs(first[row] - second[row]))
         more = f"; the {_SHOWN} that are disputed most are shown" if len(rows) > _SHOWN else ""
         st.markdown(f"**{counted(len(rows), 'image')} selected**{more}")
-        pictures.grid(cards(choices, dataset, label, found, pair, rows[:_SHOWN]))
+        pictures.grid(
+            cards(choices, dataset, label, found, pair, rows[:_SHOWN]), key="selected", label="Selected images"
+        )
 
 
 def _is_phone() -> bool:
@@ -130,7 +134,10 @@ def cards(
     several = len(dataset.labels()) > 1
     made = []
     for card, image, at in zip(
-        pictures.cards(choice, dataset, table, label), table.itertuples(), places.to_dict("records"), strict=True
+        pictures.cards(choice, dataset, table, label, places=False),
+        table.itertuples(),
+        places.to_dict("records"),
+        strict=True,
     ):
         lines = [f"{place(at[name])} · {name}" for name in encoders]
         made.append(
@@ -162,7 +169,8 @@ def _most_disputed(
         with column:
             st.caption(plain(f"{symbol} Likely for {likelier}, unlikely for {other}"))
             if rows:
-                pictures.grid(cards(choices, dataset, label, found, pair, rows), five=True)
+                made = cards(choices, dataset, label, found, pair, rows)
+                pictures.grid(made, key=f"disputed:{symbol}", label=f"Likely for {likelier}", five=True)
             else:
                 st.markdown("None: no image is placed higher.")
 
@@ -217,4 +225,5 @@ def show_ends(choices: Mapping[str, Choice], dataset: DatasetSpec, label: str | 
         ends = studies.ends(found.percentiles.sort_values(name, kind="stable"))
         st.markdown(f"**{plain(f'{name}, {choices[name].output}')}**")
         rows = ends[0].index, ends[1].index[::-1]
-        extremes.show(*(cards(choices, dataset, label, found, (name, *others), end) for end in rows), len(found.images))
+        made = [cards(choices, dataset, label, found, (name, *others), end.tolist()) for end in rows]
+        extremes.show(*made, len(found.images), key=f"ends:{name}")

@@ -7,10 +7,10 @@ import streamlit as st
 from pages._shared import pictures
 
 
-def show(least: Sequence[pictures.Card], most: Sequence[pictures.Card], images: int) -> None:
-    """The cards of both ends of so many images, each end from the outside in."""
+def show(least: Sequence[pictures.Card], most: Sequence[pictures.Card], images: int, *, key: str) -> None:
+    """The cards of both ends of so many images, each end from the outside in; `key` is the row's own on its page."""
     ends = (("Least likely", least, "unlikely"), ("Most likely", most, "likely"))
     for column, (title, cards, end) in zip(st.columns(2), ends, strict=True):
         with column:
             st.caption(f"{title} of {images}")
-            pictures.grid(cards, end, five=True)
+            pictures.grid(cards, end, key=f"{key}:{end}", label=title, five=True)
