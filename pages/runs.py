@@ -1,0 +1,3 @@
+import streamlit as st
+from pages._shared import widgets
+widgets.header("Runs","","")
