@@ -100,13 +100,16 @@ def make_map(
     return made
 
 
-def placed(found: Map, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One line for each image of some score tables, given by their domains' names, the reference first.
+def placed(found: Map, tables: Mapping[str, pd.DataFrame], titles: Mapping[str, str]) -> pd.DataFrame:
+    """One line for each image of some score tables, given by their datasets' names, the reference first.
 
-    Adds to the columns of the tables: domain, x, y, and percentile: the place of the score among the reference's.
+    Adds to the columns of the tables: set (the dataset's name), domain (its title), x, y, and percentile: the place of
+    the score among the reference's.
     """
     reference = next(iter(tables.values()))["jepa_score"].to_numpy()
-    table = pd.concat([one.assign(domain=name) for name, one in tables.items()], ignore_index=True)
+    table = pd.concat(
+        [one.assign(set=name, domain=titles[name]) for name, one in tables.items()], ignore_index=True
+    )
     places = found.of(table["digest"])
     return table.assign(
         x=places[:, 0], y=places[:, 1], percentile=percentile(table["jepa_score"].to_numpy(), reference)

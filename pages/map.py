@@ -1,6 +1,5 @@
 """Map: the images of a dataset where UMAP of their embeddings places them, with pictures of what one draws around."""
 
-from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
 import pandas as pd
@@ -73,15 +72,10 @@ if chosen.running:
     st.info("The map is drawn once these images are scored, or when you stop that.", icon=":material/hourglass_empty:")
     st.stop()
 
-tables = {dataset.title: chosen.everything} | {listed[name].title: state.scores(choice, listed[name]) for name in further}
-sets = {dataset.title: dataset} | {listed[name].title: listed[name] for name in further}
+sets = {dataset.name: dataset} | {name: listed[name] for name in further}
+tables = {dataset.name: chosen.everything} | {name: state.scores(choice, listed[name]) for name in further}
 digests = sorted({digest for table in tables.values() for digest in table["digest"]})
 key = maps.map_key(choice.config.space, digests, seed)
-
-
-@st.cache_data(show_spinner=False, max_entries=16)
-def _kept(key: str, _digests: Sequence[str]) -> Map | None:
-    return maps.kept(key, _digests)
 
 
 def work(job: Job) -> Map | None:
@@ -93,8 +87,8 @@ if found is None:
     made = widgets.computed(f"map:{key}", f"Drawing a map of {counted(len(digests), 'image')}", work)
     assert isinstance(made, Map)
     found = made
-table = maps.placed(found, tables)
-table["shown"] = True if chosen.label is None else (table["label"] == chosen.label) | (table["domain"] != dataset.title)
+table = maps.placed(found, tables, {name: one.title for name, one in sets.items()})
+table["shown"] = True if chosen.label is None else (table["label"] == chosen.label) | (table["set"] != dataset.name)
 
 
 def acted() -> None:
@@ -114,8 +108,8 @@ def cards_of(rows: pd.DataFrame) -> list[pictures.Card]:
     """Cards of images of several datasets, in the order of the rows."""
     made = {
         index: card
-        for title, part in rows.groupby("domain", sort=False)
-        for index, card in zip(part.index, pictures.cards(choice, sets[title], part), strict=True)
+        for name, part in rows.groupby("set", sort=False)
+        for index, card in zip(part.index, pictures.cards(choice, sets[name], part), strict=True)
     }
     return [made[index] for index in rows.index]
 
