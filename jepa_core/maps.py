@@ -42,9 +42,7 @@ class Map:
 
 def map_key(space: str, digests: Iterable[str], seed: int = 0) -> str:
     """The key of a map: the same for the same images in any order."""
-    return make_key(
-        "umap", _FORMAT, version("umap-learn"), projection.NEIGHBOURS, seed, space, *sorted(set(digests))
-    )
+    return make_key("umap", _FORMAT, version("umap-learn"), projection.NEIGHBOURS, seed, space, *sorted(set(digests)))
 
 
 def map_path(key: str) -> Path:
@@ -107,9 +105,7 @@ def placed(found: Map, tables: Mapping[str, pd.DataFrame], titles: Mapping[str, 
     the score among the reference's.
     """
     reference = next(iter(tables.values()))["jepa_score"].to_numpy()
-    table = pd.concat(
-        [one.assign(set=name, domain=titles[name]) for name, one in tables.items()], ignore_index=True
-    )
+    table = pd.concat([one.assign(set=name, domain=titles[name]) for name, one in tables.items()], ignore_index=True)
     places = found.of(table["digest"])
     return table.assign(
         x=places[:, 0], y=places[:, 1], percentile=percentile(table["jepa_score"].to_numpy(), reference)

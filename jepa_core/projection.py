@@ -126,9 +126,7 @@ def _start(embeddings: Float[ndarray, "n k"], random: np.random.RandomState) -> 
     return start + random.normal(scale=1e-4 * scale, size=start.shape)
 
 
-def kept_neighbours(
-    embeddings: Float[ndarray, "n k"], places: Float[ndarray, "n 2"], count: int = NEIGHBOURS
-) -> float:
+def kept_neighbours(embeddings: Float[ndarray, "n k"], places: Float[ndarray, "n 2"], count: int = NEIGHBOURS) -> float:
     """The share of each point's `count` nearest in the embedding that are among its `count` nearest on the map."""
     _distances, high = nearest(embeddings, embeddings, count + 1)
     _distances, low = nearest(places, places, count + 1)

@@ -3,8 +3,10 @@
 Everything here but the copying may be done by the owner of a server alone (`jepa_core.config.check_owner`).
 """
 
+import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pyarrow.parquet as pq
 from jepa_core.config import ASSETS, cache_dir, check_owner
 from jepa_core.errors import StoreError
 from jepa_core.files import replace_file
+from jepa_core.keys import make_key
 from jepa_core.records import ResultConfig
 from jepa_core.store import Store
 
@@ -78,10 +81,20 @@ def crops(store: Store) -> Crops:
     return Crops(count, size or 0)
 
 
+def _files(store: Store) -> list[Path]:
+    paths = [store.path.with_name(store.path.name + suffix) for suffix in ("", "-wal")]
+    return [path for path in paths if path.exists()]
+
+
 def size_on_disk(store: Store) -> int:
     """Bytes of the store's file and of what SQLite keeps beside it."""
-    paths = [store.path.with_name(store.path.name + suffix) for suffix in ("", "-wal", "-shm")]
-    return sum(path.stat().st_size for path in paths if path.exists())
+    return sum(path.stat().st_size for path in _files(store))
+
+
+def version(store: Store) -> str:
+    """Changes when anything in the store may have changed."""
+    stamps = [path.stat() for path in _files(store)]
+    return make_key(*(number for stamp in stamps for number in (stamp.st_size, stamp.st_mtime_ns)))
 
 
 def shipped_file(config: ResultConfig) -> str | None:
@@ -94,8 +107,6 @@ def shipped_file(config: ResultConfig) -> str | None:
 
 
 def _same(kept: bytes, config: ResultConfig) -> bool:
-    import json
-
     try:
         return ResultConfig(**json.loads(kept)) == config
     except (TypeError, ValueError):
@@ -117,7 +128,8 @@ def delete(store: Store, config: ResultConfig) -> int:
         if found is None:
             return 0
         gone = sum(
-            cursor.execute(f"DELETE FROM {table} WHERE config = ?", found).rowcount for table in ("results", "estimates")
+            cursor.execute(f"DELETE FROM {table} WHERE config = ?", found).rowcount
+            for table in ("results", "estimates")
         )
         cursor.execute("DELETE FROM configs WHERE id = ?", found)
         space_is_used = any(
@@ -144,9 +156,10 @@ def delete_crops(store: Store) -> int:
 
 
 def shrink(store: Store) -> None:
-    """Give the room of what was deleted back to the disk."""
-    store.select("VACUUM")
-    store.select("PRAGMA wal_checkpoint(TRUNCATE)")
+    """Give the room of what was deleted back to the disk, unless another process is at work in the store."""
+    with suppress(StoreError):
+        store.select("VACUUM")
+        store.select("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def export_path() -> Path:

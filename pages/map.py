@@ -162,4 +162,6 @@ st.markdown(plain(maps.in_words(rows, dataset.title)))
 sheets = -(-len(rows) // PER_SHEET)
 sheet = st.pagination(sheets, key="sheet") if sheets > 1 else 1
 pictures.grid(cards_of(rows.iloc[(sheet - 1) * PER_SHEET : sheet * PER_SHEET]))
-st.caption(plain(f"The least likely first. Percentiles are among the {len(chosen.everything)} images of {dataset.title}."))
+st.caption(
+    plain(f"The least likely first. Percentiles are among the {len(chosen.everything)} images of {dataset.title}.")
+)
