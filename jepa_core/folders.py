@@ -115,8 +115,14 @@ def readable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def check_still_allowed(path: Path) -> None:
+    """`check_allowed` of where a path leads now: since it was listed, a link may have taken its place."""
+    check_allowed(Path(os.path.realpath(path)))
+
+
 def read_file(path: Path) -> bytes:
-    """The bytes of a listed file; `DatasetError` where they are gone."""
+    """The bytes of a listed file; `DatasetError` where they are gone, or are not those of a file that may be read."""
+    check_still_allowed(path)
     try:
         return path.read_bytes()
     except OSError as error:

@@ -179,7 +179,7 @@ def show_store() -> None:
         st.info("Deleting, copying and importing are for the owner of this server alone.", icon=":material/lock:")
         return
     rows = [held[row] for row in chosen["selection"]["rows"] if row < len(held)]
-    _offer_delete(rows, crops)
+    _offer_delete(held, rows, crops)
     left, right = st.columns(2)
     with left, st.expander("Copy the store", icon=":material/download:"):
         _offer_export()
@@ -187,7 +187,7 @@ def show_store() -> None:
         _offer_import()
 
 
-def _offer_delete(rows: Sequence[Holding], crops: upkeep.Crops) -> None:
+def _offer_delete(held: Sequence[Holding], rows: Sequence[Holding], crops: upkeep.Crops) -> None:
     with st.container(horizontal=True):
         asked = st.button(
             f"Delete {counted(len(rows), 'row')} ..." if rows else "Delete ...",
@@ -203,30 +203,28 @@ def _offer_delete(rows: Sequence[Holding], crops: upkeep.Crops) -> None:
     deleting = st.session_state.get("deleting")
     if deleting is None:
         return
+    going = [one for one in held if one.config.key in deleting]
     with st.container(border=True):
-        confirmed = _confirm(rows, crops, pictures=not deleting)
+        confirmed = _confirm(going, crops)
     if confirmed is None:
         return
     del st.session_state["deleting"]
     if confirmed:
-        work = partial(_delete, [one.config for one in rows] if deleting else [])
+        work = partial(_delete, [one.config for one in going])
         state.jobs().submit("upkeep:delete", "Deleting from the store", work, urgent=True)
     st.rerun()
 
 
-def _confirm(rows: Sequence[Holding], crops: upkeep.Crops, *, pictures: bool) -> bool | None:
-    """What would be lost, said before it is; None before a button was pressed."""
-    if pictures:
+def _confirm(going: Sequence[Holding], crops: upkeep.Crops) -> bool | None:
+    """What would be lost, said before it is (the pictures, if no holding is); None before a button was pressed."""
+    if not going:
         st.markdown(
             f"**Delete {counted(crops.count, 'picture')}?** Each is made again from its image when a page next shows "
             "it, if the image is still where it was."
         )
-    for one in () if pictures else rows:
-        count = " and ".join(
-            counted(number, noun)
-            for number, noun in ((one.results, "full score"), (one.estimates, "estimate"))
-            if number
-        )
+    for one in going:
+        both = ((one.results, "full score"), (one.estimates, "estimate"))
+        count = " and ".join(counted(number, noun) for number, noun in both if number)
         words = (
             f"{count} of encoder {of(one.config)}, output {one.config.output} ({one.config.precision}): computing "
             f"them took {lasting(one.seconds)}."
