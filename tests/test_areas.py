@@ -36,7 +36,7 @@ def test_within_follows_the_outline(place, inside):
 
 def test_within_is_within_any_of_several_polygons():
     places = np.array([[1.0, 1.0], [11.0, 1.0], [5.0, 1.0]])
-    assert areas.within(places, [SQUARE, SQUARE + [10, 0]]).tolist() == [True, True, False]
+    assert areas.within(places, [SQUARE, SQUARE + np.array([10, 0])]).tolist() == [True, True, False]
     assert areas.within(places, []).tolist() == [False, False, False]
 
 
