@@ -30,6 +30,16 @@ def area_of(selection: Mapping[str, Any]) -> Area:
     return [np.round(one.astype(float), 2) for one in [*boxes, *lassos] if len(one) > 2][:MOST_POLYGONS]
 
 
+def clicked(selection: Mapping[str, Any]) -> int | None:
+    """The customdata of the one point that was clicked; None for an area, for several points and for none."""
+    points = selection.get("points", ())
+    if len(points) != 1 or area_of(selection):
+        return None
+    data = points[0].get("customdata")
+    [value] = data if isinstance(data, Sequence) and len(data) == 1 else [data]
+    return int(value) if isinstance(value, int | float) else None
+
+
 def _around(ends: Sequence[float]) -> list[float]:
     return [ends[0], ends[1], ends[1], ends[0]]
 

@@ -1,7 +1,5 @@
 """Map: the images of a dataset where UMAP of their embeddings places them, with pictures of what one draws around."""
 
-from urllib.parse import parse_qsl
-
 import pandas as pd
 import streamlit as st
 
@@ -91,19 +89,6 @@ table = maps.placed(found, tables, {name: one.title for name, one in sets.items(
 table["shown"] = True if chosen.label is None else (table["label"] == chosen.label) | (table["set"] != dataset.name)
 
 
-def acted() -> None:
-    """What was drawn goes into the address; a single point is opened."""
-    selection = st.session_state["map"]["selection"]
-    drawn = areas.area_of(selection)
-    st.session_state["sheet"] = 1
-    if drawn:
-        st.query_params["area"] = areas.written(drawn)
-    elif len(selection["points"]) == 1:
-        st.session_state["point"] = selection["points"][0]["customdata"]
-    else:
-        st.query_params.pop("area", None)
-
-
 def cards_of(rows: pd.DataFrame) -> list[pictures.Card]:
     """Cards of images of several datasets, in the order of the rows."""
     made = {
@@ -114,13 +99,22 @@ def cards_of(rows: pd.DataFrame) -> list[pictures.Card]:
     return [made[index] for index in rows.index]
 
 
-point = st.session_state.pop("point", None)
-if point is not None and 0 <= int(point) < len(table):
-    [card] = cards_of(table.iloc[[int(point)]])
-    if card.link:
-        page, _, query = card.link.partition("?")
-        st.switch_page(f"pages/{page}.py", query_params=dict(parse_qsl(query)))
-    st.toast(plain(f"{card.alt}. Its picture is not bundled, so there is no more to see."))
+def acted() -> None:
+    """What was drawn goes into the address; a single point is opened."""
+    selection = st.session_state["map"]["selection"]
+    drawn, point = areas.area_of(selection), areas.clicked(selection)
+    st.session_state["sheet"] = 1
+    if drawn:
+        st.query_params["area"] = areas.written(drawn)
+    elif point is None:
+        st.query_params.pop("area", None)
+    elif 0 <= point < len(table):
+        [card] = cards_of(table.iloc[[point]])
+        if card.link:
+            pictures.open_link(card.link)
+        else:
+            st.toast(plain(f"{card.alt}. Its picture is not bundled, so there is no more to see."))
+
 
 area = areas.read(st.query_params.get("area", ""))
 live = st.session_state.get("map", {}).get("selection", {})
@@ -161,7 +155,9 @@ if rows.empty:
 st.markdown(plain(maps.in_words(rows, dataset.title)))
 sheets = -(-len(rows) // PER_SHEET)
 sheet = st.pagination(sheets, key="sheet") if sheets > 1 else 1
-pictures.grid(cards_of(rows.iloc[(sheet - 1) * PER_SHEET : sheet * PER_SHEET]))
+pictures.grid(
+    cards_of(rows.iloc[(sheet - 1) * PER_SHEET : sheet * PER_SHEET]), key="selected", label="Selected on the map"
+)
 st.caption(
     plain(f"The least likely first. Percentiles are among the {len(chosen.everything)} images of {dataset.title}.")
 )

@@ -26,6 +26,18 @@ def test_a_click_is_no_area():
     assert areas.area_of({}) == []
 
 
+@pytest.mark.parametrize(("customdata", "index"), [(7, 7), ([7], 7), (7.0, 7), (None, None), ("x", None)])
+def test_a_click_names_its_point(customdata, index):
+    assert areas.clicked({"points": [{"customdata": customdata}], "box": [], "lasso": []}) == index
+
+
+def test_an_area_with_one_point_is_no_click_and_neither_are_several_or_none():
+    box = [{"x": [0, 1], "y": [0, 1]}]
+    assert areas.clicked({"points": [{"customdata": 7}], "box": box, "lasso": []}) is None
+    assert areas.clicked({"points": [{"customdata": 7}] * 2, "box": [], "lasso": []}) is None
+    assert areas.clicked({"points": [], "box": [], "lasso": []}) is None
+
+
 @pytest.mark.parametrize(
     ("place", "inside"),
     [((2.0, 0.5), True), ((0.5, 1.5), True), ((2.0, 1.5), False), ((2.0, 2.5), True), ((-1.0, 1.5), False)],

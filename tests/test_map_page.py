@@ -1,5 +1,6 @@
 """The Map page through AppTest."""
 
+import json
 from collections.abc import Callable
 
 import numpy as np
@@ -9,8 +10,10 @@ from streamlit.testing.v1 import AppTest
 from jepa_core import datasets, maps, scoring
 from jepa_core.encoders import get_spec
 from jepa_core.figures.map import CONFIG
+from pages._shared import pictures
 
-from .test_pages import assert_no_error, pictures, settled
+from .helpers import grids, pictured
+from .test_pages import assert_no_error, settled
 
 EVERYTHING = "-99.00,-99.00_99.00,-99.00_99.00,99.00_-99.00,99.00"
 
@@ -25,6 +28,17 @@ def drawn(open_page: Callable[..., AppTest]) -> AppTest:
     places = np.column_stack([np.arange(len(digests)), np.zeros(len(digests))]).astype(np.float32)
     np.savez(path, places=places, measured=np.array([0.5, 0.25]))
     return open_page("map")
+
+
+def act(app: AppTest, **selection: list) -> AppTest:
+    """Run the page with what the chart would send; AppTest itself draws nothing."""
+    from streamlit.proto.WidgetStates_pb2 import WidgetState
+
+    (chart,) = app.get("plotly_chart")
+    said = {"selection": {"points": [], "point_indices": [], "box": [], "lasso": []} | selection}
+    states = app._tree.get_widget_states()
+    states.widgets.append(WidgetState(id=chart.proto.id, string_value=json.dumps(said)))
+    return app._run(states)
 
 
 def subheaders(app: AppTest) -> list[str]:
@@ -45,7 +59,9 @@ def test_what_lies_in_the_area_of_a_link_is_shown_the_least_likely_first(drawn: 
     app = drawn.run()
     assert_no_error(app)
     assert "3 images selected" in subheaders(app)
-    assert pictures(app).count("data:image/png") == 3
+    scores = [float(card["title"]) for card in grids(app)["selected"]]
+    assert len(scores) == pictured(app) == 3
+    assert scores == sorted(scores)
 
 
 def test_many_selected_images_come_in_sheets(drawn: AppTest) -> None:
@@ -53,7 +69,7 @@ def test_many_selected_images_come_in_sheets(drawn: AppTest) -> None:
     app = drawn.run()
     assert_no_error(app)
     assert "360 images selected" in subheaders(app)
-    assert pictures(app).count("data:image/png") == 32
+    assert pictured(app) == 32
 
 
 def test_a_class_narrows_the_selection_and_not_the_map(drawn: AppTest) -> None:
@@ -75,6 +91,25 @@ def test_the_selection_can_be_cleared(drawn: AppTest) -> None:
 
 
 @pytest.mark.parametrize("area", ["nonsense", "1,2_3,4", "<script>"])
+def test_a_lasso_shows_its_pictures_and_is_in_the_address(drawn: AppTest) -> None:
+    app = act(drawn, lasso=[{"xref": "x", "yref": "y", "x": [-0.5, 2.5, 2.5, -0.5], "y": [-1, -1, 1, 1]}])
+    assert_no_error(app)
+    assert "3 images selected" in subheaders(app)
+    assert app.query_params["area"] == ["-0.50,-1.00_2.50,-1.00_2.50,1.00_-0.50,1.00"]
+    app = act(app)  # a double click takes it back
+    assert_no_error(app)
+    assert "area" not in app.query_params
+    assert not subheaders(app)
+
+
+def test_a_click_on_a_point_opens_its_image(drawn: AppTest) -> None:
+    app = act(drawn, points=[{"x": 0, "y": 0, "customdata": 5}])
+    assert_no_error(app)
+    assert app.session_state["page"] == pictures.DETAIL.capitalize()
+    (digest,) = app.query_params["image"]
+    assert digest == datasets.get_dataset("digits-test").item(5).digest
+
+
 def test_an_area_that_is_none_selects_nothing(drawn: AppTest, area: str) -> None:
     drawn.query_params["area"] = area
     app = drawn.run()
