@@ -17,6 +17,7 @@ from numpy import ndarray
 from jepa_core import areas, projection
 from jepa_core.config import cache_dir
 from jepa_core.files import replace_file
+from jepa_core.items import NO_CLASS
 from jepa_core.keys import make_key
 from jepa_core.projection import Progress
 from jepa_core.reference import percentile
@@ -124,7 +125,7 @@ def in_words(rows: pd.DataFrame, reference: str) -> str:
     words = [f"Median percentile {middle:.0f} among {reference} (middle half {low:.0f} to {high:.0f})."]
     for column, noun in (("domain", "Domains"), ("label", "Classes")):
         counts = rows[column].value_counts()
-        if len(counts) > 1 or column == "label":
+        if len(counts) > 1 or (column == "label" and counts.index[0] != NO_CLASS):
             common = ", ".join(f"{name} {count}" for name, count in counts.head(4).items())
             rest = f" and {len(counts) - 4} more" if len(counts) > 4 else ""
             words.append(f"{noun}: {common}{rest}.")

@@ -1,12 +1,16 @@
 """Map: the images of a dataset where UMAP of their embeddings places them, with pictures of what one draws around."""
 
+from collections.abc import Sequence
+
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from jepa_core import areas, datasets, maps
 from jepa_core.figures.map import CONFIG, map_figure
 from jepa_core.jobs import Job
 from jepa_core.maps import Map
+from jepa_core.projection import LEAST
 from pages._shared import pictures, state, widgets
 from pages._shared.text import counted, plain
 
@@ -71,8 +75,15 @@ if chosen.running:
     st.stop()
 
 sets = {dataset.name: dataset} | {name: listed[name] for name in further}
-tables = {dataset.name: chosen.everything} | {name: state.scores(choice, listed[name]) for name in further}
+tables = {name: state.scores(choice, one) for name, one in sets.items()}
 digests = sorted({digest for table in tables.values() for digest in table["digest"]})
+if len(digests) < LEAST:
+    st.info(
+        f"There are {counted(len(digests), 'different image')} here; a map needs at least {LEAST}. Add a domain, or "
+        "choose another dataset.",
+        icon=":material/scatter_plot:",
+    )
+    st.stop()
 key = maps.map_key(choice.config.space, digests, seed)
 
 
@@ -85,18 +96,24 @@ if found is None:
     made = widgets.computed(f"map:{key}", f"Drawing a map of {counted(len(digests), 'image')}", work)
     assert isinstance(made, Map)
     found = made
-table = maps.placed(found, tables, {name: one.title for name, one in sets.items()})
-table["shown"] = True if chosen.label is None else (table["label"] == chosen.label) | (table["set"] != dataset.name)
+versions = [state.version(choice, one) for one in sets.values()]
 
 
-def cards_of(rows: pd.DataFrame) -> list[pictures.Card]:
-    """Cards of images of several datasets, in the order of the rows."""
-    made = {
-        index: card
-        for name, part in rows.groupby("set", sort=False)
-        for index, card in zip(part.index, pictures.cards(choice, sets[name], part), strict=True)
-    }
-    return [made[index] for index in rows.index]
+@st.cache_data(show_spinner=False, max_entries=8)
+def _table(versions: Sequence[str], key: str, label: str | None) -> pd.DataFrame:  # noqa: ARG001
+    table = maps.placed(found, tables, {name: one.title for name, one in sets.items()})
+    of_others = table["set"] != dataset.name
+    return table.assign(shown=True if label is None else (table["label"] == label) | of_others)
+
+
+# Not copied for each run, as data would be: ten thousand points take longer to copy than to show.
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _figure(versions: Sequence[str], key: str, label: str | None, colour: str, outlined: str) -> go.Figure:  # noqa: ARG001
+    groups = maps.common_first(table[colour].tolist()) if colour != "percentile" else ()
+    return map_figure(table, colour, dataset.title, groups, areas.read(outlined))
+
+
+table = _table(versions, key, chosen.label)
 
 
 def acted() -> None:
@@ -120,13 +137,7 @@ area = areas.read(st.query_params.get("area", ""))
 live = st.session_state.get("map", {}).get("selection", {})
 drawn_now = bool(live and (live["box"] or live["lasso"]))
 st.plotly_chart(
-    map_figure(
-        table,
-        colour,
-        dataset.title,
-        maps.common_first(table[colour].tolist()) if colour != "percentile" else (),
-        marked=None if drawn_now else area,
-    ),
+    _figure(versions, key, chosen.label, colour, "" if drawn_now else areas.written(area)),
     key="map",
     on_select=acted,
     config=CONFIG,
