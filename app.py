@@ -22,6 +22,7 @@ SECTIONS = {
     "Explore": (
         ("gallery", "Gallery", "grid_view", "The least and most likely images of a class, with their scores."),
         ("directions", "Directions", "explore", "The changes of an image that move its embedding most and least."),
+        ("map", "Map", "scatter_plot", "Which images lie together in the embedding, and where the unlikely ones are."),
         ("check", "Check", "fact_check", "Upload images and see whether they belong."),
     ),
     "Compare": (
@@ -31,6 +32,7 @@ SECTIONS = {
     ),
     "Behind it": (
         ("encoders", "Encoders", "model_training", "What each encoder is, learned from, and where it fails."),
+        ("runs", "Runs", "monitoring", "What is being computed, and what the store of results holds."),
     ),
 }
 HOME = "gallery"

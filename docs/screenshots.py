@@ -24,6 +24,8 @@ PAGES = {
     "compare": "text=The same from a terminal",
     "studies": "text=The same from a terminal",
     "check": "text=Download the table",
+    "map": "text=nearest on this map",
+    "runs": "text=The store has",
 }
 WIDTHS = {1440: 900, 390: 844}
 

@@ -149,13 +149,18 @@ def _pick(key: str) -> None:
 def _open(key: str) -> None:
     link = st.session_state[key].get("opened")
     if link:
-        name, _, query = str(link).partition("?")
-        values = dict(parse_qsl(query))
-        for bound in state.BOUND & set(values):  # Streamlit puts these into the address by itself
-            st.session_state[bound] = values.pop(bound)
-        for kept in widgets.KEPT:  # what the page before had chosen stands for nothing now
-            st.session_state.pop(f"kept:{kept}", None)
-        st.session_state["opened"] = (name, values)
+        open_link(str(link))
+
+
+def open_link(link: str) -> None:
+    """Have `follow` open a card's link. To be called by a widget's callback, before the widgets of the next run are."""
+    name, _, query = link.partition("?")
+    values = dict(parse_qsl(query))
+    for bound in state.BOUND & set(values):  # Streamlit puts these into the address by itself
+        st.session_state[bound] = values.pop(bound)
+    for kept in widgets.KEPT:  # what the page before had chosen stands for nothing now
+        st.session_state.pop(f"kept:{kept}", None)
+    st.session_state["opened"] = (name, values)
 
 
 def follow() -> None:

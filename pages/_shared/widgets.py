@@ -312,9 +312,9 @@ def watch(job: Job, arrived: Callable[[], int] = lambda: 0) -> None:
         if not job.active:
             st.rerun()
         bar, button = st.columns([6, 1], vertical_alignment="center")
-        bar.progress(min(job.done / job.total, 1.0) if job.total else 0.0, plain(_progress_words(job)))
+        bar.progress(min(job.done / job.total, 1.0) if job.total else 0.0, plain(progress_words(job)))
         stopping = job.cancelled()
-        if button.button(
+        if job.concerns(state.visitor()) and button.button(
             "Stopping" if stopping else "Cancel", key=f"cancel:{job.key}", width="stretch", disabled=stopping
         ):
             job.cancel()
@@ -325,7 +325,8 @@ def watch(job: Job, arrived: Callable[[], int] = lambda: 0) -> None:
     poll()
 
 
-def _progress_words(job: Job) -> str:
+def progress_words(job: Job) -> str:
+    """How far a job is."""
     if job.state is State.QUEUED:
         return f"{job.title}: waiting for another computation"
     if not job.total:
