@@ -135,6 +135,6 @@ def left_in_words(vector: Float[ndarray, "k"]) -> str:
     noun = "Number" if len(names) == 1 else "Numbers"
     verb = "moves" if len(names) == 1 else "move"
     return (
-        f"{noun} {listed} of the embedding {verb} most: {100 * share:.0f} % of the squared length, where an even share of "
-        f"{len(names)} among {len(vector)} would be {100 * len(names) / len(vector):.0f} %."
+        f"{noun} {listed} of the embedding {verb} most: {100 * share:.0f} % of the squared length, where an even share "
+        f"of {len(names)} among {len(vector)} would be {100 * len(names) / len(vector):.0f} %."
     )
