@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # tests/requirements.txt brings it; collecting these tests mu
     from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parent.parent
-PAGES = {"gallery": ""} | {name: name for name in ("domains", "directions", "encoders", "studies", "check")}
+PAGES = {"gallery": ""} | {name: name for name in ("image", "domains", "directions", "encoders", "studies", "check")}
 WAIT = 90_000  # ms; generous, since a busy machine is no fault of the page
 
 pytestmark = pytest.mark.browser
@@ -195,6 +195,41 @@ def test_the_address_follows_the_image(server: str, tab: "Page") -> None:
     tab.wait_for_selector("text=moves by")
     _settle(tab)
     assert tab.locator(".jepa-grid img").first.get_attribute("alt") == described
+
+
+def test_the_next_image_by_score_is_a_key_away_and_its_address_opens_it_again(server: str, tab: "Page") -> None:
+    tab.goto(f"{server}/image")
+    tab.get_by_text("1 of 360 by score").wait_for()
+    tab.keyboard.press("k")
+    tab.get_by_text("2 of 360 by score").wait_for()
+    tab.wait_for_selector("text=the rank is 16")
+    _settle(tab)
+    _assert_sound(tab)
+    digest = tab.locator(".jepa-facts dd").filter(has_text=re.compile("^[0-9a-f]{64}$")).inner_text()
+    assert f"image={digest}" in tab.url
+    tab.goto(tab.url)
+    tab.get_by_text("2 of 360 by score").wait_for()
+
+
+def test_a_direction_is_walked_along(server: str, tab: "Page") -> None:
+    tab.goto(f"{server}/directions")
+    tab.wait_for_selector("text=pixels are clipped")
+    _settle(tab)
+    picture = tab.get_by_alt_text(re.compile("^Along direction 1, t = "))
+    before = picture.get_attribute("src")
+    slider = tab.get_by_role("slider", name="Step length t")
+    slider.focus()
+    slider.press("ArrowRight")
+    tab.wait_for_function(
+        "before => document.querySelector('img[alt^=\"Along direction 1, t = \"]')?.src !== before", arg=before
+    )
+    _settle(tab)
+    _assert_sound(tab)
+    assert "t=3" in tab.url
+    described = picture.get_attribute("alt")
+    tab.goto(tab.url)
+    tab.wait_for_selector("text=pixels are clipped")
+    assert tab.get_by_alt_text(re.compile("^Along direction 1, t = ")).get_attribute("alt") == described
 
 
 def test_a_folder_in_a_link_is_text_and_nothing_else(server: str, tab: "Page") -> None:

@@ -261,7 +261,7 @@ def test_encoders_shows_the_card_of_the_chosen_one(open_page: Callable[..., AppT
     assert all(plain(sentence) in shown for sentence in card["known_failures"])
 
 
-@pytest.mark.parametrize("page", ["gallery", "domains", "directions", "encoders", "check"])
+@pytest.mark.parametrize("page", ["gallery", "image", "domains", "directions", "encoders", "check"])
 def test_a_cache_that_cannot_be_written_is_a_sentence_and_the_page_still_works(
     open_page: Callable[..., AppTest], page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

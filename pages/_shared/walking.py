@@ -41,8 +41,8 @@ def show(walks: Walks, k: int) -> None:
         )
     st.caption(
         "t is the length of the change in normalised pixels, and t = 0 the image itself. Where a value would leave 0 "
-        "to 255 it is clipped, and the score is that of the clipped picture. Dashed: how far the embedding would move if "
-        f"the encoder were linear and nothing were clipped. The random direction is drawn with seed {SEED}."
+        "to 255 it is clipped, and the score is that of the clipped picture. Dashed: how far the embedding would move "
+        f"if the encoder were linear and nothing were clipped. The random direction is drawn with seed {SEED}."
     )
 
 
