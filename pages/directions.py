@@ -13,7 +13,7 @@ from jepa_core.figures.vectors import energy_picture, left_figure, signed_pictur
 from jepa_core.images import array_png
 from jepa_core.scoring import current_rank
 from pages._shared import compared, jacobians, pictures, state, walking, widgets
-from pages._shared.text import plain
+from pages._shared.text import percent_place, plain
 
 STRIP = 8  # directions shown of each end
 
@@ -95,6 +95,8 @@ def show_direction(row: pd.Series, found: Directions, card: pictures.Card) -> No
             drawn(k, "Change of the picture", "its sign is a convention", signed_picture(vector)),
             drawn(k, "Where it acts", "brighter is more", energy_picture(vector)),
         ],
+        key="direction",
+        label=f"The image and its direction {k + 1}",
         large=True,
     )
     st.markdown(
@@ -144,21 +146,23 @@ def show_ends(found: Directions) -> None:
             [
                 drawn(end, f"k = {end + 1}", f"moves by {found.sigma[end]:.3g}", signed_picture(found.right(end)))
                 for end in ends
-            ]
+            ],
+            key=title,
+            label=title,
         )
 
 
 place = choose_row()
 row = table.iloc[place]
 [card] = pictures.cards(choice, dataset, table.iloc[[place]], chosen.label)
-card = replace(card, link="")
+card = replace(card, link="", badge="", aside=(percent_place(row["percentile"]), *card.aside))
 with st.container(horizontal=True):
     about = {"query_params": {"image": row["digest"]}}
     st.page_link("pages/image.py", label="This image in detail", icon=":material/image_search:", **about)
     st.page_link("pages/gallery.py", label="Gallery", icon=":material/grid_view:")
 waiting = st.empty()
 with waiting.container():
-    pictures.grid([card], large=True)
+    pictures.grid([card], key="waiting", label="The image", large=True)
 found = jacobians.directions(choice, dataset, row)
 if found is None:
     st.stop()

@@ -110,7 +110,7 @@ def picture_cards(one: Looked) -> list[Card]:
     """The original and the crop that was scored."""
     name = one.row["name"]
     [crop] = pictures.cards(choice, dataset, table.iloc[[one.place.position]], chosen.label)
-    crop = replace(crop, link="", title="Scored crop", aside=("what the encoder saw",))
+    crop = replace(crop, link="", title="Scored crop", badge="", aside=("what the encoder saw",))
     try:
         found = original.read(dataset, one.member)
     except JepaError as error:
@@ -150,7 +150,7 @@ one = find()
 show_way_on(one)
 left, right = st.columns([11, 9], gap="medium")
 with left:
-    pictures.grid(picture_cards(one), large=True)
+    pictures.grid(picture_cards(one), key="picture", label="The image", large=True)
     if not dataset.listed and st.button("Enlarge the original", icon=":material/open_in_full:", type="tertiary"):
         original.enlarge(dataset, one.member)
 with right:

@@ -136,12 +136,17 @@ def test_each_page_loads_as_the_first_request_of_a_server(server: str, tab: "Pag
         tab.wait_for_selector(".js-plotly-plot .plot-container")
 
 
-def test_a_picture_of_the_gallery_leads_to_its_directions(server: str, tab: "Page") -> None:
+def test_a_picture_of_the_gallery_leads_to_its_page_and_on_to_its_directions(server: str, tab: "Page") -> None:
     tab.goto(server)
     _settle(tab)
     first = tab.locator(".jepa-grid a").first
     described = first.locator("img").get_attribute("alt")
     first.click()
+    tab.wait_for_selector("text=the rank is 16")
+    _settle(tab)
+    _assert_sound(tab)
+    assert tab.get_by_alt_text(described, exact=True).count() > 0
+    tab.get_by_role("link", name="Its directions").click()
     tab.wait_for_selector("text=moves by")
     _settle(tab)
     _assert_sound(tab)

@@ -1,6 +1,5 @@
 """The Directions page through Streamlit's AppTest: the vectors of a direction, and the walk along it."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from jepa_core import datasets
 from jepa_core.directions import largest
 from jepa_core.walks import STEPS, Walks
 from pages._shared import jacobians, state
+from tests.helpers import grids
 from tests.test_pages import assert_no_error, choose_folder, pictures, settled, write_digits
 
 DIGITS = datasets.get_dataset("digits-test")
@@ -99,11 +99,8 @@ def test_a_random_direction_of_the_same_length_is_shown_beside_it(open_page: Cal
     app = app.slider(key="t").set_value(float(both.along.lengths[-1])).run()
     change = both.random.scores[-1] - both.random.scores[STEPS]
     assert f"Along the random direction the score changes by **{change:+.1f}**" in text(app)
-    assert re.findall(r'class="title">([^<]*)', pictures(app))[3:6] == [
-        "The image",
-        "Along direction 1",
-        "Along a random direction",
-    ]
+    titles = [card["title"] for card in grids(app)["walk"]]
+    assert titles == ["The image", "Along direction 1", "Along a random direction"]
 
 
 def test_a_long_walk_waits_to_be_asked_for(open_page: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The Image page through Streamlit's AppTest: one image in detail, and every way in which it cannot be shown."""
 
+import html
 import json
 import re
 import shlex
@@ -12,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from jepa_core import datasets, images
 from pages._shared import state
+from tests.helpers import grids, tell
 from tests.test_pages import assert_no_error, choose_folder, pictures, settled, write_digits
 
 DIGITS = datasets.get_dataset("digits-test")
@@ -29,11 +31,22 @@ def button(app: AppTest, label: str) -> object:
     return next(button for button in app.button if button.label == label)
 
 
+def facts(app: AppTest) -> str:
+    """The facts of the page, as HTML."""
+    return " ".join(block.proto.body for block in app.get("html"))
+
+
 def fact(app: AppTest, name: str) -> str:
     """The value of a fact of that name."""
-    found = re.search(rf"<dt>{re.escape(name)}</dt><dd>([^<]*)", pictures(app))
+    found = re.search(rf"<dt>{re.escape(name)}</dt><dd>([^<]*)", facts(app))
     assert found, name
-    return found[1]
+    return html.unescape(found[1])
+
+
+def asked(app: AppTest) -> str:
+    """The image in the address."""
+    [digest] = app.query_params.get_all("image") if hasattr(app.query_params, "get_all") else app.query_params["image"]
+    return digest
 
 
 def shown_score(app: AppTest) -> float:
@@ -50,7 +63,7 @@ def test_without_an_image_in_the_address_it_is_the_least_likely(open_page: Calla
     assert fact(app, "Name") == table["name"].iloc[0]
     assert shown_score(app) == pytest.approx(table["jepa_score"].iloc[0], abs=0.006)
     assert "The least likely of Digits" in " ".join(text.value for text in app.markdown)
-    assert app.query_params["image"] == [table["digest"].iloc[0]], "the address names it, so that it can be shared"
+    assert asked(app) == table["digest"].iloc[0], "the address names it, so that it can be shared"
 
 
 def test_a_link_opens_that_image_with_all_that_is_known_of_it(open_page: Callable[..., AppTest]) -> None:
@@ -63,7 +76,7 @@ def test_a_link_opens_that_image_with_all_that_is_known_of_it(open_page: Callabl
     assert fact(app, "Size").startswith("8 x 8 px")
     assert float(fact(app, "with Gaussian term")) == pytest.approx(row["gaussian_score"], abs=0.006)
     assert float(fact(app, "listing score")) == pytest.approx(row["listing_score"], abs=0.006)
-    assert f"class {row['label']}" in pictures(app)
+    assert f"class {row['label']}" in facts(app)
     end = "unlikely" if float(fact(app, "percentile in Digits (test)")) <= 50 else "likely"
     assert [heading.value for heading in app.subheader] == [
         f"Which singular values make it {end}?",
@@ -104,8 +117,21 @@ def test_the_nearest_are_of_the_reference_and_of_the_training_set(open_page: Cal
     captions = [text.value for text in app.caption]
     assert "In Digits \\(test\\), the reference:" in captions or "In Digits (test), the reference:" in captions
     assert any("what the encoder was trained on" in text for text in captions)
-    assert pictures(app).count("distance ") == 16
-    assert "distance 0.00" not in pictures(app), "it is no neighbour of itself"
+    near = [cards for key, cards in grids(app).items() if key.startswith("near:")]
+    assert [len(cards) for cards in near] == [8, 8]
+    for cards in near:
+        distances = [float(card["aside"][0].removeprefix("distance ")) for card in cards]
+        assert distances == sorted(distances)
+        assert DIGITS.item(3).digest not in [card["id"] for card in cards], "it is no neighbour of itself"
+
+
+def test_a_neighbour_of_another_dataset_opens_on_the_same_page(open_page: Callable[..., AppTest]) -> None:
+    app = open_image(open_page, image=DIGITS.item(3).digest, **{"class": DIGITS.item(3).label})
+    card = grids(app)["near:what the encoder was trained on"][2]
+    app = settled(tell(app, "near:what the encoder was trained on", "opened", card["link"]))
+    assert_no_error(app)
+    assert fact(app, "SHA-256") == card["id"]
+    assert fact(app, "Dataset") == "Digits (train)"
 
 
 def test_one_goes_on_to_the_next_image_by_score(open_page: Callable[..., AppTest]) -> None:
@@ -115,7 +141,7 @@ def test_one_goes_on_to_the_next_image_by_score(open_page: Callable[..., AppTest
     app = settled(button(app, "More likely").click().run())
     assert_no_error(app)
     assert fact(app, "Name") == table["name"].iloc[1]
-    assert app.query_params["image"] == [table["digest"].iloc[1]]
+    assert asked(app) == table["digest"].iloc[1]
     app = settled(button(app, "Less likely").click().run())
     assert fact(app, "Name") == table["name"].iloc[0]
 
@@ -218,7 +244,7 @@ def test_a_single_image_has_no_percentile_and_no_way_on(open_page: Callable[...,
     app = choose_folder(open_page(), folder)
     app = settled(app.switch_page("pages/image.py").run())
     assert_no_error(app)
-    assert "percentile in one" not in pictures(app)
+    assert "percentile in one" not in facts(app)
     assert button(app, "Less likely").disabled
     assert button(app, "More likely").disabled
 
@@ -239,7 +265,7 @@ def test_an_estimate_says_so_and_can_be_scored_fully(open_page: Callable[..., Ap
     app = settled(app.switch_page("pages/image.py").run())
     assert_no_error(app)
     assert fact(app, "JEPA-SCORE").startswith("≈ ")
-    assert f"90 % interval {row['low']:.1f} to {row['high']:.1f}" in pictures(app)
+    assert f"90 % interval {row['low']:.1f} to {row['high']:.1f}" in facts(app)
     assert fact(app, "listing score") == "none"
     assert fact(app, "Method").startswith("sketch, 1 of 16 products")
     assert any("This score is an estimate" in note.value for note in app.info)

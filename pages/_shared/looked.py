@@ -147,6 +147,8 @@ def _leverage_map(one: Looked, found: Directions) -> None:
             Card(data_address(mixed), "", "On the picture", (), f"Leverage map of {name} laid on the picture"),
             Card(data_address(alone), "", "Leverage map", (most, total), f"Leverage map of {name}: {most}, {total}"),
         ],
+        key="leverage",
+        label="Leverage map",
         large=True,
     )
     st.slider("Opacity of the map", 0, 100, 60, step=10, format="%d %%", key="opacity", width=400)
@@ -171,5 +173,7 @@ def _show_near(one: Looked, among: DatasetSpec, what: str) -> None:
         [
             replace(card, aside=(f"distance {distance:.2f}", *card.aside))
             for card, distance in zip(pictures.cards(one.choice, among, rows), rows["distance"], strict=True)
-        ]
+        ],
+        key=f"near:{what}",
+        label=f"Nearest in {among.title}, {what}",
     )

@@ -21,6 +21,8 @@ def show(walks: Walks, k: int) -> None:
             _card(along, at, name.capitalize(), f"t = {t:g}"),
             _card(random, at, "Along a random direction", f"t = {t:g}"),
         ],
+        key="walk",
+        label=f"The image, and where the walk {name} and a random one lead",
         large=True,
     )
     st.markdown(_words(along, at, f"Along direction {k + 1}") + " " + _words(random, at, "Along the random direction"))
