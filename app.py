@@ -21,6 +21,7 @@ from pages._shared.text import plain
 SECTIONS = {
     "Explore": (
         ("gallery", "Gallery", "grid_view", "The least and most likely images of a class, with their scores."),
+        ("image", "Image", "image_search", "One image in detail: its score, why it has it, and what is near it."),
         ("directions", "Directions", "explore", "The changes of an image that move its embedding most and least."),
         ("map", "Map", "scatter_plot", "Which images lie together in the embedding, and where the unlikely ones are."),
         ("check", "Check", "fact_check", "Upload images and see whether they belong."),

@@ -129,6 +129,9 @@ def build_parser() -> argparse.ArgumentParser:
     _common(score)
     score.add_argument("--data", required=True, help="name of a bundled dataset, or a folder of images")
     score.add_argument("--class", dest="label", help="only this class")
+    score.add_argument(
+        "--image", metavar="PICTURE", help="only this one, by name or digest: computed anew, and not stored"
+    )
     score.add_argument("--limit", type=_count, metavar="N", help="only a random sample of N images")
     score.add_argument("--seed", type=_seed, default=0, help="seed of the sample")
     score.add_argument("--out", type=_table_path, metavar="FILE", help="write a .parquet or .csv instead of printing")

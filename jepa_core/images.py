@@ -259,6 +259,11 @@ def display_png(image: Image.Image, size: int = 256) -> bytes:
     return to_png(reduced)
 
 
+def rgb_array(png: bytes) -> np.ndarray:
+    """The pixels (H, W, 3) of a picture's bytes, in uint8."""
+    return np.asarray(decode(png).image)
+
+
 def array_png(array: np.ndarray, size: int = 256) -> bytes:
     """`display_png` of a uint8 array (H, W, 3)."""
     return display_png(Image.fromarray(array), size)

@@ -11,8 +11,8 @@ from jepa_core import datasets, studies
 from jepa_core.directions import Directions, directions_of
 from jepa_core.encoders import default_device, list_encoders
 from jepa_core.figures.domains import domain_figure
-from jepa_core.figures.spectrum import signed_picture
 from jepa_core.figures.style import CONFIG
+from jepa_core.figures.vectors import signed_picture
 from jepa_core.images import array_png
 from jepa_core.items import DatasetSpec
 from jepa_core.jobs import Job, State

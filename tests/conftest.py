@@ -43,8 +43,10 @@ install_import_hook(
             "projection",
             "rank",
             "reference",
+            "shortfall",
             "spectrum",
             "variants",
+            "walks",
         )
     ],
     "beartype.beartype",

@@ -136,12 +136,17 @@ def test_each_page_loads_as_the_first_request_of_a_server(server: str, tab: "Pag
         tab.wait_for_selector(".js-plotly-plot .plot-container")
 
 
-def test_a_picture_of_the_gallery_leads_to_its_directions(server: str, tab: "Page") -> None:
+def test_a_picture_of_the_gallery_leads_to_its_page_and_on_to_its_directions(server: str, tab: "Page") -> None:
     tab.goto(server)
     _settle(tab)
     first = tab.locator(".jepa-grid a").first
     described = first.locator("img").get_attribute("alt")
     first.click()
+    tab.wait_for_selector("text=the rank is 16")
+    _settle(tab)
+    _assert_sound(tab)
+    assert tab.get_by_alt_text(described, exact=True).count() > 0
+    tab.get_by_role("link", name="Its directions").click()
     tab.wait_for_selector("text=moves by")
     _settle(tab)
     _assert_sound(tab)
@@ -195,6 +200,41 @@ def test_the_address_follows_the_image(server: str, tab: "Page") -> None:
     tab.wait_for_selector("text=moves by")
     _settle(tab)
     assert tab.locator(".jepa-grid img").first.get_attribute("alt") == described
+
+
+def test_the_next_image_by_score_is_a_key_away_and_its_address_opens_it_again(server: str, tab: "Page") -> None:
+    tab.goto(f"{server}/image")
+    tab.get_by_text("1 of 360 by score").wait_for()
+    tab.keyboard.press("k")
+    tab.get_by_text("2 of 360 by score").wait_for()
+    tab.wait_for_selector("text=the rank is 16")
+    _settle(tab)
+    _assert_sound(tab)
+    digest = tab.locator(".jepa-facts dd").filter(has_text=re.compile("^[0-9a-f]{64}$")).inner_text()
+    assert f"image={digest}" in tab.url
+    tab.goto(tab.url)
+    tab.get_by_text("2 of 360 by score").wait_for()
+
+
+def test_a_direction_is_walked_along(server: str, tab: "Page") -> None:
+    tab.goto(f"{server}/directions")
+    tab.wait_for_selector("text=pixels are clipped")
+    _settle(tab)
+    picture = tab.get_by_alt_text(re.compile("^Along direction 1, t = "))
+    before = picture.get_attribute("src")
+    slider = tab.get_by_role("slider", name="Step length t")
+    slider.focus()
+    slider.press("ArrowRight")
+    tab.wait_for_function(
+        "before => document.querySelector('img[alt^=\"Along direction 1, t = \"]')?.src !== before", arg=before
+    )
+    _settle(tab)
+    _assert_sound(tab)
+    assert "t=3" in tab.url
+    described = picture.get_attribute("alt")
+    tab.goto(tab.url)
+    tab.wait_for_selector("text=pixels are clipped")
+    assert tab.get_by_alt_text(re.compile("^Along direction 1, t = ")).get_attribute("alt") == described
 
 
 def test_a_folder_in_a_link_is_text_and_nothing_else(server: str, tab: "Page") -> None:

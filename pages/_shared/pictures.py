@@ -22,7 +22,7 @@ from pages._shared.text import percent_place
 
 EDGES = {"": "", "likely": LIKELY, "unlikely": UNLIKELY}
 # The page of one image, which a click on a card opens.
-DETAIL = "directions"
+DETAIL = "image"
 
 # Its styles are a part of assets/theme.css, so that they are on the page before the first grid is.
 _component = st.components.v2.component(
@@ -94,7 +94,7 @@ def cards(
                 title=score,
                 aside=(*interval, *([f"class {row.label}"] if many else [])),
                 alt=f"{row.name}, class {row.label}: score {score}, {place}",
-                link="" if dataset.listed else f"{DETAIL}?{query}",
+                link=f"{DETAIL}?{query}",
                 badge=place.replace("percentile ", "P") if places else "",
                 id=row.digest,
                 set=dataset.name,
@@ -158,8 +158,9 @@ def open_link(link: str) -> None:
     values = dict(parse_qsl(query))
     for bound in state.BOUND & set(values):  # Streamlit puts these into the address by itself
         st.session_state[bound] = values.pop(bound)
-    for kept in widgets.KEPT:  # what the page before had chosen stands for nothing now
+    for kept in widgets.KEPT:  # what the page before had chosen stands for nothing now, also if it is the same page
         st.session_state.pop(f"kept:{kept}", None)
+        st.session_state.pop(f"page:{kept}", None)
     st.session_state["opened"] = (name, values)
 
 

@@ -286,21 +286,33 @@ def verify_ends(choice: Choice, shown: Shown, count: int) -> None:
         st.error(plain(job.message), icon=":material/error:")
 
 
-def computed(key: str, title: str, work: Callable[[Job], object]) -> object:
+def computed(key: str, title: str, work: Callable[[Job], object], unit: str = "image") -> object:
     """The result of an urgent job, started if need be. The page stops here until it is there."""
-    job = state.jobs().get(key)
-    stopped = job is not None and job.state is State.CANCELLED and job.result is None
-    if stopped and not st.button("Compute it after all", icon=":material/play_arrow:"):
-        st.stop()
-    if job is None or stopped:
-        job = state.jobs().submit(key, title, work, urgent=True)
-    if job.active:
-        watch(job)
-        st.stop()
-    if job.state is State.FAILED:
-        st.error(plain(job.message), icon=":material/error:")
+    job = arriving(key, title, work, unit)
+    if job is None:
         st.stop()
     return job.result
+
+
+def arriving(key: str, title: str, work: Callable[[Job], object], unit: str = "image", ask: str = "") -> Job | None:
+    """An urgent job that is done, started if need be; None, with its progress, while the page goes on without it.
+
+    With `ask`, words on a button, it is started only once a person has asked for it.
+    """
+    job = state.jobs().get(key)
+    stopped = job is not None and job.state is State.CANCELLED and job.result is None
+    offer = "Compute it after all" if stopped else ask if job is None else ""
+    if offer and not st.button(offer, icon=":material/play_arrow:", key=f"start:{key}"):
+        return None
+    if job is None or stopped:
+        job = state.jobs().submit(key, title, work, urgent=True, unit=unit)
+    if job.active:
+        watch(job)
+        return None
+    if job.state is State.FAILED:
+        st.error(plain(job.message), icon=":material/error:")
+        return None
+    return job
 
 
 def watch(job: Job, arrived: Callable[[], int] = lambda: 0) -> None:
