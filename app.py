@@ -15,7 +15,7 @@ import streamlit as st
 
 from jepa_core.config import ASSETS
 from jepa_core.errors import JepaError
-from pages._shared import state
+from pages._shared import state, tour
 from pages._shared.text import plain
 
 SECTIONS = {
@@ -59,6 +59,7 @@ try:
     state.open_everything()
     state.choose_encoder()
     with state.inside_app():
+        tour.show(page.url_path or HOME)
         page.run()
     state.warm_up()
 except JepaError as error:

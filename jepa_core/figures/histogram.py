@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from numpy import ndarray
 
-from jepa_core.figures.style import DOMAINS, LIKELY, NEUTRAL, UNLIKELY, finish
+from jepa_core.figures.style import LIKELY, NEUTRAL, UNLIKELY, finish
 
 _ROW = 0.85  # height of a histogram, where rows are 1 apart
 _AXIS = "JEPA-SCORE (likely to the right)"
@@ -98,35 +98,42 @@ def domain_histogram(scores: Mapping[str, Float[ndarray, "_n"]], reference: str)
     return figure
 
 
-def domain_colours(names: Mapping[str, object]) -> dict[str, str]:
-    """A colour for each domain, by its place in the list."""
-    return {name: DOMAINS[position % len(DOMAINS)] for position, name in enumerate(names)}
-
-
 def _faint(colour: str) -> str:
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.25)"
 
 
-def mark_on_reference(reference: Float[ndarray, "m"], marks: Mapping[str, float]) -> go.Figure:
-    """The reference's scores with a vertical line for each named score."""
-    edges = _edges(np.concatenate([reference, np.array(list(marks.values()), dtype=float)]), 50)
+def mark_on_reference(
+    reference: Float[ndarray, "m"], name: str, score: float, others: Float[ndarray, "k"]
+) -> go.Figure:
+    """The reference's scores with a line for one picture's, under its name, and ticks for those of other pictures."""
+    edges = _edges(np.concatenate([reference, others, [score]]), 50)
+    counts = np.histogram(reference, edges)[0]
+    top = counts.max(initial=1)
     figure = go.Figure()
     figure.add_bar(
         x=(edges[:-1] + edges[1:]) / 2,
-        y=np.histogram(reference, edges)[0],
-        name="reference",
+        y=counts,
+        name="references",
         marker={"color": NEUTRAL, "opacity": 0.6},
-        hovertemplate="score about %{x:.1f}: %{y} images<extra>reference</extra>",
+        hovertemplate="score about %{x:.1f}: %{y} images<extra>references</extra>",
     )
-    top = np.histogram(reference, edges)[0].max(initial=1)
-    for colour, (name, score) in zip(domain_colours(marks).values(), marks.items(), strict=True):
+    if len(others):
         figure.add_scatter(
-            x=[score, score],
-            y=[0, top],
-            mode="lines",
-            name=escape(name),
-            line={"color": colour, "width": 3},
-            hovertemplate=f"{escape(name)}: %{{x:.1f}}<extra></extra>",
+            x=others,
+            y=np.full(len(others), -0.06 * top),
+            mode="markers",
+            name="the other pictures",
+            marker={"symbol": "line-ns-open", "size": 10, "color": LIKELY, "line": {"width": 2}},
+            hovertemplate="%{x:.1f}<extra>another picture</extra>",
         )
+    figure.add_scatter(
+        x=[score, score],
+        y=[0, 1.06 * top],
+        mode="lines+markers",
+        name=escape(name),
+        line={"color": UNLIKELY, "width": 4},
+        marker={"symbol": ["line-ns", "triangle-down"], "size": 14, "color": UNLIKELY},
+        hovertemplate="%{x:.1f}<extra>this picture</extra>",
+    )
     return finish(figure, x=_AXIS, y="images", height=280)

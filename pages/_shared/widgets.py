@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from jepa_core import datasets, readers, sketching, ways
+from jepa_core.config import ASSETS
 from jepa_core.errors import JepaError
 from jepa_core.items import DatasetSpec
 from jepa_core.jobs import Job, State
@@ -14,7 +15,7 @@ from jepa_core.keys import make_key
 from jepa_core.reference import percentile
 from jepa_core.scoring import RunSummary
 from jepa_core.sketching import open_ends
-from pages._shared import state
+from pages._shared import state, tour
 from pages._shared.state import Choice
 from pages._shared.text import counted, plain
 
@@ -24,14 +25,20 @@ _ASK_ABOVE = 1000
 _ALL = "all classes"
 
 
-def header(title: str, text: str, explanation: str) -> None:
-    """The page's title, one sentence, and a longer explanation one click away."""
+def header(title: str, text: str, explanation: str, picture: str = "") -> None:
+    """The page's title, one sentence, and a longer explanation one click away.
+
+    `picture` names a drawing of `assets/explain`, which stands above the explanation.
+    """
     state.require_app()
-    left, right = st.columns([5, 1], vertical_alignment="bottom")
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
     left.title(title)
     left.markdown(text)
-    with right.popover("What is this?", icon=":material/help:", width="stretch"):
+    with right.popover("What am I looking at?", icon=":material/help:", width="stretch"):
+        if picture:
+            st.html(ASSETS / "explain" / f"{picture}.svg")
         st.markdown(explanation)
+        tour.offer()
 
 
 def _arrive(key: str, default: str, options: Sequence[str] | None = None) -> None:
@@ -58,17 +65,22 @@ def _publish(key: str, value: str, default: str) -> None:
         st.query_params[key] = value
 
 
-def _forget_class() -> None:
+def _forget_class(key: str) -> None:
     # The classes of one dataset mean nothing in another.
-    st.session_state["class"] = st.session_state["kept:class"] = _ALL
+    st.session_state[key] = st.session_state[f"kept:{key}"] = _ALL
 
 
-def choose_dataset(default: str, title: str = "Dataset", key: str = "dataset") -> DatasetSpec | None:
-    """A bundled dataset or a folder; None while no folder is given, or (with a sentence) when it cannot be used."""
+def choose_dataset(
+    default: str, title: str = "Dataset", key: str = "dataset", class_key: str = "class"
+) -> DatasetSpec | None:
+    """A bundled dataset or a folder; None while no folder is given, or (with a sentence) when it cannot be used.
+
+    `class_key` is that of the `choose_class` beside it, if there is one.
+    """
     options = [*datasets.list_datasets(), _FOLDER]
     default = default if default in options else options[0]
     _arrive(key, default, options)
-    name = st.selectbox(title, options, key=key, on_change=_forget_class)
+    name = st.selectbox(title, options, key=key, on_change=_forget_class, args=(class_key,))
     _publish(key, name, default)
     if name == _FOLDER:
         _arrive("folder", "")
@@ -81,6 +93,7 @@ def choose_dataset(default: str, title: str = "Dataset", key: str = "dataset") -
             f"torchvision ({', '.join(readers.EXAMPLES)}); or hub:OWNER/NAME/SPLIT for one of the Hugging "
             "Face hub. #500 behind any of them is a sample of 500.",
             on_change=_forget_class,
+            args=(class_key,),
         ).strip()
         _publish("folder", name, "")
         if not name:
@@ -105,15 +118,15 @@ def address_of(dataset: DatasetSpec) -> dict[str, str]:
     return {"dataset": _FOLDER, "folder": dataset.name.removeprefix(datasets.FOLDER_PREFIX)}
 
 
-def choose_class(dataset: DatasetSpec) -> str | None:
+def choose_class(dataset: DatasetSpec, key: str = "class") -> str | None:
     """A class of the dataset, or None for all."""
     labels = dataset.labels()
     if len(labels) == 1:
         return None
     options = [_ALL, *labels]
-    _arrive("class", _ALL, options)
-    chosen = st.selectbox("Class", options, key="class")
-    _publish("class", chosen, _ALL)
+    _arrive(key, _ALL, options)
+    chosen = st.selectbox("Class", options, key=key)
+    _publish(key, chosen, _ALL)
     return None if chosen == _ALL else chosen
 
 
