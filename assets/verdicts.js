@@ -27,7 +27,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
       part.textContent = text;
       words.append(part);
     }
-    words.firstChild.insertAdjacentHTML("afterbegin", item.icon);
+    const sign = document.createElement("img");
+    sign.className = "sign";
+    sign.src = item.icon;
+    sign.alt = "";
+    words.firstChild.prepend(sign);
     button.append(picture, words);
     line.append(button);
     return line;

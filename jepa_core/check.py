@@ -198,10 +198,11 @@ def check_pictures(
     given = Domain("the pictures", table, np.stack([result.embedding for _name, result, _data in good]))
     outlying = {method: known.judges.outlying(method, given) for method in known.references}
     references = set(known.domain.table["digest"])
+    neighbours = _neighbours(given.embeddings, known)
     checked = []
     for position, (name, _result, data) in enumerate(good):
         decoded = images.decode(data, name=name)
-        nearest_ones, likely, unlikely = _neighbours(given.embeddings[position], known)
+        nearest_ones, likely, unlikely = neighbours[position]
         places = {
             method: known.references[method].place(-values[position])
             for method, values in outlying.items()
@@ -232,16 +233,16 @@ def check_pictures(
     return Outcome(checked, failed)
 
 
-def _neighbours(embedding: ndarray, known: KnownSet) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The nearest of all, of the most likely quarter, and of the least likely quarter."""
+def _neighbours(embeddings: ndarray, known: KnownSet) -> list[tuple[pd.DataFrame, ...]]:
+    """For each embedding the nearest of all, of the most likely quarter, and of the least likely quarter."""
     low, high = np.quantile(known.scores, [0.25, 0.75])
     wanted = [(np.isfinite(known.scores), _NEAREST), (known.scores >= high, _SHOWN), (known.scores <= low, _SHOWN)]
     found = []
     for mask, count in wanted:
         part = known.domain.only(mask)
-        distances, indices = nearest(embedding[None], part.embeddings, count)
-        found.append(part.table.iloc[indices[0]].assign(distance=distances[0]))
-    return found[0], found[1], found[2]
+        near = zip(*nearest(embeddings, part.embeddings, count), strict=True)
+        found.append([part.table.iloc[places].assign(distance=distances) for distances, places in near])
+    return list(zip(*found, strict=True))
 
 
 def places_table(item: Checked) -> pd.DataFrame:

@@ -42,5 +42,5 @@ def together(outcome: Outcome) -> str:
     count = len(outcome.checked)
     return (
         f"Of {count} pictures that belong, at most {ALPHA * count:.1f} on average would be called unusual by chance. "
-        f"By the score alone, {unlikely} of {count} are unlikely once that is allowed for (Benjamini and Hochberg, 5 %)."
+        f"By the score alone, {unlikely} of {count} are unlikely once that is allowed for (Benjamini-Hochberg, 5 %)."
     )

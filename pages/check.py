@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from jepa_core import check, datasets, images
 from jepa_core.check import Checked, KnownSet, load_known
@@ -77,7 +78,10 @@ def _known(versions: Sequence[str], _dataset: DatasetSpec, _label: str | None, _
 
 def take(key: str) -> None:
     """Move what was dropped into the session, which outlives the widget on another page."""
-    files = st.session_state[key]
+    # A run that is interrupted is told of them again, when they have been moved already.
+    files = [file for file in st.session_state[key] if isinstance(file, UploadedFile)]
+    if not files:
+        return
     held.take((file.name, file.getvalue()) for file in files)
     st.session_state["upload-round"] = st.session_state.get("upload-round", 0) + 1
     context = get_script_run_ctx()
@@ -96,15 +100,11 @@ def ask() -> None:
     key = f"upload:{st.session_state.get('upload-round', 0)}"
     st.file_uploader("Pictures, or ZIPs of pictures", accept_multiple_files=True, key=key, on_change=take, args=(key,))
     st.caption(
-        f"Up to {MOST} pictures, {LARGEST // 2**20} MB a file and {TOTAL // 2**20} MB together: {accepted}, or a ZIP of "
-        "them. They stay in memory for this visit and are not stored."
+        f"Up to {MOST} pictures, {LARGEST // 2**20} MB a file and {TOTAL // 2**20} MB together: {accepted}, or a ZIP "
+        "of them. They stay in memory for this visit and are not stored."
     )
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if not held.pictures:
-            st.button("No picture at hand? Take six examples", icon=":material/image:", on_click=take_examples)
-            return
-        st.markdown(f"**{counted(len(held.pictures), 'picture')}** held ({held.size / 2**20:.1f} MB).", width="content")
-        st.button("Forget them", icon=":material/delete:", on_click=held.forget)
+    if not held.pictures:
+        st.button("No picture at hand? Take six examples", icon=":material/image:", on_click=take_examples)
 
 
 def tell(sentences: Sequence[str]) -> None:
@@ -123,9 +123,10 @@ def neighbours(item: Checked) -> None:
         st.markdown(plain(f"Their pictures are not bundled. Their classes: {near}."))
         return
     pictures.grid(pictures.cards(choice, dataset, item.nearest, label), new_tab=True)
-    for column, (end, rows) in zip(st.columns(2), (("likely", item.likely), ("unlikely", item.unlikely)), strict=True):
+    ends = (("most", "likely", item.likely), ("least", "unlikely", item.unlikely))
+    for column, (share, end, rows) in zip(st.columns(2), ends, strict=True):
         with column:
-            st.markdown(f"The nearest among the quarter that is **most {end}**")
+            st.markdown(f"The nearest in the **{share} likely** quarter")
             pictures.grid(pictures.cards(choice, dataset, rows, label), end, new_tab=True)
 
 
@@ -189,7 +190,12 @@ def show(found: checking.Found) -> None:
     )
 
 
-with st.container(border=True):
+above = st.container(horizontal=True, vertical_alignment="center")
+if held.pictures:
+    settings = st.expander("Add pictures, or choose another reference", icon=":material/tune:")
+else:
+    settings = st.container(border=True)
+with settings:
     left, right = st.columns(2)
     with left:
         dataset = widgets.choose_dataset(choice.spec.reference, "Reference", "against", "against-class")
@@ -215,7 +221,12 @@ with st.container(border=True):
     ask()
 if not held.pictures:
     tell(held.refused)
+    verdicts.legend()
     st.stop()
+with above:
+    words = f"**{counted(len(held.pictures), 'picture')}** against **{plain(dataset.title)}**"
+    st.markdown(words + (f", class **{plain(label)}**" if label else ""), width="content")
+    st.button("Forget them", icon=":material/delete:", on_click=held.forget, type="tertiary")
 key = make_key("check", held.token, *versions, label or "")
 if key not in held.found:
     title = f"Checking {counted(len(held.pictures), 'picture')}"

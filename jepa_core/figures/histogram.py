@@ -1,6 +1,6 @@
 """Histograms of scores, binned here so that the browser gets a few dozen numbers and not every image."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -103,11 +103,9 @@ def _faint(colour: str) -> str:
     return f"rgba({red},{green},{blue},0.25)"
 
 
-def mark_on_reference(
-    reference: Float[ndarray, "m"], name: str, score: float, others: Float[ndarray, "k"]
-) -> go.Figure:
+def mark_on_reference(reference: Float[ndarray, "m"], name: str, score: float, others: Sequence[float]) -> go.Figure:
     """The reference's scores with a line for one picture's, under its name, and ticks for those of other pictures."""
-    edges = _edges(np.concatenate([reference, others, [score]]), 50)
+    edges = _edges(np.array([*reference, *others, score]), 50)
     counts = np.histogram(reference, edges)[0]
     top = counts.max(initial=1)
     figure = go.Figure()
@@ -118,9 +116,9 @@ def mark_on_reference(
         marker={"color": NEUTRAL, "opacity": 0.6},
         hovertemplate="score about %{x:.1f}: %{y} images<extra>references</extra>",
     )
-    if len(others):
+    if others:
         figure.add_scatter(
-            x=others,
+            x=list(others),
             y=np.full(len(others), -0.06 * top),
             mode="markers",
             name="the other pictures",

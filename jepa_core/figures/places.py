@@ -7,17 +7,19 @@ from jepa_core.figures.style import LIKELY, NEUTRAL, UNLIKELY, finish
 
 
 def places_figure(table: pd.DataFrame) -> go.Figure:
-    """A dot with its 90 % interval for each line of `check.places_table`; a diamond where the method finds it unusual.
+    """A dot with its 90 % interval for each line of `check.places_table`; a diamond where the method finds it unusual,
+    an open circle for a method that the verdict does not ask.
 
     The axis is the share of references below the picture's value, 0 to 100 %. Methods come from the top in the order of
     the table.
     """
     table = table.assign(row=range(len(table) - 1, -1, -1))
-    unusual = table["raised"].eq(True)
+    unusual, aside = table["raised"].eq(True), table["raised"].isna()
     figure = go.Figure()
     for part, name, symbol, size, colour in (
-        (table[~unusual], "like the references", "circle", 11, LIKELY),
+        (table[~unusual & ~aside], "like the references", "circle", 11, LIKELY),
         (table[unusual], "unusual", "diamond", 14, UNLIKELY),
+        (table[aside], "not asked for the verdict", "circle-open", 11, NEUTRAL),
     ):
         if part.empty:
             continue

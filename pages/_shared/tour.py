@@ -48,7 +48,7 @@ STEPS = (
         "domains",
         "Does the score tell other pictures apart?",
         "Often not. Each row is a set of pictures that are no such digits, and many lie to the right: the network "
-        "finds noise or galaxies *more* likely than digits like those it learned from, so other methods stand beside it.",
+        "finds noise or galaxies *more* likely than digits like those it learned from; other methods stand beside it.",
         {"encoder": "digits"},
     ),
     Step(

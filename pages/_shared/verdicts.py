@@ -5,6 +5,7 @@ A verdict is told by its words and by the shape of its sign; colour only repeats
 
 import html
 from collections.abc import Mapping
+from urllib.parse import quote
 
 import streamlit as st
 
@@ -22,6 +23,12 @@ _SHAPES = {
     Kind.ORDINARY: '<circle cx="12" cy="12" r="11"/><path class="in" d="m7 12.5 3.5 3.5L17 9"/>',
     Kind.UNKNOWN: '<rect x="1" y="1" width="22" height="22" rx="3"/><path class="in" d="M7 12h10"/>',
 }
+_MEANINGS = {
+    Kind.FOREIGN: "a distance or the picture's plain measures say that it is unlike the references.",
+    Kind.LOOK: "something is unusual, but it may belong; its evidence says what.",
+    Kind.ORDINARY: "the score and all other methods find it like the references, which is no proof.",
+    Kind.UNKNOWN: "there are too few references for a verdict.",
+}
 _LIST = st.components.v2.component(
     "verdicts",
     html='<ul class="all" aria-label="The checked pictures, the most unusual first"></ul>\n',
@@ -31,10 +38,12 @@ _LIST = st.components.v2.component(
 
 
 def _sign(kind: Kind) -> str:
+    """The address of a drawing, since pages take no `svg`; its words stand beside it."""
     shape = _SHAPES[kind].replace(
         'class="in"', 'fill="none" stroke="#fff" stroke-width="2.6" stroke-linecap="round" stroke-linejoin="round"'
     )
-    return f'<svg viewBox="0 0 24 24" fill="currentColor" aria-hidden="true">{shape}</svg>'
+    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill="{_COLOURS[kind]}">{shape}</svg>'
+    return f"data:image/svg+xml,{quote(drawing)}"
 
 
 def banner(item: Checked, source: str) -> None:
@@ -43,9 +52,19 @@ def banner(item: Checked, source: str) -> None:
     st.html(
         f'<div class="jepa-verdict" style="--mark: {_COLOURS[kind]}">'
         f'<img src="{source}" alt="The part of {html.escape(item.name)} that was scored">'
-        f'<div><p class="kind">{_sign(kind)}{html.escape(str(kind))}</p><p>{html.escape(item.verdict.headline)}</p>'
+        f'<div><p class="kind"><img class="sign" src="{_sign(kind)}" alt="">{html.escape(str(kind))}</p>'
+        f"<p>{html.escape(item.verdict.headline)}</p>"
         f'<p class="name">{html.escape(item.name)}</p></div></div>'
     )
+
+
+def legend() -> None:
+    """What the verdicts mean, for who has no picture here yet."""
+    lines = "".join(
+        f'<li><img class="sign" src="{_sign(kind)}" alt=""><span><b>{html.escape(str(kind))}</b>: {meaning}</span></li>'
+        for kind, meaning in _MEANINGS.items()
+    )
+    st.html(f'<ul class="jepa-legend" aria-label="What a verdict can be">{lines}</ul>')
 
 
 def choose(items: Mapping[int, tuple[Checked, str]], held: Uploads, key: str) -> None:

@@ -25,6 +25,18 @@ _ASK_ABOVE = 1000
 _ALL = "all classes"
 
 
+# Pages take no `svg` as HTML, and as an image it would not have the theme's colours.
+_DRAWING = st.components.v2.component(
+    "drawing",
+    html='<div class="drawing"></div>\n',
+    css=".drawing { color: var(--st-text-color); max-width: 34rem; }\n.drawing svg { width: 100%; display: block; }\n",
+    js="""export default function ({ data, parentElement }) {
+  parentElement.querySelector(".drawing").innerHTML = data;
+}
+""",
+)
+
+
 def header(title: str, text: str, explanation: str, picture: str = "") -> None:
     """The page's title, one sentence, and a longer explanation one click away.
 
@@ -36,7 +48,7 @@ def header(title: str, text: str, explanation: str, picture: str = "") -> None:
     left.markdown(text)
     with right.popover("What am I looking at?", icon=":material/help:", width="stretch"):
         if picture:
-            st.html(ASSETS / "explain" / f"{picture}.svg")
+            _DRAWING(data=(ASSETS / "explain" / f"{picture}.svg").read_text(encoding="utf-8"), key=f"explain:{picture}")
         st.markdown(explanation)
         tour.offer()
 
