@@ -122,12 +122,13 @@ def neighbours(item: Checked) -> None:
         near = "; ".join(f"{row.label}, {percent_place(row.percentile)}" for row in item.nearest.itertuples())
         st.markdown(plain(f"Their pictures are not bundled. Their classes: {near}."))
         return
-    pictures.grid(pictures.cards(choice, dataset, item.nearest, label), new_tab=True)
+    pictures.grid(pictures.cards(choice, dataset, item.nearest, label), key="nearest", label="Nearest references")
     ends = (("most", "likely", item.likely), ("least", "unlikely", item.unlikely))
     for column, (share, end, rows) in zip(st.columns(2), ends, strict=True):
         with column:
             st.markdown(f"The nearest in the **{share} likely** quarter")
-            pictures.grid(pictures.cards(choice, dataset, rows, label), end, new_tab=True)
+            title = f"Nearest of the {share} likely references"
+            pictures.grid(pictures.cards(choice, dataset, rows, label), end, key=f"nearest-{end}", label=title)
 
 
 def show_one(item: Checked, others: Sequence[Checked]) -> None:

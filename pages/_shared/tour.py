@@ -1,12 +1,15 @@
 """The two-minute tour for a first visit: five views, each reached by a link, with two sentences that say what is seen.
 
 The step is in the session and in the address (`?tour=2`), so that it can be linked. Whoever closes the tour is not
-asked again in that session; the explanations of the pages offer it still.
+asked again in that session; the sidebar offers it still.
 """
 
 from dataclasses import dataclass, field
+from urllib.parse import urlencode
 
 import streamlit as st
+
+from pages._shared import pictures
 
 
 @dataclass(frozen=True)
@@ -31,18 +34,18 @@ STEPS = (
         _DIGITS,
     ),
     Step(
-        "directions",
+        pictures.DETAIL,
         "Open one",
-        "This is the digit that it finds least likely. The picture beside it is a change that you could make to it: of "
-        "all small changes, the one that moves the network's answer most.",
+        "This is the digit that it finds least likely of all 360. Any picture of the explorer opens like this, with what "
+        "its score was made from.",
         _DIGITS | {"image": UNLIKELY_DIGIT},
     ),
     Step(
         "directions",
         "What makes it unlikely",
-        "The score adds up how strongly the network answers to each of 16 such changes, and here is the weakest. Where "
-        "many answers are weak, the sum is low, and the picture counts as unlikely.",
-        _DIGITS | {"image": UNLIKELY_DIGIT, "k": "16"},
+        "There are 16 kinds of small change that this network can notice, and the score adds up how strongly it answers "
+        "to each. Move along them: where many answers are weak, the sum is low, and the picture counts as unlikely.",
+        _DIGITS | {"image": UNLIKELY_DIGIT},
     ),
     Step(
         "domains",
@@ -64,53 +67,57 @@ STEPS = (
 def show(page: str) -> None:
     """The strip above a page's title: an offer on a first visit to the Gallery, the step of who takes the tour."""
     asked = st.query_params.get("tour", "")
-    if asked.isdecimal() and 1 <= int(asked) <= len(STEPS) and "tour:left" not in st.session_state:
+    if asked.isdecimal() and 1 <= int(asked) <= len(STEPS):
         st.session_state["tour"] = int(asked)
     number = st.session_state.get("tour")
-    st.session_state.pop("tour:left", None)
     if number:
         st.query_params["tour"] = str(number)
         _step(page, number)
-    elif page == "gallery" and not st.session_state.get("tour:closed"):
+    elif page == STEPS[0].page and not st.session_state.get("tour:closed"):
         _invite()
 
 
 def offer() -> None:
-    """A link to the tour's first step, for the explanation of a page."""
-    _link(1, "Take the two-minute tour", ":material/directions_walk:")
+    """A way into the tour from the sidebar, also after it was closed."""
+    with st.sidebar:
+        st.button("Two-minute tour", icon=":material/directions_walk:", on_click=_go, args=(1,), type="tertiary")
+
+
+def address(number: int) -> str:
+    """The address of a step within the app, its view and the tour in it."""
+    step = STEPS[number - 1]
+    return f"{step.page}?{urlencode(step.query | {'tour': str(number)})}"
 
 
 def _invite() -> None:
     with st.container(key="tour", horizontal=True, vertical_alignment="center"):
         st.markdown("**New here?** Five stops in two minutes: what the score is, and where it fails.", width="stretch")
-        _link(1, "Start the tour", ":material/directions_walk:")
-        st.button("No, thanks", key="tour:close", on_click=_close, type="tertiary")
+        st.button("Start the tour", icon=":material/directions_walk:", on_click=_go, args=(1,))
+        st.button("No, thanks", on_click=_close, type="tertiary")
 
 
 def _step(page: str, number: int) -> None:
     step = STEPS[number - 1]
+    here = page == step.page
     with st.container(key="tour"):
-        here = page == step.page
         st.markdown(f"**{number} of {len(STEPS)}: {step.title}**" + (f"  \n{step.text}" if here else ""))
         with st.container(horizontal=True, vertical_alignment="center"):
             if not here:
-                _link(number, "Back to the tour", ":material/undo:")
+                st.button("Back to the tour", icon=":material/undo:", on_click=_go, args=(number,))
             elif number > 1:
-                _link(number - 1, "Back", ":material/arrow_back:")
+                st.button("Back", icon=":material/arrow_back:", on_click=_go, args=(number - 1,), type="tertiary")
             if number < len(STEPS):
-                _link(number + 1, f"Next: {STEPS[number].title}", ":material/arrow_forward:")
-            st.button(
-                "Close the tour" if number < len(STEPS) else "Done", key="tour:close", on_click=_close, type="tertiary"
-            )
+                following = f"Next: {STEPS[number].title}"
+                st.button(following, icon=":material/arrow_forward:", on_click=_go, args=(number + 1,))
+            last = number == len(STEPS)
+            st.button("Done" if last else "Close the tour", key="tour:close", on_click=_close, type="tertiary")
 
 
-def _link(number: int, label: str, icon: str) -> None:
-    step = STEPS[number - 1]
-    st.page_link(f"pages/{step.page}.py", label=label, icon=icon, query_params=step.query | {"tour": str(number)})
+def _go(number: int) -> None:
+    pictures.open_link(address(number))
 
 
 def _close() -> None:
     st.session_state.pop("tour", None)
     st.session_state["tour:closed"] = True
-    st.session_state["tour:left"] = True  # the address of this run still names the step
     st.query_params.pop("tour", None)

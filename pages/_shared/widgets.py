@@ -15,7 +15,7 @@ from jepa_core.keys import make_key
 from jepa_core.reference import percentile
 from jepa_core.scoring import RunSummary
 from jepa_core.sketching import open_ends
-from pages._shared import state, tour
+from pages._shared import state
 from pages._shared.state import Choice
 from pages._shared.text import counted, plain
 
@@ -23,6 +23,8 @@ _FOLDER = "folder on this computer"
 # More than this is not started without being asked for.
 _ASK_ABOVE = 1000
 _ALL = "all classes"
+KEPT = ("dataset", "folder", "class")
+"""Choices that go along from page to page (`_arrive`, `_publish`)."""
 
 
 # Pages take no `svg` as HTML, and as an image it would not have the theme's colours.
@@ -50,7 +52,6 @@ def header(title: str, text: str, explanation: str, picture: str = "") -> None:
         if picture:
             _DRAWING(data=(ASSETS / "explain" / f"{picture}.svg").read_text(encoding="utf-8"), key=f"explain:{picture}")
         st.markdown(explanation)
-        tour.offer()
 
 
 def _arrive(key: str, default: str, options: Sequence[str] | None = None) -> None:
