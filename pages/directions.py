@@ -31,6 +31,7 @@ colour); the whole direction may as well be reversed, its sign is fixed by conve
 same without sign.
 
 When two singular values are nearly equal, their two directions can be mixed freely; the page says so.""",
+    picture="directions",
 )
 choice = state.choice()
 chosen = widgets.choose_scored(choice)

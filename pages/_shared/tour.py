@@ -36,15 +36,15 @@ STEPS = (
     Step(
         pictures.DETAIL,
         "Open one",
-        "This is the digit that it finds least likely of all 360. Any picture of the explorer opens like this, with what "
-        "its score was made from.",
+        "This is the digit that it finds least likely of all 360. Any picture of the explorer opens like this, with "
+        "what its score was made from.",
         _DIGITS | {"image": UNLIKELY_DIGIT},
     ),
     Step(
         "directions",
         "What makes it unlikely",
-        "There are 16 kinds of small change that this network can notice, and the score adds up how strongly it answers "
-        "to each. Move along them: where many answers are weak, the sum is low, and the picture counts as unlikely.",
+        "There are 16 kinds of small change that this network can notice, and the score adds up how strongly it "
+        "answers to each. Move along them: where many answers are weak, the sum is low, and the picture is unlikely.",
         _DIGITS | {"image": UNLIKELY_DIGIT},
     ),
     Step(
