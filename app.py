@@ -15,7 +15,7 @@ import streamlit as st
 
 from jepa_core.config import ASSETS
 from jepa_core.errors import JepaError
-from pages._shared import pictures, state
+from pages._shared import pictures, state, tour
 from pages._shared.text import plain
 
 SECTIONS = {
@@ -62,8 +62,10 @@ try:
     st.session_state["page"] = page.title
     state.open_everything()
     state.choose_encoder()
+    tour.offer()
     pictures.follow()
     with state.inside_app():
+        tour.show(page.url_path or HOME)
         page.run()
     state.warm_up()
 except JepaError as error:

@@ -29,6 +29,7 @@ image whose interval reaches into the ends shown here is scored fully before it 
 Domains page shows where it fails.
 
 Source: [arXiv 2510.05949](https://arxiv.org/abs/2510.05949).""",
+    picture="gallery",
 )
 choice = state.choice()
 chosen = widgets.choose_scored(choice)

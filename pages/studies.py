@@ -40,6 +40,7 @@ on one scale. **Figure 7** shows the changes of an image that each encoder notic
 
 Nothing long starts by itself: the page says what is missing and about how long it takes here. What is scored stays in
 the store, so a study that was stopped goes on where it was.""",
+    picture="studies",
 )
 here = list_encoders()
 chosen = st.multiselect("Encoders", list(here), default=list(here)[:3], key="studies-encoders", max_selections=6)

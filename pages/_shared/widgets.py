@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from jepa_core import datasets, readers, sketching, ways
+from jepa_core.config import ASSETS
 from jepa_core.errors import JepaError
 from jepa_core.items import DatasetSpec
 from jepa_core.jobs import Job, State
@@ -26,13 +27,30 @@ KEPT = ("dataset", "folder", "class")
 """Choices that go along from page to page (`_arrive`, `_publish`)."""
 
 
-def header(title: str, text: str, explanation: str) -> None:
-    """The page's title, one sentence, and a longer explanation one click away."""
+# Pages take no `svg` as HTML, and as an image it would not have the theme's colours.
+_DRAWING = st.components.v2.component(
+    "drawing",
+    html='<div class="drawing"></div>\n',
+    css=".drawing { color: var(--st-text-color); max-width: 34rem; }\n.drawing svg { width: 100%; display: block; }\n",
+    js="""export default function ({ data, parentElement }) {
+  parentElement.querySelector(".drawing").innerHTML = data;
+}
+""",
+)
+
+
+def header(title: str, text: str, explanation: str, picture: str = "") -> None:
+    """The page's title, one sentence, and a longer explanation one click away.
+
+    `picture` names a drawing of `assets/explain`, which stands above the explanation.
+    """
     state.require_app()
-    left, right = st.columns([5, 1], vertical_alignment="bottom")
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
     left.title(title)
     left.markdown(text)
-    with right.popover("What is this?", icon=":material/help:", width="stretch"):
+    with right.popover("What am I looking at?", icon=":material/help:", width="stretch"):
+        if picture:
+            _DRAWING(data=(ASSETS / "explain" / f"{picture}.svg").read_text(encoding="utf-8"), key=f"explain:{picture}")
         st.markdown(explanation)
 
 
@@ -85,17 +103,22 @@ def choose_several(
     return chosen
 
 
-def _forget_class() -> None:
+def _forget_class(key: str) -> None:
     # The classes of one dataset mean nothing in another.
-    st.session_state["class"] = st.session_state["kept:class"] = _ALL
+    st.session_state[key] = st.session_state[f"kept:{key}"] = _ALL
 
 
-def choose_dataset(default: str, title: str = "Dataset", key: str = "dataset") -> DatasetSpec | None:
-    """A bundled dataset or a folder; None while no folder is given, or (with a sentence) when it cannot be used."""
+def choose_dataset(
+    default: str, title: str = "Dataset", key: str = "dataset", class_key: str = "class"
+) -> DatasetSpec | None:
+    """A bundled dataset or a folder; None while no folder is given, or (with a sentence) when it cannot be used.
+
+    `class_key` is that of the `choose_class` beside it, if there is one.
+    """
     options = [*datasets.list_datasets(), _FOLDER]
     default = default if default in options else options[0]
     _arrive(key, default, options)
-    name = st.selectbox(title, options, key=key, on_change=_forget_class)
+    name = st.selectbox(title, options, key=key, on_change=_forget_class, args=(class_key,))
     _publish(key, name, default)
     if name == _FOLDER:
         _arrive("folder", "")
@@ -108,6 +131,7 @@ def choose_dataset(default: str, title: str = "Dataset", key: str = "dataset") -
             f"torchvision ({', '.join(readers.EXAMPLES)}); or hub:OWNER/NAME/SPLIT for one of the Hugging "
             "Face hub. #500 behind any of them is a sample of 500.",
             on_change=_forget_class,
+            args=(class_key,),
         ).strip()
         _publish("folder", name, "")
         if not name:
@@ -132,15 +156,15 @@ def address_of(dataset: DatasetSpec) -> dict[str, str]:
     return {"dataset": _FOLDER, "folder": dataset.name.removeprefix(datasets.FOLDER_PREFIX)}
 
 
-def choose_class(dataset: DatasetSpec) -> str | None:
+def choose_class(dataset: DatasetSpec, key: str = "class") -> str | None:
     """A class of the dataset, or None for all."""
     labels = dataset.labels()
     if len(labels) == 1:
         return None
     options = [_ALL, *labels]
-    _arrive("class", _ALL, options)
-    chosen = st.selectbox("Class", options, key="class")
-    _publish("class", chosen, _ALL)
+    _arrive(key, _ALL, options)
+    chosen = st.selectbox("Class", options, key=key)
+    _publish(key, chosen, _ALL)
     return None if chosen == _ALL else chosen
 
 
