@@ -24,11 +24,17 @@ def _edges(values: ndarray, bins: int) -> ndarray:
 
 
 def class_histogram(
-    chosen: Float[ndarray, "n"], everything: Float[ndarray, "m"], title: str, low: float, high: float
+    chosen: Float[ndarray, "n"],
+    everything: Float[ndarray, "m"],
+    title: str,
+    low: float,
+    high: float,
+    marked: tuple[float, float] | None = None,
 ) -> go.Figure:
     """The scores of a class in front of the whole dataset's, both as shares.
 
-    Bars up to `low` have the colour of the unlikely end, bars from `high` on that of the likely end.
+    Bars up to `low` have the colour of the unlikely end, bars from `high` on that of the likely end; the range `marked`
+    has a ground of its own. A box can be drawn over scores to choose them.
     """
     edges = _edges(np.concatenate([chosen, everything]), 40)
     centres = (edges[:-1] + edges[1:]) / 2
@@ -48,8 +54,11 @@ def class_histogram(
         showlegend=False,  # the swatch would have the colour of the first bar
         hovertemplate="score about %{x:.1f}: %{y:.1%} of the images<extra></extra>",
     )
+    if marked:
+        figure.add_vrect(*marked, fillcolor=NEUTRAL, opacity=0.2, line_width=0, layer="below")
     figure.update_yaxes(tickformat=".0%")
-    return finish(figure, x=_AXIS, y="share of images", height=260)
+    finish(figure, x=_AXIS, y="share of images", height=210)
+    return figure.update_layout(dragmode="select", selectdirection="h")
 
 
 def domain_colours(names: Mapping[str, object]) -> dict[str, str]:

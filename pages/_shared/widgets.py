@@ -1,18 +1,19 @@
 """Widgets that more than one page uses: choosing a dataset, and the progress of a job."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
+from numpy import ndarray
 
-from jepa_core import datasets, readers, sketching, ways
+from jepa_core import curation, datasets, readers, sketching, ways
 from jepa_core.config import ASSETS
 from jepa_core.errors import JepaError
 from jepa_core.items import DatasetSpec
 from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
-from jepa_core.reference import percentile
 from jepa_core.scoring import RunSummary
 from jepa_core.sketching import open_ends
 from pages._shared import state
@@ -103,6 +104,61 @@ def choose_several(
     return chosen
 
 
+def choose_range(scores: ndarray, of: str) -> tuple[float, float] | None:
+    """A range of scores within those that are there, by a slider and in the address; None for all of them.
+
+    `of` says whose scores they are: a range of others means nothing here.
+    """
+    low, high = math.floor(10 * scores.min()) / 10, math.ceil(10 * scores.max()) / 10
+    if st.session_state.setdefault("range-of", of) != of:
+        st.session_state["range-of"], st.session_state["range"] = of, ""
+        st.session_state["kept:range"] = ""
+    _arrive("range", "")
+    found = curation.read_range(st.session_state["range"], scores)
+    _publish("range", st.session_state["range"] if found else "", "")
+    if low == high:
+        return None
+    st.session_state["span"] = (max(low, found[0]), min(high, found[1])) if found else (low, high)
+    st.slider("Scores, from unlikely to likely", low, high, step=0.1, key="span", format="%.1f", on_change=_spanned)
+    return found
+
+
+def _spanned() -> None:
+    low, high = st.session_state["span"]
+    set_range((low, high))
+
+
+def set_range(found: tuple[float, float] | None) -> None:
+    """Choose a range of scores from elsewhere than its slider; None for all."""
+    st.session_state["range"] = f"{found[0]:.1f}:{found[1]:.1f}" if found else ""
+
+
+def choose_sheet(count: int, each: int, key: str, of: str) -> slice:
+    """Which of `count` things are on the page to be shown, of `each` a page. Another `of` starts at the first again."""
+    sheets = max(1, math.ceil(count / each))
+    if st.session_state.setdefault(f"{key}-of", of) != of:
+        st.session_state[f"{key}-of"], st.session_state[key] = of, "1"
+    _arrive(key, "1")
+    asked = st.session_state[key]
+    sheet = min(max(int(asked), 1), sheets) if asked.isascii() and asked.isdigit() and len(asked) < 10 else 1
+    st.session_state[key] = str(sheet)
+    _publish(key, str(sheet), "1")
+
+    def turn(step: int) -> None:
+        st.session_state[key] = str(sheet + step)
+
+    def jump() -> None:
+        st.session_state[key] = str(st.session_state[f"{key}-jump"])
+
+    if sheets > 1:
+        st.session_state[f"{key}-jump"] = sheet
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.button("Back", on_click=turn, args=(-1,), disabled=sheet == 1, shortcut="P", key=f"{key}-back")
+            st.pagination(sheets, key=f"{key}-jump", on_change=jump)
+            st.button("Next", on_click=turn, args=(1,), disabled=sheet == sheets, shortcut="N", key=f"{key}-next")
+    return slice((sheet - 1) * each, min(sheet * each, count))
+
+
 def _forget_class(key: str) -> None:
     # The classes of one dataset mean nothing in another.
     st.session_state[key] = st.session_state[f"kept:{key}"] = _ALL
@@ -189,13 +245,10 @@ def choose_scored(choice: Choice) -> Shown:
     with right:
         label = choose_class(dataset)
     running = keep_scored(choice, dataset)
-    everything = state.scores(choice, dataset)
-    table = everything if label is None else everything[everything["label"] == label]
+    everything, table = state.scores(choice, dataset), state.ranked(choice, dataset, label)
     if table.empty:
         st.info("No scores yet. They appear here as they arrive.", icon=":material/hourglass_empty:")
         st.stop()
-    scores = table["jepa_score"].to_numpy()
-    table = table.assign(percentile=percentile(scores, scores)).sort_values("jepa_score", kind="stable")
     return Shown(dataset, label, everything, table, running)
 
 
@@ -244,8 +297,7 @@ def _tell_ended(job: Job, dataset: DatasetSpec) -> None:
 
 def _start(key: str, before: Job | None, choice: Choice, dataset: DatasetSpec) -> Job | None:
     """Start the scoring job if there is something to score and nobody has stopped it or needs to be asked."""
-    scored = state.scored(choice, dataset)
-    missing = sum(item.name not in scored for item in dataset.items())
+    missing = state.missing(choice, dataset)
     unseen = before is None and bool(dataset.fingerprint)  # a folder's files may have been written anew
     if (before and before.state is State.DONE) or not (missing or unseen):
         return None
