@@ -15,7 +15,7 @@ import streamlit as st
 
 from jepa_core.config import ASSETS
 from jepa_core.errors import JepaError
-from pages._shared import state
+from pages._shared import pictures, state
 from pages._shared.text import plain
 
 SECTIONS = {
@@ -58,6 +58,7 @@ try:
     st.session_state["page"] = page.title
     state.open_everything()
     state.choose_encoder()
+    pictures.follow()
     with state.inside_app():
         page.run()
     state.warm_up()

@@ -74,11 +74,14 @@ def _known(versions: Sequence[str], _dataset: DatasetSpec, _choice: Choice) -> K
     return load_known(state.store(), _choice.spec, _choice.output, _dataset.name, _choice.way_to(_dataset))
 
 
-def show_one(item: Checked) -> None:
+def show_one(at: int, item: Checked) -> None:
     left, right = st.columns([1, 4])
     with left:
         png = images.display_png(item.crop, 160)
-        pictures.grid([pictures.Card(pictures.data_address(png), "", item.name, ("the scored crop",), item.name)])
+        pictures.grid(
+            [pictures.Card(pictures.data_address(png), "", item.name, ("the scored crop",), item.name)],
+            key=f"check:{at}",
+        )
     with right:
         icon, colour = BADGES[item.verdict.kind]
         st.badge(str(item.verdict.kind), icon=f":material/{icon}:", color=colour)
@@ -94,7 +97,7 @@ def show_one(item: Checked) -> None:
         st.dataframe(places_table(item), hide_index=True, height="content", placeholder="-", column_config=COLUMNS)
         for share, rows, end in (("most", item.likely, "likely"), ("least", item.unlikely, "unlikely")):
             st.markdown(f"Nearest among the **{share} likely** quarter of the reference")
-            pictures.grid(pictures.cards(choice, dataset, rows), end, new_tab=True)
+            pictures.grid(pictures.cards(choice, dataset, rows), end, key=f"check:{at}:{end}", new_tab=True)
 
 
 def summary(outcome: Outcome) -> str:
@@ -122,9 +125,9 @@ def show(outcome: Outcome) -> None:
         st.caption(f"The first {MARKED} are marked.")
     if len(outcome.checked) > 1:
         st.markdown(plain(summary(outcome)))
-    for item in outcome.checked:
+    for at, item in enumerate(outcome.checked):
         with st.container(border=True):
-            show_one(item)
+            show_one(at, item)
     st.download_button(
         "Download the table (CSV)", outcome_table(outcome).to_csv(index=False), "check.csv", icon=":material/download:"
     )

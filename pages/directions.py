@@ -77,7 +77,7 @@ key = f"directions:{choice.config.key}:{rank.rank}:{row['digest']}"
 [card] = pictures.cards(choice, dataset, table.iloc[[place - 1]], chosen.label)
 waiting = st.empty()
 with waiting.container():
-    pictures.grid([replace(card, link="")], large=True)
+    pictures.grid([replace(card, link="")], key="waiting", large=True)
 found = widgets.computed(key, "Computing the directions", compute)
 waiting.empty()
 
@@ -106,6 +106,7 @@ pictures.grid(
         drawn(k, "Change of the picture", "its sign is a convention", signed_picture(vector)),
         drawn(k, "Where it acts", "brighter is more", energy_picture(vector)),
     ],
+    key="direction",
     large=True,
 )
 st.markdown(
@@ -132,13 +133,14 @@ if count > 2 * STRIP:
         "Directions that it notices most": range(STRIP),
         "Directions that it notices least": range(count - STRIP, count),
     }
-for title, ends in strips.items():
+for number, (title, ends) in enumerate(strips.items()):
     st.subheader(title)
     pictures.grid(
         [
             drawn(end, f"k = {end + 1}", f"moves by {found.sigma[end]:.3g}", signed_picture(found.right(end)))
             for end in ends
-        ]
+        ],
+        key=f"strip:{number}",
     )
 st.caption(
     f"Rank {rank.rank} of {choice.spec.outputs[choice.output]}: {rank.reason}. "

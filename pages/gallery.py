@@ -37,16 +37,18 @@ scores = table["jepa_score"].to_numpy()
 title = chosen.label or dataset.title
 if len(table) == 1:
     st.info("There is one image here, so nothing to rank it against.", icon=":material/info:")
-    pictures.grid([replace(card, aside=()) for card in pictures.cards(choice, dataset, table, chosen.label)])
+    pictures.grid(
+        [replace(card, aside=(), badge="") for card in pictures.cards(choice, dataset, table, chosen.label)], key="only"
+    )
     st.stop()
 st.caption(plain(f"Percentiles are among the {len(table)} images of {title}."))
 shown = min(PER_ROW, len(table) // 2)
 widgets.verify_ends(choice, chosen, shown)
 least, most = table.iloc[:shown], table.iloc[::-1].iloc[:shown]
 st.subheader("Least likely")
-pictures.grid(pictures.cards(choice, dataset, least, chosen.label), "unlikely")
+pictures.grid(pictures.cards(choice, dataset, least, chosen.label), "unlikely", key="least", label="Least likely")
 st.subheader("Most likely")
-pictures.grid(pictures.cards(choice, dataset, most, chosen.label), "likely")
+pictures.grid(pictures.cards(choice, dataset, most, chosen.label), "likely", key="most", label="Most likely")
 
 left, right = st.columns([5, 1], vertical_alignment="bottom")
 left.subheader("Random")
@@ -54,7 +56,7 @@ seed = st.session_state.setdefault("shuffle", 0)
 if right.button("Shuffle", icon=":material/shuffle:", width="stretch"):
     seed = st.session_state["shuffle"] = seed + 1
 order = np.random.default_rng(seed).permutation(len(table))[:shown]
-pictures.grid(pictures.cards(choice, dataset, table.iloc[order], chosen.label))
+pictures.grid(pictures.cards(choice, dataset, table.iloc[order], chosen.label), key="random", label="Random")
 
 st.subheader(plain(f"Scores of {title}"))
 st.plotly_chart(

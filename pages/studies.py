@@ -140,13 +140,17 @@ def show_figure1() -> None:
         ):
             with column:
                 st.caption(f"{title} of {len(table)}")
-                pictures.grid(pictures.cards(choice, dataset, rows, label, places=False), end, five=True)
+                shown = pictures.cards(choice, dataset, rows, label, places=False)
+                pictures.grid(shown, end, key=f"{choice.spec.name}:{choice.output}:{end}", five=True)
     st.subheader("Random")
     some = studies.drawn_at_random(table, 2 * studies.ENDS)
-    cards = [replace(card, title="", aside=()) for card in pictures.cards(choices[-1], dataset, some, label)]
-    for column, half in zip(st.columns(2), (cards[: studies.ENDS], cards[studies.ENDS :]), strict=True):
+    cards = [
+        replace(card, title="", aside=()) for card in pictures.cards(choices[-1], dataset, some, label, places=False)
+    ]
+    halves = {"left": cards[: studies.ENDS], "right": cards[studies.ENDS :]}
+    for column, (side, half) in zip(st.columns(2), halves.items(), strict=True):
         with column:
-            pictures.grid(half, five=True)
+            pictures.grid(half, key=f"random:{side}", five=True)
     _say_command([dataset], label)
 
 
@@ -211,7 +215,10 @@ def show_figure7() -> None:
             found = widgets.computed(key, "Computing directions", compute)
             assert isinstance(found, Directions)
             st.caption(f"The {title} likely image, and the changes of it that are noticed most (k = 1) and least")
-            pictures.grid([*pictures.cards(choice, dataset, rows), *_strip(found)])
+            pictures.grid(
+                [*pictures.cards(choice, dataset, rows), *_strip(found)],
+                key=f"{choice.spec.name}:{choice.output}:{title}",
+            )
     _say_command([dataset])
 
 

@@ -1,6 +1,8 @@
-"""Small things that several tests need: pictures, running a folder, reading its scores back."""
+"""Small things that several tests need: pictures, running a folder, reading its scores back, the cards of a page."""
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,9 @@ from jepa_core.datasets import get_dataset
 from jepa_core.encoders import Encoder
 from jepa_core.scoring import score_items, stored_scores
 from jepa_core.store import Store
+
+if TYPE_CHECKING:
+    from streamlit.testing.v1 import AppTest
 
 
 def picture(seed: int) -> Image.Image:
@@ -32,3 +37,33 @@ def names(store: Store, folder: Path) -> list[str]:
 
 def scores(store: Store, encoder: Encoder, folder: Path, output: str = "projector") -> pd.DataFrame:
     return stored_scores(store, encoder.spec, output, f"folder:{folder}")
+
+
+def grids(app: "AppTest") -> dict[str, list[dict]]:
+    """The cards of each picture grid of a page, by the grid's key; a grid is drawn by the browser from these data."""
+    found = (block.proto for block in app.get("bidi_component") if block.proto.component_name == "jepa_grid")
+    return {proto.id.rsplit("grid:", 1)[1]: json.loads(proto.json)["cards"] for proto in found}
+
+
+def cards(app: "AppTest") -> list[dict]:
+    """All cards of a page, in its order."""
+    return [card for shown in grids(app).values() for card in shown]
+
+
+def pictured(app: "AppTest") -> int:
+    """How many cards of a page show a picture."""
+    return sum(card["source"].startswith("data:image/") for card in cards(app))
+
+
+def tell(app: "AppTest", grid: str, event: str, value: object) -> "AppTest":
+    """Run the page with what a grid's script would send of a click or a key; AppTest itself runs no scripts."""
+    from streamlit.proto.WidgetStates_pb2 import WidgetState
+
+    [name] = [block.proto.id for block in app.get("bidi_component") if block.proto.id.endswith(f"grid:{grid}")]
+    said = WidgetState(
+        id=f"$$STREAMLIT_INTERNAL_KEY_{name}__events",
+        json_trigger_value=json.dumps([{"event": event, "value": value}]),
+    )
+    states = app._tree.get_widget_states()
+    states.widgets.append(said)
+    return app._run(states)

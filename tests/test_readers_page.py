@@ -10,7 +10,8 @@ from streamlit.testing.v1 import AppTest
 from jepa_core import datasets
 from pages._shared import widgets
 
-from .test_pages import assert_no_error, open_folder, pictures, settled
+from .helpers import pictured
+from .test_pages import assert_no_error, open_folder, settled
 from .test_readers import mnist  # noqa: F401 (a fixture)
 
 
@@ -18,7 +19,7 @@ from .test_readers import mnist  # noqa: F401 (a fixture)
 def test_a_named_dataset_is_opened_in_the_background_and_scored(open_page: Callable[..., AppTest]) -> None:
     app = settled(open_folder(open_page(), Path("torchvision:mnist/test#4")))
     assert_no_error(app)
-    assert pictures(app).count("data:image/png") > 4
+    assert pictured(app) > 4
     assert {"3 - three", "1 - one"} & set(app.selectbox(key="class").options)
 
 
@@ -36,7 +37,7 @@ def test_an_archive_is_scored(open_page: Callable[..., AppTest], tmp_path: Path)
             archive.writestr(f"{item.label}/{item.position}.ppm", item.read())
     app = settled(open_folder(open_page(), path))
     assert_no_error(app)
-    assert pictures(app).count("data:image/png") > 4
+    assert pictured(app) > 4
 
 
 @pytest.mark.usefixtures("mnist")

@@ -12,8 +12,9 @@ from jepa_core import forecast
 from jepa_core.cli import build_parser
 from jepa_core.study_commands import run_figure3
 
+from .helpers import cards
 from .test_more_encoders import press, texts
-from .test_pages import assert_no_error, open_folder, pictures, settled
+from .test_pages import assert_no_error, open_folder, settled
 
 
 @pytest.fixture
@@ -40,17 +41,17 @@ def test_figure_1_says_its_cost_and_scores_when_asked(open_page: Callable[..., A
     app = open_folder(open_page("studies"), folder)
     assert_no_error(app)
     assert "12 images of pictures have no score" in texts(app)
-    assert "<figure>" not in pictures(app)
+    assert cards(app) == []
     app = press(app, "How long will it take here?")
     assert "That takes about" in texts(app)
     app = press(app, "Score 12 images")
     assert_no_error(app)
     assert [heading.value for heading in app.subheader] == ["tiny, projector", "Random"]
-    assert pictures(app).count("<figure>") == 5 + 5 + 10
+    assert len(cards(app)) == 5 + 5 + 10
     assert (command(app).encoder, command(app).data, command(app).label) == (["tiny"], str(folder), None)
     app.selectbox(key="class").select("odd").run()
     assert_no_error(app)
-    assert pictures(app).count("<figure>") == 3 + 3 + 6
+    assert len(cards(app)) == 3 + 3 + 6
     assert command(app).label == "odd"
 
 
@@ -60,7 +61,7 @@ def test_a_broken_picture_does_not_hold_a_study_up(open_page: Callable[..., AppT
     app = press(open_folder(open_page("studies"), folder), "Score 13 images")
     assert_no_error(app)
     assert any("1 image could not be scored." in note.value for note in app.caption)
-    assert pictures(app).count("<figure>") == 5 + 5 + 10
+    assert len(cards(app)) == 5 + 5 + 10
 
 
 def test_figure_3_has_a_chart_for_each_encoder_out_of_the_store(open_page: Callable[..., AppTest]) -> None:
@@ -80,7 +81,7 @@ def test_figure_7_has_directions_of_both_ends(open_page: Callable[..., AppTest],
     for _ in range(3):  # the directions of one image after the other
         app = settled(app)
     assert_no_error(app)
-    assert pictures(app).count("<figure>") == 2 * (1 + 4 + 3)
+    assert len(cards(app)) == 2 * (1 + 4 + 3)
 
 
 @pytest.mark.usefixtures("own_assets")

@@ -1,15 +1,16 @@
-"""Pictures on a page: a grid with captions, alternative texts and links."""
+"""Pictures on a page: a grid of cards with captions, alternative texts and links, and the selection of images."""
 
 import base64
-import html
 from collections.abc import Sequence
-from dataclasses import dataclass
-from urllib.parse import urlencode
+from dataclasses import asdict, dataclass
+from functools import partial
+from urllib.parse import parse_qsl, urlencode
 
 import pandas as pd
 import streamlit as st
 
 from jepa_core import images
+from jepa_core.config import ASSETS
 from jepa_core.errors import JepaError
 from jepa_core.figures.style import LIKELY, UNLIKELY
 from jepa_core.items import DatasetSpec
@@ -19,12 +20,25 @@ from pages._shared import state, widgets
 from pages._shared.state import Choice
 from pages._shared.text import percent_place
 
-EDGES = {"likely": LIKELY, "unlikely": UNLIKELY}
+EDGES = {"": "", "likely": LIKELY, "unlikely": UNLIKELY}
+# The page of one image, which a click on a card opens.
+DETAIL = "directions"
+
+# Its styles are a part of assets/theme.css, so that they are on the page before the first grid is.
+_component = st.components.v2.component(
+    "jepa_grid",
+    html='<div class="jepa-row"></div>',
+    js=(ASSETS / "grid.js").read_text(encoding="utf-8"),
+    isolate_styles=False,
+)
 
 
 @dataclass(frozen=True)
 class Card:
-    """One picture of a grid: a data address (or a sentence in its place), its caption, its link."""
+    """One picture of a grid: a data address (or a sentence in its place), its caption, its link.
+
+    An image of a dataset has its digest as `id` and the dataset's name as `set`, and can be picked.
+    """
 
     source: str
     problem: str
@@ -32,6 +46,9 @@ class Card:
     aside: tuple[str, ...]  # smaller lines below the title
     alt: str
     link: str = ""
+    badge: str = ""  # on the picture
+    id: str = ""
+    set: str = ""
 
 
 def data_address(png: bytes) -> str:
@@ -48,7 +65,7 @@ def _shown_crop(transform: str, digest: str, _dataset: DatasetSpec, _member: Mem
 def cards(
     choice: Choice, dataset: DatasetSpec, rows: pd.DataFrame, label: str | None = None, *, places: bool = True
 ) -> list[Card]:
-    """A card for each row of a score table that has a `percentile` column; each links to its directions.
+    """A card for each row of a score table that has a `percentile` column; each links to the page of its image.
 
     `label` is the class within which the percentiles are, and which the link opens; `places` shows the percentiles.
     """
@@ -75,36 +92,78 @@ def cards(
                 source=source,
                 problem=problem,
                 title=score,
-                aside=(*interval, *([place] if places else []), *([f"class {row.label}"] if many else [])),
+                aside=(*interval, *([f"class {row.label}"] if many else [])),
                 alt=f"{row.name}, class {row.label}: score {score}, {place}",
-                link="" if dataset.listed else f"directions?{query}",
+                link="" if dataset.listed else f"{DETAIL}?{query}",
+                badge=place.replace("percentile ", "P") if places else "",
+                id=row.digest,
+                set=dataset.name,
             )
         )
     return made
 
 
 def grid(
-    shown: Sequence[Card], end: str = "", *, large: bool = False, five: bool = False, new_tab: bool = False
+    shown: Sequence[Card],
+    end: str = "",
+    *,
+    key: str,
+    label: str = "Pictures",
+    large: bool = False,
+    five: bool = False,
+    new_tab: bool = False,
 ) -> None:
-    """Draw cards side by side, as many in a row as fit, or five; `end` ("likely", "unlikely") colours their edge."""
-    figures = []
-    target = "_blank" if new_tab else "_self"
-    for card in shown:
-        if card.source:
-            picture = f'<img src="{card.source}" alt="{html.escape(card.alt)}" loading="lazy">'
-        else:
-            picture = f'<div class="jepa-gone" role="note">{html.escape(card.problem)}</div>'
-        if card.link:
-            picture = (
-                f'<a href="{html.escape(card.link)}" target="{target}" title="Look at its directions">{picture}</a>'
-            )
-        lines = "".join(f'<span class="aside">{html.escape(line)}</span>' for line in card.aside)
-        figures.append(
-            f'<figure>{picture}<figcaption><span class="title">{html.escape(card.title)}</span>'
-            f"{lines}</figcaption></figure>"
-        )
-    style = f' style="--edge: {EDGES[end]}"' if end else ""
-    st.html(
-        f'<div class="jepa-row"><div class="jepa-grid{" large" if large else " five" if five else ""}"{style}>'
-        f"{''.join(figures)}</div></div>"
+    """Draw cards side by side, as many in a row as fit, or five; `end` ("likely", "unlikely") colours their edge.
+
+    `key` names the grid, and no other of its page; `label` says to a screen reader what is in it. A click opens a
+    card's link inside the app (or in a new tab); arrow keys move between cards, x and space pick one.
+    """
+    chosen = picked()
+    _component(
+        key=f"grid:{key}",
+        data={
+            "cards": [asdict(card) | {"picked": card.id in chosen} for card in shown],
+            "layout": "large" if large else "five" if five else "",
+            "edge": EDGES[end],
+            "label": label,
+            "new_tab": new_tab,
+        },
+        on_opened_change=partial(_open, f"grid:{key}"),
+        on_picked_change=partial(_pick, f"grid:{key}"),
     )
+
+
+def picked() -> dict[str, str]:
+    """The selection, in the order of picking: digest -> name of the dataset that the image was picked from."""
+    return st.session_state.setdefault("picked", {})
+
+
+def _pick(key: str) -> None:
+    said = st.session_state[key].get("picked")
+    if said and said["on"]:
+        picked()[str(said["id"])] = str(said["set"])
+    elif said:
+        picked().pop(str(said["id"]), None)
+
+
+def _open(key: str) -> None:
+    link = st.session_state[key].get("opened")
+    if link:
+        name, _, query = str(link).partition("?")
+        values = dict(parse_qsl(query))
+        for bound in state.BOUND & set(values):  # Streamlit puts these into the address by itself
+            st.session_state[bound] = values.pop(bound)
+        for kept in widgets.KEPT:  # what the page before had chosen stands for nothing now
+            st.session_state.pop(f"kept:{kept}", None)
+        st.session_state["opened"] = (name, values)
+
+
+def follow() -> None:
+    """Go to the page of the card that was clicked, as its link would, but without loading the app anew.
+
+    To be called before the page that has the card runs again, which would take the time that the other one needs, and
+    after the widgets of all pages, whose values Streamlit forgets when a run ends without them.
+    """
+    if "opened" in st.session_state:
+        name, values = st.session_state.pop("opened")
+        st.switch_page(f"pages/{name}.py", query_params=values)

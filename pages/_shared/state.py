@@ -25,6 +25,9 @@ from jepa_core.store import Store
 from jepa_core.ways import Way
 from pages._shared.text import plain
 
+BOUND = {"encoder", "output", "method", "precision"}
+"""The choices of the sidebar, which Streamlit keeps in the address."""
+
 
 @dataclass(frozen=True)
 class Choice:

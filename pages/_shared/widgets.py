@@ -22,6 +22,8 @@ _FOLDER = "folder on this computer"
 # More than this is not started without being asked for.
 _ASK_ABOVE = 1000
 _ALL = "all classes"
+KEPT = ("dataset", "folder", "class")
+"""Choices that go along from page to page (`_arrive`, `_publish`)."""
 
 
 def header(title: str, text: str, explanation: str) -> None:
