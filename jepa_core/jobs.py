@@ -54,6 +54,7 @@ class Job:
         self.total = 0
         self.message = ""
         self.result: object = None
+        self.partial: object = None  # what the work has found so far, for a page to show
         self.started: float | None = None
         self._work = work
         self._between = between

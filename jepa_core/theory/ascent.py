@@ -4,6 +4,7 @@ This is ascent, not sampling: it goes uphill until it is stopped, and where it e
 not what is typical. Steps have one length: x <- x + eta g / rms(g), kept within what a picture can be (0 to 1).
 """
 
+import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ _FRAMES = 6
 
 @dataclass(frozen=True)
 class Settings:
-    """The encoder (its default output), where to start (an image of its held-out set, or -1 for noise), what to climb."""
+    """The encoder (its default output), the start (a held-out image, or -1 for noise), and what is climbed."""
 
     encoder: str = "digits"
     image: int = 0
@@ -63,7 +64,6 @@ def run(settings: Settings) -> Iterator[Step]:
 
     from jepa_core import datasets, images
     from jepa_core.encoders import load_encoder
-    from jepa_core.scoring import current_rank
 
     encoder = load_encoder(settings.encoder, "cpu")
     output = encoder.spec.default_output
@@ -74,7 +74,7 @@ def run(settings: Settings) -> Iterator[Step]:
     else:
         items = list(datasets.get_dataset(encoder.spec.reference).items())
         point = encoder.preprocess(images.decode(items[settings.image % len(items)].read()).image)
-    rank = current_rank(encoder.spec, output).rank
+    rank = encoder.spec.ranks[output].rank
     every = max(1, settings.steps // (_FRAMES - 1))
     path: list[Result] = []
     frames: list[Result] = []
@@ -82,8 +82,9 @@ def run(settings: Settings) -> Iterator[Step]:
         slope, score, term = slope_of(encoder.module(output), point, rank, settings.climb == "term")
         path.append({"step": step, "score": rounded(score, 5), "term": rounded(term, 5)})
         if step % every == 0 or step == settings.steps:
-            pixels = (255 * (point * std + mean).clamp(0, 1)).round().byte()
-            frames.append({"step": step, "pixels": pixels.tolist()})
+            pixels = (255 * (point * std + mean).clamp(0, 1)).round().byte().permute(1, 2, 0).numpy()
+            coded = base64.b64encode(pixels.tobytes()).decode()
+            frames.append({"step": step, "shape": list(pixels.shape), "pixels": coded})
         yield Step(step, settings.steps, {"path": path, "frames": frames})
         moved = point + settings.step_size * slope / slope.square().mean().sqrt().clamp_min(1e-12)
         point = ((moved * std + mean).clamp(0, 1) - mean) / std
@@ -91,8 +92,8 @@ def run(settings: Settings) -> Iterator[Step]:
 
 def picture(frame: Result) -> np.ndarray:
     """A frame as (height, width, 3) of uint8."""
-    pixels = np.array(frame["pixels"], dtype=np.uint8)
-    return np.repeat(pixels, 3, axis=0).transpose(1, 2, 0) if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+    pixels = np.frombuffer(base64.b64decode(frame["pixels"]), dtype=np.uint8).reshape(frame["shape"])
+    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
 
 
 def table(cells: Sequence[Cell]) -> pd.DataFrame:

@@ -53,7 +53,9 @@ def slope(objective: str, depth: int, covariance: float, rho: float, w: float) -
     return depth * (w**power * covariance - w**3 * covariance / rho)
 
 
-def flow(objective: str, depth: int, covariance: float, rho: float, size: float, until: float) -> tuple[ndarray, ndarray]:
+def flow(
+    objective: str, depth: int, covariance: float, rho: float, size: float, until: float
+) -> tuple[ndarray, ndarray]:
     """w(t) from `size` on, integrated by scipy: (times, values), at most until the time `until`."""
     solved = solve_ivp(
         lambda _t, w: [slope(objective, depth, covariance, rho, max(w[0], 0.0))],
@@ -233,14 +235,32 @@ def order(lines: Sequence[Result]) -> list[int]:
     return sorted(range(len(lines)), key=lambda number: lines[number]["half_descent"] or np.inf)
 
 
-_SAME = {"covariance": (1.0, 1.0), "regression": (1.0, 0.5)}
-_DISAGREE = {"covariance": (1.0, 0.9), "regression": (0.5, 1.0)}
+def ratios(cells: Sequence[Cell]) -> list[Result]:
+    """The first feature's half-way time over the second's, for each depth and objective of the case that disagrees."""
+    rows: list[Result] = []
+    for cell in cells:
+        same = Settings(depth=cell.settings.depth, **_DISAGREE)
+        for objective in OBJECTIVES if cell.settings == same else ():
+            first, second = cell.result[objective]
+            rows.append(
+                {
+                    "objective": objective,
+                    "depth": cell.settings.depth,
+                    "ratio": first["half_descent"] / second["half_descent"],
+                    "equation": first["half_flow"] / second["half_flow"],
+                }
+            )
+    return rows
+
+
+_SAME: Result = {"covariance": (1.0, 1.0), "regression": (1.0, 0.5)}
+_DISAGREE: Result = {"covariance": (1.0, 0.9), "regression": (0.5, 1.0)}
 
 FEATURES = Experiment(
     name="features",
     title="Which features are learned first",
-    look_for="Both networks see one feature that varies much but is half noise and one that varies a little less but can "
-    "be predicted exactly. The autoencoder learns the noisy one first, the JEPA the predictable one, and the more so "
+    look_for="Both networks see one feature that varies much but is half noise and one that varies a little less but "
+    "can be predicted exactly. The autoencoder learns the noisy one first, the JEPA the predictable one, and the more so "
     "the deeper its encoder is.",
     version=1,
     settings=Settings,

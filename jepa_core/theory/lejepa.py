@@ -48,9 +48,7 @@ def train(
     """
     generator = torch.Generator().manual_seed(seed)
     count, n, dim = samples.shape
-    encoders = Encoders(
-        count, dim, k, width=recipe.width, depth=recipe.depth, sphere=sphere, generator=generator
-    )
+    encoders = Encoders(count, dim, k, width=recipe.width, depth=recipe.depth, sphere=sphere, generator=generator)
     encoders.fit_scale(samples)
     optimiser = torch.optim.AdamW(encoders.parameters(), lr=recipe.rate, weight_decay=1e-4, fused=True)
     batch = min(recipe.batch, n)

@@ -6,6 +6,7 @@ already, and the change of variables needs a single preimage.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -29,7 +30,7 @@ class Encoders(nn.Module):
         sizes = [dim] + [width] * depth
         self.weights = nn.ParameterList(
             torch.randn(count, before, after, generator=generator) * (2 / before) ** 0.5
-            for before, after in zip(sizes[:-1], sizes[1:], strict=True)
+            for before, after in pairwise(sizes)
         )
         self.biases = nn.ParameterList(torch.randn(count, 1, width, generator=generator) / 2 for _ in range(depth))
         self.last = nn.Parameter(torch.zeros(count, width, k))

@@ -1,13 +1,13 @@
 """Sampling from an encoder: Langevin dynamics on the score with the Gaussian term (figure 2 of arXiv 2510.05949).
 
-x <- x + eta / 2 grad log q(x) + sqrt(eta T) n, n ~ N(0, I), with log q = score - |f|^2 / 2, in the plane (K = D = 2) and
-inside a box: a point that would leave it is put back onto its edge. At T = 1 and small eta its points settle into q.
+x <- x + eta / 2 grad log q(x) + sqrt(eta T) n, n ~ N(0, I), with log q = score - |f|^2 / 2, in the plane (K = D = 2)
+and inside a box: a point that would leave it is put back onto its edge. At T = 1 and small eta its points settle into q.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
@@ -15,6 +15,11 @@ from scipy.spatial.distance import cdist
 
 from jepa_core.theory import mixtures
 from jepa_core.theory.lab import Cell, Experiment, Result, Step, rounded
+
+if TYPE_CHECKING:  # torch takes seconds to import, and listing experiments must not pay for it
+    from torch import Tensor
+
+    from jepa_core.theory.nets import Encoders
 
 BOX = 4.0
 """Half the side of the box, in units of the data's standard deviation, about its mean."""
@@ -77,7 +82,7 @@ def run(settings: Settings) -> Iterator[Step]:
     }
     total = settings.steps + settings.walk
     recipe = lejepa.Recipe(steps=settings.steps)
-    for step, encoders, _regular in lejepa.train(stacked([samples]), recipe, k=2):
+    for step, encoders, _regular in lejepa.train(stacked([samples]), recipe, k=2):  # noqa: B007 (the last is used below)
         if step % max(1, settings.steps // 10) == 0:
             yield Step(step, total, result)
     points = torch.from_numpy(start).float()[None]
@@ -97,7 +102,7 @@ def run(settings: Settings) -> Iterator[Step]:
             yield Step(settings.steps + step, total, result)
 
 
-def log_density_slope(encoders: "Encoders", points: "Tensor") -> "Tensor":  # noqa: F821
+def log_density_slope(encoders: "Encoders", points: "Tensor") -> "Tensor":
     """The gradient, by the points, of the score with the Gaussian term, log |det J| - |f|^2 / 2."""
     import torch
 
@@ -128,8 +133,8 @@ def table(cells: Sequence[Cell]) -> pd.DataFrame:
 SAMPLING = Experiment(
     name="sampling",
     title="Sampling from an encoder",
-    look_for="The points start evenly in the box and follow the slope of the score with the Gaussian term, with noise. If "
-    "the encoder has learned the density, they end where the true points are, and their energy distance to the truth "
+    look_for="The points start evenly in the box and follow the slope of the score with the Gaussian term, with noise. "
+    "If the encoder has learned the density, they end where the true points are, and their energy distance to the truth "
     "comes close to that of a fresh true sample.",
     version=1,
     settings=Settings,

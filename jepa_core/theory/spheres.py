@@ -102,11 +102,25 @@ def table(cells: Sequence[Cell]) -> pd.DataFrame:
     )
 
 
+def spreads(cells: Sequence[Cell]) -> list[Result]:
+    """The exact and the drawn standard deviations for each K, as a figure takes them."""
+    return [
+        {
+            "k": cell.settings.k,
+            "length_sd": cell.result["exact"]["length_sd"],
+            "length_drawn": cell.result["drawn"]["length_sd"],
+            "term_sd": cell.result["exact"]["term_sd"],
+            "term_drawn": cell.result["drawn"]["term_sd"],
+        }
+        for cell in cells
+    ]
+
+
 SPHERES = Experiment(
     name="spheres",
     title="Gaussians live on spheres",
-    look_for="As K grows, the length of a Gaussian vector divided by √K narrows to 1 and each of its coordinates on the "
-    "sphere comes to look Gaussian. But half its squared length, the term that the plain score leaves out, spreads "
+    look_for="As K grows, the length of a Gaussian vector divided by √K narrows to 1 and each of its coordinates on "
+    "the sphere comes to look Gaussian. But half its squared length, the term that the plain score leaves out, spreads "
     "wider and wider.",
     version=1,
     settings=Settings,

@@ -6,6 +6,7 @@ known: how well does each score correlate with it?
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,11 @@ from scipy.stats import spearmanr
 
 from jepa_core.theory import mixtures
 from jepa_core.theory.lab import Cell, Experiment, Result, Step, rounded
+
+if TYPE_CHECKING:  # torch takes seconds to import, and listing experiments must not pay for it
+    from torch import Tensor
+
+    from jepa_core.theory.nets import Encoders
 
 TEST = 2000
 SCORES = {
@@ -68,13 +74,13 @@ def _judge(
     settings: Settings, laws: Sequence[mixtures.Mixture], samples: Sequence[ndarray], tests: Sequence[ndarray]
 ) -> Callable[..., Result]:
     """A function of the encoders: each score's correlation with the truth, the folding, and what figures need."""
-    from jepa_core.theory.nets import Encoders, folded_share, stacked
+    from jepa_core.theory.nets import folded_share, stacked
 
     truths = [law.log_density(points) for law, points in zip(laws, tests, strict=True)]
     fitted = [mixtures.gaussian_log_density(of, points) for of, points in zip(samples, tests, strict=True)]
     sheet = _sheet(settings, laws, samples)
 
-    def judge(encoders: Encoders) -> Result:
+    def judge(encoders: "Encoders") -> Result:
         scores, jacobians = score_points(encoders, stacked(tests))
         seeds: list[Result] = []
         for number, seed in enumerate(settings.seeds):
@@ -98,7 +104,7 @@ def _judge(
     return judge
 
 
-def score_points(encoders: "Encoders", points: "Tensor") -> tuple[dict[str, ndarray], "Tensor"]:  # noqa: F821
+def score_points(encoders: "Encoders", points: "Tensor") -> tuple[dict[str, ndarray], "Tensor"]:
     """The scores of each encoder's own points by name, each (count, n), and the Jacobians."""
     import torch
 
@@ -132,8 +138,8 @@ def _sheet(
     grid = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2)
     true = shares(laws[0].log_density(grid))
 
-    def sheet(encoders: object) -> Result:
-        scores, _jacobians = score_points(encoders, stacked([grid] * len(laws)))  # type: ignore[arg-type]
+    def sheet(encoders: "Encoders") -> Result:
+        scores, _jacobians = score_points(encoders, stacked([grid] * len(laws)))
         learned = shares(scores["term"][0]) if settings.kind != "sphere" else shares(scores["score"][0])
         return {
             "x": rounded(across),
@@ -176,14 +182,30 @@ def table(cells: Sequence[Cell]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def curves(cells: Sequence[Cell], samples: int) -> list[Result]:
+    """Every score's correlations (one a seed) at each D for one number of samples, as a figure takes them.
+
+    The score of outputs on the sphere is called "sphere".
+    """
+    rows: list[Result] = []
+    for cell in cells:
+        if cell.settings.samples != samples or cell.settings.kind == "wide":
+            continue
+        names = {"sphere": "score"} if cell.settings.kind == "sphere" else {name: name for name in SCORES}
+        for name, column in names.items():
+            values = [line[column] for line in cell.result["seeds"]]
+            rows.append({"dim": cell.settings.dim, "name": name, "values": values})
+    return rows
+
+
 DIMS = (1, 2, 4, 8, 16, 32, 64)
 SAMPLES = (100, 1_000, 10_000, 100_000)
 
 TRUTH = Experiment(
     name="truth",
     title="Score against truth",
-    look_for="Each point is a fresh sample of a Gaussian mixture: its true log-density to the right, its score upwards, "
-    "so a good score makes a rising line. Compare the score alone, the score with the Gaussian term, and what the "
+    look_for="Each point is a fresh sample of a Gaussian mixture: its true log-density to the right, its score "
+    "upwards, so a good score makes a rising line. Compare the score alone, the score with the Gaussian term, and what the "
     "length of the embedding or one fitted Gaussian gives already.",
     version=1,
     settings=Settings,
@@ -192,7 +214,11 @@ TRUTH = Experiment(
     cells=(
         *(Settings(dim=dim, samples=samples) for samples in (10_000, 1_000, 100, 100_000) for dim in DIMS),
         *(Settings(dim=dim, kind="wide") for dim in (1, 2, 4, 8)),
-        *(Settings(dim=dim, samples=samples, kind="sphere") for samples in (10_000, 1_000, 100, 100_000) for dim in DIMS[1:]),
+        *(
+            Settings(dim=dim, samples=samples, kind="sphere")
+            for samples in (10_000, 1_000, 100, 100_000)
+            for dim in DIMS[1:]
+        ),
     ),
     table=table,
 )

@@ -41,7 +41,7 @@ def run(settings: Settings) -> Iterator[Step]:
     recipe = lejepa.Recipe(steps=settings.steps, noise=settings.noise)
     training = lejepa.train(stacked(samples), recipe, k=settings.dim)
     total = settings.steps + 100
-    for step, encoders, _regular in training:
+    for step, encoders, _regular in training:  # noqa: B007 (the last is used below)
         if step % max(1, settings.steps // 10) == 0:
             yield Step(step, total, {})
     generator = np.random.default_rng(0)
@@ -89,8 +89,8 @@ def table(cells: Sequence[Cell]) -> pd.DataFrame:
 VIEWS = Experiment(
     name="views",
     title="More views, better score?",
-    look_for="The formula for several views takes a soft minimum of their scores. If more views helped, the lines would "
-    "rise from left to right; the dashed lines are the point itself, scored once without noise.",
+    look_for="The formula for several views takes a soft minimum of their scores. If more views helped, the lines "
+    "would rise from left to right; the dashed lines are the point itself, scored once without noise.",
     version=1,
     settings=Settings,
     run=run,
