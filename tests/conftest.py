@@ -43,6 +43,7 @@ install_import_hook(
             "rank",
             "reference",
             "spectrum",
+            "theory",
             "variants",
         )
     ],

@@ -260,8 +260,8 @@ FEATURES = Experiment(
     name="features",
     title="Which features are learned first",
     look_for="Both networks see one feature that varies much but is half noise and one that varies a little less but "
-    "can be predicted exactly. The autoencoder learns the noisy one first, the JEPA the predictable one, and the more so "
-    "the deeper its encoder is.",
+    "can be predicted exactly. The autoencoder learns the noisy one first, a JEPA of depth 2 or more the "
+    "predictable one, and the more so the deeper it is.",
     version=1,
     settings=Settings,
     run=run,

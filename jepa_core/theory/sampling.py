@@ -1,7 +1,7 @@
 """Sampling from an encoder: Langevin dynamics on the score with the Gaussian term (figure 2 of arXiv 2510.05949).
 
 x <- x + eta / 2 grad log q(x) + sqrt(eta T) n, n ~ N(0, I), with log q = score - |f|^2 / 2, in the plane (K = D = 2)
-and inside a box: a point that would leave it is put back onto its edge. At T = 1 and small eta its points settle into q.
+and inside a box: a point that would leave it is put back onto its edge. At T = 1 and small eta points settle into q.
 """
 
 from collections.abc import Iterator, Sequence
@@ -134,8 +134,8 @@ SAMPLING = Experiment(
     name="sampling",
     title="Sampling from an encoder",
     look_for="The points start evenly in the box and follow the slope of the score with the Gaussian term, with noise. "
-    "If the encoder has learned the density, they end where the true points are, and their energy distance to the truth "
-    "comes close to that of a fresh true sample.",
+    "If the encoder has learned the density, they end where the true points are, and their energy distance to the "
+    "truth comes close to that of a fresh true sample.",
     version=1,
     settings=Settings,
     run=run,

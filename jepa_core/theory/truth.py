@@ -205,8 +205,8 @@ TRUTH = Experiment(
     name="truth",
     title="Score against truth",
     look_for="Each point is a fresh sample of a Gaussian mixture: its true log-density to the right, its score "
-    "upwards, so a good score makes a rising line. Compare the score alone, the score with the Gaussian term, and what the "
-    "length of the embedding or one fitted Gaussian gives already.",
+    "upwards, so a good score makes a rising line. Compare the score alone, the score with the Gaussian term, and what "
+    "the length of the embedding or one fitted Gaussian gives already.",
     version=1,
     settings=Settings,
     run=run,
