@@ -32,6 +32,7 @@ SECTIONS = {
         ("studies", "Studies", "menu_book", "The paper's figures, on the encoders and images you choose."),
     ),
     "Behind it": (
+        ("theory", "Theory", "science", "The papers' experiments where the truth is known, live."),
         ("encoders", "Encoders", "model_training", "What each encoder is, learned from, and where it fails."),
         ("runs", "Runs", "monitoring", "What is being computed, and what the store of results holds."),
     ),

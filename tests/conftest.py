@@ -45,6 +45,7 @@ install_import_hook(
             "reference",
             "shortfall",
             "spectrum",
+            "theory",
             "variants",
             "walks",
         )
