@@ -10,6 +10,7 @@ from jepa_core import datasets, ways
 from jepa_core.domains import distances_in_words, in_words
 from pages._shared import (
     claims,
+    closer,
     domain_sets,
     domain_table,
     domain_views,
@@ -79,7 +80,7 @@ domain_views.show(choice, names)
 training = choice.spec.training if choice.spec.training in scored else ""
 with st.spinner("Comparing the domains"):
     table = domain_sets.table(choice, names, training)
-st.markdown(plain(in_words(table, title)))
+st.markdown(f"**{plain(choice.spec.name)}.** {plain(in_words(table, title))}")
 domain_table.show(table)
 everything = pd.concat([state.scores(choice, listed[name]) for name in names])
 made = ways.in_words(choice.spec, choice.output, state.settled_way(choice, listed[reference]), everything)

@@ -16,7 +16,7 @@ from pages._shared.state import Choice
 from pages._shared.text import plain
 
 _A_ROW = 3  # figures side by side
-_AXIS = "spreads from the reference's median"
+_AXIS = "spreads (likely to the right)"
 
 
 @st.fragment
