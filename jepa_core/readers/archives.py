@@ -194,6 +194,7 @@ def _reader(entries: tuple[Entry, ...], position: int) -> Callable[[], bytes]:
 
 def _read(entry: Entry) -> bytes:
     path, name = entry.archive, entry.name
+    folders.check_still_allowed(path)
     if entry.size > LARGEST:
         raise DatasetError(
             f"{name} in {path} is {entry.size / 2**20:.0f} MiB; up to {LARGEST / 2**20:.0f} are accepted; leave it out."
