@@ -72,8 +72,8 @@ held: Uploads = st.session_state.setdefault("uploads", Uploads())
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
-def _known(versions: Sequence[str], _dataset: DatasetSpec, _label: str | None, _choice: Choice) -> KnownSet:  # noqa: ARG001
-    return load_known(state.store(), _choice.spec, _choice.output, _dataset.name, _choice.way_to(_dataset), _label)
+def _known(versions: Sequence[str], _dataset: DatasetSpec, of_class: str | None, _choice: Choice) -> KnownSet:  # noqa: ARG001
+    return load_known(state.store(), _choice.spec, _choice.output, _dataset.name, _choice.way_to(_dataset), of_class)
 
 
 def take(key: str) -> None:

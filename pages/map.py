@@ -37,6 +37,7 @@ back. On a phone, the buttons choose whether a finger draws or moves the map.
 
 UMAP: [McInnes, Healy, Melville](https://arxiv.org/abs/1802.03426). How maps mislead, with pictures:
 [Understanding UMAP](https://pair-code.github.io/understanding-umap/).""",
+    picture="map",
 )
 choice = state.choice()
 chosen = widgets.choose_scored(choice)

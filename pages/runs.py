@@ -39,6 +39,7 @@ the steps of a long one. Whatever a run has finished is kept when it is stopped.
 in one SQLite file, the *store*. Deleting a part of it loses nothing for good, but it has to be computed again.
 
 **A copy** of the store is one file. Imported on another computer, it adds what that one lacks.""",
+    picture="runs",
 )
 
 
