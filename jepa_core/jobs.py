@@ -65,6 +65,7 @@ class Job:
         self.total = 0
         self.message = ""
         self.result: object = None
+        self.partial: object = None  # what the work has found so far, for a page to show
         self.started: float | None = None  # the part of the work that `total` counts
         self.began: float | None = None  # the work as a whole
         self.ended: float | None = None
