@@ -4,6 +4,7 @@ A map is kept in the cache folder under a key of everything that changes it: the
 the settings, the seed and UMAP's version. It does not depend on the order of the images; equal images have one place.
 """
 
+import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -55,9 +56,10 @@ def kept(key: str, digests: Iterable[str]) -> Map | None:
     """The map that is kept under a key, or None; a damaged file counts as none."""
     named = tuple(sorted(set(digests)))
     try:
-        with np.load(map_path(key), allow_pickle=False) as found:
+        # Opened here: numpy leaves a file open that it could not read.
+        with map_path(key).open("rb") as file, np.load(file, allow_pickle=False) as found:
             places, measured = found["places"], found["measured"]
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile):
         return None
     if places.shape != (len(named), 2) or measured.shape != (2,) or not np.isfinite(places).all():
         return None

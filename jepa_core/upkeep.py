@@ -19,7 +19,7 @@ from jepa_core.keys import make_key
 from jepa_core.records import ResultConfig
 from jepa_core.store import Store
 
-_STEPS = 100_000  # of SQLite's machine between two looks at whether to stop
+_STEPS = 1_000  # of SQLite's machine between two looks at whether to stop
 
 
 @dataclass(frozen=True)
