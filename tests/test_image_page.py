@@ -45,12 +45,8 @@ def fact(app: AppTest, name: str) -> str:
 
 def asked(app: AppTest) -> str:
     """The image in the address."""
-    [digest] = app.query_params.get_all("image") if hasattr(app.query_params, "get_all") else app.query_params["image"]
-    return digest
-
-
-def shown_score(app: AppTest) -> float:
-    return float(fact(app, "JEPA-SCORE"))
+    digest = app.query_params["image"]
+    return digest if isinstance(digest, str) else digest[0]
 
 
 # --- one image --------------------------------------------------------------------------------------------------------
