@@ -34,6 +34,7 @@ it holds for small steps, and the walk shows how far. A random change of the sam
 encoder should notice less.
 
 When two singular values are nearly equal, their two directions can be mixed freely; the page says so.""",
+    picture="directions",
 )
 choice = state.choice()
 chosen = widgets.choose_scored(choice)

@@ -30,6 +30,7 @@ strongly to that pixel and nothing else changed. It is a sensitivity, not a caus
 there makes the image likely or unlikely.
 
 **Neighbours** are the images whose embeddings lie nearest.""",
+    picture="image",
 )
 choice = state.choice()
 chosen = widgets.choose_scored(choice)

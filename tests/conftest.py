@@ -29,6 +29,7 @@ install_import_hook(
     [
         f"jepa_core.{module}"
         for module in (
+            "across",
             "confounding",
             "confounds",
             "detectors",
@@ -44,6 +45,7 @@ install_import_hook(
             "reference",
             "shortfall",
             "spectrum",
+            "theory",
             "variants",
             "walks",
         )

@@ -21,13 +21,22 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 or noun.isupper() else f"{count} {noun}s"
 
 
-def percent_place(percentile: float) -> str:
-    """A percentile in a caption; with a decimal near the ends, where rounding would claim what is not so.
+def place(percentile: float) -> str:
+    """A percentile as a number; with a decimal near the ends, where rounding would claim what is not so.
 
-    >>> percent_place(0.3), percent_place(42.4)
-    ('percentile 0.3', 'percentile 42')
+    >>> place(0.3), place(42.4)
+    ('0.3', '42')
     """
-    return f"percentile {percentile:.1f}" if percentile < 1 or percentile > 99 else f"percentile {percentile:.0f}"
+    return f"{percentile:.1f}" if percentile < 1 or percentile > 99 else f"{percentile:.0f}"
+
+
+def percent_place(percentile: float) -> str:
+    """A percentile in a caption.
+
+    >>> percent_place(42.4)
+    'percentile 42'
+    """
+    return f"percentile {place(percentile)}"
 
 
 def standing(percentile: float, position: int, count: int, where: str) -> str:
