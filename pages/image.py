@@ -149,7 +149,7 @@ def score_facts(one: Looked) -> list[Fact]:
 
 one = find()
 show_way_on(one)
-left, right = st.columns([11, 9], gap="medium")
+left, right = st.columns([4, 3], gap="medium")
 with left:
     pictures.grid(picture_cards(one), key="picture", label="The image", large=True)
     if not dataset.listed and st.button("Enlarge the original", icon=":material/open_in_full:", type="tertiary"):

@@ -111,7 +111,7 @@ def test_the_leverage_map_comes_from_a_job_and_adds_up_to_the_rank(open_page: Ca
 def test_the_nearest_are_of_the_reference_and_of_the_training_set(open_page: Callable[..., AppTest]) -> None:
     app = open_image(open_page, image=DIGITS.item(3).digest)
     captions = [text.value for text in app.caption]
-    assert "In Digits \\(test\\), the reference:" in captions or "In Digits (test), the reference:" in captions
+    assert any("In Digits (test), the reference" in text for text in captions)
     assert any("what the encoder was trained on" in text for text in captions)
     near = [cards for key, cards in grids(app).items() if key.startswith("near:")]
     assert [len(cards) for cards in near] == [8, 8]
