@@ -38,12 +38,13 @@ def compared(*names: str, data: str = "digits-test", label: str | None = None) -
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[list[pictures.Card]]:
-    """The cards of each grid that a page draws."""
+    """The cards of each grid that the page draws."""
     grids: list[list[pictures.Card]] = []
     draw = pictures.grid
 
     def kept(shown, *more, **options) -> None:
-        grids.append(list(shown))
+        if st.session_state["page"] == "Compare":  # the gallery is opened before it
+            grids.append(list(shown))
         draw(shown, *more, **options)
 
     monkeypatch.setattr(pictures, "grid", kept)
