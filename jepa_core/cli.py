@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jepa_core import commands, confound_commands, study_commands, tables, ways
+from jepa_core import commands, confound_commands, study_commands, tables, theory_commands, ways
 from jepa_core.compare import DISPUTED
 from jepa_core.errors import JepaError, UnknownName
 
@@ -129,6 +129,9 @@ def build_parser() -> argparse.ArgumentParser:
     _common(score)
     score.add_argument("--data", required=True, help="name of a bundled dataset, or a folder of images")
     score.add_argument("--class", dest="label", help="only this class")
+    score.add_argument(
+        "--image", metavar="PICTURE", help="only this one, by name or digest: computed anew, and not stored"
+    )
     score.add_argument("--limit", type=_count, metavar="N", help="only a random sample of N images")
     score.add_argument("--seed", type=_seed, default=0, help="seed of the sample")
     score.add_argument("--out", type=_table_path, metavar="FILE", help="write a .parquet or .csv instead of printing")
@@ -194,6 +197,12 @@ def build_parser() -> argparse.ArgumentParser:
     pretrain.add_argument("--device", choices=["cpu", "cuda"], help="where to train; cpu if left out")
     pretrain.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for the weights and card; the cache's if left out"
+    )
+
+    theory = command("theory", theory_commands.run_theory, "Run one of the papers' controlled experiments again.")
+    theory.add_argument("name", help="spheres, truth, sampling, ascent, features or views")
+    theory.add_argument(
+        "--out", type=Path, metavar="FILE.json", help="what to write; a file in the cache folder if left out"
     )
 
     bench = command("bench", commands.run_bench, "Measure what a score costs here, beside the paper's listing.")

@@ -17,7 +17,7 @@ from jepa_core.encoders import Encoder, get_spec, list_encoders
 from jepa_core.errors import JepaError
 from jepa_core.figures.domains import domain_figure
 from jepa_core.figures.sheet import Row, sheet
-from jepa_core.figures.spectrum import signed_picture
+from jepa_core.figures.vectors import signed_picture
 from jepa_core.items import DatasetSpec
 from jepa_core.scoring import current_rank
 from jepa_core.sketching import SHARE
@@ -137,6 +137,7 @@ def run_figure7(args: argparse.Namespace) -> None:
         for name, chosen in (("least", found.iloc[:1]), ("most", found.iloc[-1:])):
             crops = studies.pictures(store, subject, dataset, chosen)
             directions = directions_of(encoder, subject.output, studies.picture(dataset, chosen), rank)
+            assert directions is not None  # nobody cancels it here
             count = len(directions.sigma)
             strip = list(dict.fromkeys([*range(min(STRIP, count)), *range(max(0, count - STRIP), count)]))
             drawn = [Image.fromarray(signed_picture(directions.right(k))) for k in strip]

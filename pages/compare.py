@@ -35,6 +35,7 @@ nothing to do with each other would share 5 % of them too, by chance; what matte
 
 **Disputed** images are those that one encoder finds likely and the other unlikely. They show what one of the two looks
 at and the other overlooks.""",
+    picture="compare",
 )
 
 

@@ -46,6 +46,7 @@ Then the spectrum is taken apart: do the largest singular values separate two se
 are put to the test: that different encoders agree on which images are likely, and that a larger training set makes
 foreign images less likely. Only orders and percentiles are compared between encoders, since their scores are not on one
 scale.""",
+    picture="domains",
 )
 choice = state.choice()
 listed = datasets.list_datasets()

@@ -11,8 +11,8 @@ from jepa_core import datasets, studies
 from jepa_core.directions import Directions, directions_of
 from jepa_core.encoders import default_device, list_encoders
 from jepa_core.figures.domains import domain_figure
-from jepa_core.figures.spectrum import signed_picture
 from jepa_core.figures.style import CONFIG
+from jepa_core.figures.vectors import signed_picture
 from jepa_core.images import array_png
 from jepa_core.items import DatasetSpec
 from jepa_core.jobs import Job, State
@@ -40,6 +40,7 @@ on one scale. **Figure 7** shows the changes of an image that each encoder notic
 
 Nothing long starts by itself: the page says what is missing and about how long it takes here. What is scored stays in
 the store, so a study that was stopped goes on where it was.""",
+    picture="studies",
 )
 here = list_encoders()
 chosen = st.multiselect("Encoders", list(here), default=list(here)[:3], key="studies-encoders", max_selections=6)

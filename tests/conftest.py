@@ -43,8 +43,11 @@ install_import_hook(
             "projection",
             "rank",
             "reference",
+            "shortfall",
             "spectrum",
+            "theory",
             "variants",
+            "walks",
         )
     ],
     "beartype.beartype",

@@ -3,11 +3,14 @@
 import re
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import pytest
 from scipy.stats import gaussian_kde
 
 from jepa_core.figures.domains import FORMS, domain_figure
+from jepa_core.figures.histogram import mark_on_reference
+from jepa_core.figures.places import places_figure
 from jepa_core.figures.style import LIKELY, NEUTRAL
 from jepa_core.figures.truth import truth_figure
 
@@ -95,3 +98,38 @@ def test_every_picture_with_a_known_density_is_a_point_of_its_kind():
         "ellipse": ([2.0], [5.0]),
     }
     assert figure.layout.yaxis.title.text == "JEPA-SCORE"
+
+
+def test_a_picture_is_marked_at_its_score_and_others_are_ticks_below():
+    figure = mark_on_reference(np.array([1.0, 2.0, 3.0]), "<i>mine</i>", -4.0, [0.5, 9.0])
+    bars, others, mine = figure.data
+    assert sum(bars.y) == 3
+    assert list(others.x) == [0.5, 9.0]
+    assert max(others.y) < 0
+    assert list(mine.x) == [-4.0, -4.0]
+    assert mine.name == "&lt;i&gt;mine&lt;/i&gt;"
+    assert min(bars.x) > -4.0 - 1
+    assert len(mark_on_reference(np.array([1.0, 2.0]), "mine", 0.0, []).data) == 2
+
+
+def test_every_method_has_a_row_and_its_shape_says_whether_it_finds_the_picture_unusual():
+    table = pd.DataFrame(
+        {
+            "method": ["score", "length", "distance"],
+            "percentile": [1.0, 40.0, 60.0],
+            "low": [0.5, 35.0, 55.0],
+            "high": [2.0, 45.0, 65.0],
+            "raised": [True, None, False],
+        }
+    )
+    figure = places_figure(table)
+    assert list(figure.layout.yaxis.ticktext) == ["score", "length", "distance"]
+    assert list(figure.layout.yaxis.tickvals) == [2, 1, 0]
+    found = {trace.text[0]: trace for trace in figure.data}
+    assert {name: trace.marker.symbol for name, trace in found.items()} == {
+        "score": "diamond",
+        "length": "circle-open",
+        "distance": "circle",
+    }
+    assert list(found["distance"].error_x.arrayminus) == [5.0]
+    assert list(found["distance"].error_x.array) == [5.0]

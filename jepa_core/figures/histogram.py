@@ -1,6 +1,6 @@
 """Histograms of scores, binned here so that the browser gets a few dozen numbers and not every image."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from numpy import ndarray
 
-from jepa_core.figures.style import DOMAINS, LIKELY, NEUTRAL, UNLIKELY, finish
+from jepa_core.figures.style import LIKELY, NEUTRAL, UNLIKELY, finish
 
 _AXIS = "JEPA-SCORE (likely to the right)"
 
@@ -24,11 +24,17 @@ def _edges(values: ndarray, bins: int) -> ndarray:
 
 
 def class_histogram(
-    chosen: Float[ndarray, "n"], everything: Float[ndarray, "m"], title: str, low: float, high: float
+    chosen: Float[ndarray, "n"],
+    everything: Float[ndarray, "m"],
+    title: str,
+    low: float,
+    high: float,
+    marked: tuple[float, float] | None = None,
 ) -> go.Figure:
     """The scores of a class in front of the whole dataset's, both as shares.
 
-    Bars up to `low` have the colour of the unlikely end, bars from `high` on that of the likely end.
+    Bars up to `low` have the colour of the unlikely end, bars from `high` on that of the likely end; the range `marked`
+    has a ground of its own. A box can be drawn over scores to choose them.
     """
     edges = _edges(np.concatenate([chosen, everything]), 40)
     centres = (edges[:-1] + edges[1:]) / 2
@@ -48,8 +54,11 @@ def class_histogram(
         showlegend=False,  # the swatch would have the colour of the first bar
         hovertemplate="score about %{x:.1f}: %{y:.1%} of the images<extra></extra>",
     )
+    if marked:
+        figure.add_vrect(*marked, fillcolor=NEUTRAL, opacity=0.2, line_width=0, layer="below")
     figure.update_yaxes(tickformat=".0%")
-    return finish(figure, x=_AXIS, y="share of images", height=260)
+    finish(figure, x=_AXIS, y="share of images", height=210)
+    return figure.update_layout(dragmode="select", selectdirection="h")
 
 
 def domain_colours(names: Mapping[str, object]) -> dict[str, str]:
@@ -57,25 +66,35 @@ def domain_colours(names: Mapping[str, object]) -> dict[str, str]:
     return {name: DOMAINS[position % len(DOMAINS)] for position, name in enumerate(names)}
 
 
-def mark_on_reference(reference: Float[ndarray, "m"], marks: Mapping[str, float]) -> go.Figure:
-    """The reference's scores with a vertical line for each named score."""
-    edges = _edges(np.concatenate([reference, np.array(list(marks.values()), dtype=float)]), 50)
+def mark_on_reference(reference: Float[ndarray, "m"], name: str, score: float, others: Sequence[float]) -> go.Figure:
+    """The reference's scores with a line for one picture's, under its name, and ticks for those of other pictures."""
+    edges = _edges(np.array([*reference, *others, score]), 50)
+    counts = np.histogram(reference, edges)[0]
+    top = counts.max(initial=1)
     figure = go.Figure()
     figure.add_bar(
         x=(edges[:-1] + edges[1:]) / 2,
-        y=np.histogram(reference, edges)[0],
-        name="reference",
+        y=counts,
+        name="references",
         marker={"color": NEUTRAL, "opacity": 0.6},
-        hovertemplate="score about %{x:.1f}: %{y} images<extra>reference</extra>",
+        hovertemplate="score about %{x:.1f}: %{y} images<extra>references</extra>",
     )
-    top = np.histogram(reference, edges)[0].max(initial=1)
-    for colour, (name, score) in zip(domain_colours(marks).values(), marks.items(), strict=True):
+    if others:
         figure.add_scatter(
-            x=[score, score],
-            y=[0, top],
-            mode="lines",
-            name=escape(name),
-            line={"color": colour, "width": 3},
-            hovertemplate=f"{escape(name)}: %{{x:.1f}}<extra></extra>",
+            x=list(others),
+            y=np.full(len(others), -0.06 * top),
+            mode="markers",
+            name="the other pictures",
+            marker={"symbol": "line-ns-open", "size": 10, "color": LIKELY, "line": {"width": 2}},
+            hovertemplate="%{x:.1f}<extra>another picture</extra>",
         )
+    figure.add_scatter(
+        x=[score, score],
+        y=[0, 1.06 * top],
+        mode="lines+markers",
+        name=escape(name),
+        line={"color": UNLIKELY, "width": 4},
+        marker={"symbol": ["line-ns", "triangle-down"], "size": 14, "color": UNLIKELY},
+        hovertemplate="%{x:.1f}<extra>this picture</extra>",
+    )
     return finish(figure, x=_AXIS, y="images", height=280)

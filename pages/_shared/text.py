@@ -37,3 +37,17 @@ def percent_place(percentile: float) -> str:
     'percentile 42'
     """
     return f"percentile {place(percentile)}"
+
+
+def standing(percentile: float, position: int, count: int, where: str) -> str:
+    """A sentence on the place of an image that is at a position (from 0) of `count` by score.
+
+    >>> standing(0.5, 0, 100, "digits"), standing(30.0, 29, 100, "digits"), standing(99.2, 98, 100, "digits")
+    ('The least likely of digits', 'Less likely than 70 % of digits', 'More likely than 99.2 % of digits')
+    """
+    if position in (0, count - 1):
+        return f"The {'most' if position else 'least'} likely of {where}"
+    share, word = (100 - percentile, "Less") if percentile <= 50 else (percentile, "More")
+    return (
+        f"{word} likely than {share:.1f} % of {where}" if share > 99 else f"{word} likely than {share:.0f} % of {where}"
+    )
