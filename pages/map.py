@@ -133,6 +133,16 @@ def acted() -> None:
             st.toast(plain(f"{card.alt}. Its picture is not bundled, so there is no more to see."))
 
 
+def cards_of(rows: pd.DataFrame) -> list[pictures.Card]:
+    """Cards of images of several datasets, in the order of the rows."""
+    made = {
+        index: card
+        for name, part in rows.groupby("set", sort=False)
+        for index, card in zip(part.index, pictures.cards(choice, sets[name], part), strict=True)
+    }
+    return [made[index] for index in rows.index]
+
+
 area = areas.read(st.query_params.get("area", ""))
 live = st.session_state.get("map", {}).get("selection", {})
 drawn_now = bool(live and (live["box"] or live["lasso"]))
