@@ -47,7 +47,6 @@ left, middle, right = st.columns([4, 3, 2], vertical_alignment="bottom")
 further = left.multiselect(
     "Further domains",
     others,
-    format_func=lambda name: listed[name].title,
     key="further",
     bind="query-params",
     placeholder="None: this dataset alone",
