@@ -183,8 +183,9 @@ def test_check_shows_evidence_for_good_pictures_and_a_sentence_for_bad_ones(open
     app = settled(app)
     assert [element.message for element in app.exception] == []
     assert [error.value.split()[0] for error in app.error] == ["bad.png"]
-    assert any("Out of distribution" in text.value for text in app.markdown)
-    assert any("plain measures say that it is unlike the references" in text.value for text in app.markdown)
+    [verdict] = [block.proto.body for block in app.get("html") if '<div class="jepa-verdict"' in block.proto.body]
+    assert "Out of distribution" in verdict
+    assert "plain measures say that it is unlike the references" in verdict
     assert "plain measures" in app.dataframe[0].value["method"].tolist()
 
 
