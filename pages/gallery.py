@@ -87,18 +87,11 @@ left, right = st.columns([5, 1], vertical_alignment="center")
 left.caption(plain(words))
 if limits is not None:
     right.button("All scores", icon=":material/close:", on_click=everything_again, width="stretch")
-count = len(pictures.picked())
-view = widgets.choose_one(
-    "Show",
-    {
-        "ends": "Both ends",
-        "order": "All in order",
-        "selection": f"Selection ({count})" if count else "Selection",
-        "curate": "What to drop",
-    },
-    "ends",
-    "show",
-)
+left, right = st.columns([3, 1], vertical_alignment="bottom")
+with left:
+    views = {"ends": "Both ends", "order": "All in order", "selection": "Selection", "curate": "What to drop"}
+    view = widgets.choose_one("Show", views, "ends", "show")
+right.caption(f"{counted(len(pictures.picked()), 'image')} selected", text_alignment="right")
 
 
 def show_ends() -> None:
@@ -129,7 +122,7 @@ def show_order() -> None:
     directions = {"rising": "Least likely first", "falling": "Most likely first"}
     order = widgets.choose_one("Order", directions, "rising", "order")
     rows = shown if order == "rising" else shown.iloc[::-1]
-    place = widgets.choose_sheet(len(rows), SHEET, "sheet", f"{of} {chosen.label} {order} {limits}")
+    place = widgets.choose_sheet(len(rows), SHEET, "part", f"{of} {chosen.label} {order} {limits}")
     part = rows.iloc[place]
     st.caption(
         f"Images {place.start + 1} to {place.stop} of {len(rows)}, scores {part['jepa_score'].iloc[0]:.1f} to "

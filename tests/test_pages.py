@@ -207,7 +207,7 @@ def test_a_folder_that_changes_is_noticed(open_page: Callable[..., AppTest], tmp
     (folder / "0.ppm").unlink()
     (folder / "1.ppm").write_bytes(datasets.get_dataset("galaxies").item(0).read())
     write_digits(folder, (7, 8))
-    state.dataset.clear()  # a listing is kept for some seconds
+    state.relist()  # a listing is kept for some seconds
     app = settled(app.run())
     assert_no_error(app)
     assert "Percentiles are among the 7 images of mine." in [text.value for text in app.caption]
@@ -225,7 +225,7 @@ def test_directions_of_a_file_that_moved_up_are_its_own(open_page: Callable[...,
     write_digits(folder, range(6))
     app = choose_folder(open_page(), folder)
     (folder / "0.ppm").unlink()
-    state.dataset.clear()
+    state.relist()
     app = settled(app.switch_page("pages/directions.py").run())
     app = settled(app)
     assert_no_error(app)

@@ -1,4 +1,4 @@
-"""The Gallery's view "What to drop": the least likely share of each class, looked at before it is exported as a list."""
+"""The Gallery's view "What to drop": the least likely share of each class, seen before it is exported as a list."""
 
 import pandas as pd
 import streamlit as st
@@ -23,7 +23,7 @@ def show(choice: Choice, chosen: widgets.Shown) -> None:
     st.warning(
         "**Look before you drop.** The score proposes, it does not judge. Among the least likely images of a class are "
         "the rare and the difficult ones beside the broken, and for some sets the score is upside down: then the odd "
-        "images are at the other end (the Domains page measures that). Nothing is deleted here; what you get is a list.",
+        "images are at the other end (the Domains page measures that). Nothing is deleted here: you get a list.",
         icon=":material/visibility:",
     )
     percent = st.slider(

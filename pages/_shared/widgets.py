@@ -119,10 +119,14 @@ def choose_sheet(count: int, each: int, key: str, of: str) -> slice:
 
     if sheets > 1:
         st.session_state[f"{key}-jump"] = sheet
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.button("Back", on_click=turn, args=(-1,), disabled=sheet == 1, shortcut="P", key=f"{key}-back")
-            st.pagination(sheets, key=f"{key}-jump", on_change=jump)
-            st.button("Next", on_click=turn, args=(1,), disabled=sheet == sheets, shortcut="N", key=f"{key}-next")
+        left, middle, right = st.columns([1, 4, 1], vertical_alignment="bottom")
+        left.button(
+            "Back", on_click=turn, args=(-1,), disabled=sheet == 1, shortcut="P", key=f"{key}-back", width="stretch"
+        )
+        middle.slider(f"Page, of {sheets}", 1, sheets, key=f"{key}-jump", on_change=jump)
+        right.button(
+            "Next", on_click=turn, args=(1,), disabled=sheet == sheets, shortcut="N", key=f"{key}-next", width="stretch"
+        )
     return slice((sheet - 1) * each, min(sheet * each, count))
 
 
