@@ -315,9 +315,9 @@ def test_a_click_on_a_card_opens_its_image_in_the_same_session(open_page: Callab
 def test_a_picked_card_is_picked_in_every_grid_and_let_go_again(open_page: Callable[..., AppTest]) -> None:
     app = open_page()
     card = grids(app)["least"][1]
-    app = tell(app, "least", "picked", {"id": card["id"], "set": card["set"], "on": True})
+    app = tell(app, "least", "picked", [{"id": card["id"], "set": card["set"], "on": True}])
     assert [shown["id"] for shown in cards(app) if shown["picked"]] == [card["id"]]
     app = app.switch_page("pages/encoders.py").run().switch_page("pages/gallery.py").run()
     assert [shown["id"] for shown in cards(app) if shown["picked"]] == [card["id"]], "the selection outlasts a page"
-    app = tell(app, "least", "picked", {"id": card["id"], "set": card["set"], "on": False})
+    app = tell(app, "least", "picked", [{"id": card["id"], "set": card["set"], "on": False}])
     assert not any(shown["picked"] for shown in cards(app))

@@ -30,7 +30,7 @@ def show(choice: Choice, chosen: widgets.Shown) -> None:
         "Drop the least likely … % of each class",
         0.5,
         20.0,
-        2.0,
+        5.0,
         0.5,
         key="drop",
         format="%.1f %%",

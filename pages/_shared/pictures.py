@@ -159,11 +159,11 @@ def picked() -> dict[str, str]:
 
 
 def _pick(key: str) -> None:
-    said = st.session_state[key].get("picked")
-    if said and said["on"]:
-        picked()[str(said["id"])] = str(said["set"])
-    elif said:
-        picked().pop(str(said["id"]), None)
+    for said in st.session_state[key].get("picked") or []:
+        if said["on"]:
+            picked()[str(said["id"])] = str(said["set"])
+        else:
+            picked().pop(str(said["id"]), None)
 
 
 def _open(key: str) -> None:
@@ -175,6 +175,7 @@ def _open(key: str) -> None:
             st.session_state[bound] = values.pop(bound)
         for kept in widgets.KEPT:  # what the page before had chosen stands for nothing now
             st.session_state.pop(f"kept:{kept}", None)
+            st.session_state.pop(f"page:{kept}", None)
         st.session_state["opened"] = (name, values)
 
 
