@@ -82,8 +82,8 @@ with drawn:
         key="histogram",
         on_select=brush,
         selection_mode="box",
-        alt=f"Histogram of {len(table)} scores of {title}, median {np.median(scores):.1f}. The slider beside it chooses "
-        "scores, too.",
+        alt=f"Histogram of {len(table)} scores of {title}, median {np.median(scores):.1f}. The slider beside it also "
+        "chooses scores.",
     )
 shown = table if limits is None else curation.within(table, *limits)
 left, right = st.columns([3, 1], vertical_alignment="bottom")
