@@ -5,43 +5,29 @@ seconds to score the test digits exactly from an empty store and from a full one
 """
 
 import os
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.serving import ROOT, browser, server
+
 REPEAT = 5
 PICTURES = 24
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def seconds_to_gallery(browser: Browser, cache: str) -> float:
+def seconds_to_gallery(chromium: Browser, cache: str) -> float:
     """Start a server, open the gallery as soon as it answers, wait for the pictures, stop the server."""
-    port = _free_port()
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true", f"--server.port={port}"]
     begin = time.perf_counter()
-    server = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"JEPA_CACHE": cache}, stdout=subprocess.DEVNULL)
-    try:
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1)
-                break
-            except OSError:
-                time.sleep(0.02)
-        tab = browser.new_page(viewport={"width": 1440, "height": 1000})
-        tab.goto(f"http://127.0.0.1:{port}/", wait_until="commit")
+    with server(cache) as served:
+        tab = chromium.new_page(viewport={"width": 1440, "height": 1000})
+        tab.goto(served.address, wait_until="commit")
         tab.wait_for_function(
             "n => { const all = [...document.querySelectorAll('.jepa-grid img')];"
             " return all.length >= n && all.every(image => image.complete && image.naturalWidth > 0) }",
@@ -50,10 +36,7 @@ def seconds_to_gallery(browser: Browser, cache: str) -> float:
         )
         seconds = time.perf_counter() - begin
         tab.close()
-        return seconds
-    finally:
-        server.terminate()
-        server.wait()
+    return seconds
 
 
 def seconds_to_score(cache: str) -> float:
@@ -68,7 +51,6 @@ def seconds_to_score(cache: str) -> float:
 
 def _write_digits(folder: Path) -> None:
     """The test digits under other bytes (a PNG's), so that the shipped scores do not know them."""
-    sys.path.insert(0, str(ROOT))
     from jepa_core import datasets, images
 
     folder.mkdir(parents=True)
@@ -79,18 +61,12 @@ def _write_digits(folder: Path) -> None:
 def main() -> None:
     """Measure and print."""
     figures: dict[str, list[float]] = {}
-    with sync_playwright() as started:
-        browser = started.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
+    with browser() as chromium:
         for _ in range(REPEAT):
             with tempfile.TemporaryDirectory() as cache:
-                figures.setdefault("server start to gallery, empty cache", []).append(
-                    seconds_to_gallery(browser, cache)
-                )
-                figures.setdefault("server start to gallery, used cache", []).append(seconds_to_gallery(browser, cache))
-        browser.close()
+                for state in ("an empty", "a used"):
+                    seconds = seconds_to_gallery(chromium, cache)
+                    figures.setdefault(f"server start to gallery, {state} cache", []).append(seconds)
     for _ in range(REPEAT):
         with tempfile.TemporaryDirectory() as cache:
             _write_digits(Path(cache) / "digits")

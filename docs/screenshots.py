@@ -4,35 +4,35 @@ Starts a server with an empty cache, opens the pages at two widths in light and 
 Only bundled pictures are shown. Needs tests/requirements.txt and Chromium.
 """
 
-import os
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
-ROOT = Path(__file__).resolve().parent.parent
-PORT = 8765
-ADDRESS = f"http://127.0.0.1:{PORT}"
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.serving import ROOT, browser, server
+
 # Page -> what is there when it is done.
 PAGES = {
     "gallery": "text=Scores of",
     "domains": "text=Where these images come from",
-    "directions": "text=moves by",
+    "image": "text=the rank is",
+    "directions": "text=pixels are clipped",
     "encoders": "text=Make it again",
+    "compare": "text=The same from a terminal",
     "studies": "text=The same from a terminal",
     "check": "text=Download the table",
+    "map": "text=nearest on this map",
+    "runs": "text=The store has",
 }
 WIDTHS = {1440: 900, 390: 844}
 
 
 def _uploads(folder: Path) -> list[Path]:
     """The seven pictures of `benchmarks/verdicts.py`, all bundled or drawn."""
-    sys.path.insert(0, str(ROOT))
     from benchmarks.verdicts import pictures
 
     paths = []
@@ -43,9 +43,9 @@ def _uploads(folder: Path) -> list[Path]:
     return paths
 
 
-def _shoot(tab: Page, name: str, width: int, mode: str, uploads: list[Path]) -> None:
+def _shoot(tab: Page, address: str, name: str, width: int, mode: str, uploads: list[Path]) -> None:
     tab.set_viewport_size({"width": width, "height": WIDTHS[width]})
-    tab.goto(f"{ADDRESS}/{'' if name == 'gallery' else name}")
+    tab.goto(f"{address}/{'' if name == 'gallery' else name}")
     tab.wait_for_selector("h1")
     if name == "check":
         tab.wait_for_selector("input[type=file]", state="attached")
@@ -74,36 +74,13 @@ def main() -> None:
     (ROOT / "docs" / "screens").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         uploads = _uploads(Path(scratch))
-        command = [
-            sys.executable,
-            "-m",
-            "streamlit",
-            "run",
-            "app.py",
-            "--server.headless=true",
-            f"--server.port={PORT}",
-        ]
-        server = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"JEPA_CACHE": f"{scratch}/cache"})
-        try:
-            for _ in range(100):
-                try:
-                    urllib.request.urlopen(f"{ADDRESS}/_stcore/health", timeout=1)
-                    break
-                except OSError:
-                    time.sleep(0.2)
-            with sync_playwright() as started:
-                browser = started.chromium.launch(
-                    executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
-                )
-                for mode in ("light", "dark"):
-                    tab = browser.new_context(color_scheme=mode).new_page()
-                    tab.set_default_timeout(60_000)
-                    for width in WIDTHS:
-                        for name in pages:
-                            _shoot(tab, name, width, mode, uploads)
-        finally:
-            server.terminate()
-            server.wait()
+        with server(f"{scratch}/cache") as served, browser() as chromium:
+            for mode in ("light", "dark"):
+                tab = chromium.new_context(color_scheme=mode).new_page()
+                tab.set_default_timeout(60_000)
+                for width in WIDTHS:
+                    for name in pages:
+                        _shoot(tab, served.address, name, width, mode, uploads)
 
 
 if __name__ == "__main__":

@@ -259,6 +259,11 @@ def display_png(image: Image.Image, size: int = 256) -> bytes:
     return to_png(reduced)
 
 
+def rgb_array(png: bytes) -> np.ndarray:
+    """The pixels (H, W, 3) of a picture's bytes, in uint8."""
+    return np.asarray(decode(png).image)
+
+
 def thumbnail(image: Image.Image, size: int) -> bytes:
     """A picture at most `size` px wide and high, in few bytes.
 

@@ -64,8 +64,8 @@ CREATE TABLE measures (
 ) WITHOUT ROWID;
 """
 # What each format added to the one before it. A file's format is the number of steps it has had.
-_STEPS = (_FIRST, _SECOND, _THIRD)
-SCHEMA_VERSION = len(_STEPS)
+STEPS = (_FIRST, _SECOND, _THIRD)
+SCHEMA_VERSION = len(STEPS)
 
 
 def _floats(blobs: Sequence[bytes]) -> ndarray:
@@ -182,7 +182,7 @@ class Store:
         self._use_wal(self._connection())
         with self.transaction() as cursor:
             version = cursor.execute("PRAGMA user_version").fetchone()[0]
-            for step in _STEPS[version:]:
+            for step in STEPS[version:]:
                 for statement in step.split(";\n"):
                     cursor.execute(statement)
             if version < SCHEMA_VERSION:

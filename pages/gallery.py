@@ -8,7 +8,7 @@ import streamlit as st
 from jepa_core import curation
 from jepa_core.figures.histogram import class_histogram
 from jepa_core.figures.style import CONFIG
-from pages._shared import curate, pictures, selection, state, widgets
+from pages._shared import curate, narrowing, pictures, selection, state, widgets
 from pages._shared.text import counted, plain
 
 PER_ROW = 8
@@ -35,6 +35,7 @@ image whose interval reaches into the ends shown here is scored fully before it 
 Domains page shows where it fails.
 
 Source: [arXiv 2510.05949](https://arxiv.org/abs/2510.05949).""",
+    picture="gallery",
 )
 choice = state.choice()
 chosen = widgets.choose_scored(choice)
@@ -52,7 +53,7 @@ of = f"{choice.config.key} {dataset.name}"
 
 def brush() -> None:
     found = curation.brushed(st.session_state["histogram"]["selection"])
-    widgets.set_range(found)
+    narrowing.set_range(found)
     st.session_state["brushed"] = st.session_state["range"]
     if found:
         st.session_state["show"] = "order"  # all that was brushed, and not its ends alone
@@ -61,7 +62,7 @@ def brush() -> None:
 st.subheader(plain(f"Scores of {title}"))
 drawn, beside = st.columns([3, 2], vertical_alignment="center", gap="medium")
 with beside:
-    limits = widgets.choose_range(scores, of)
+    limits = narrowing.choose_range(scores, of)
     if limits is None:
         words = (
             f"Percentiles (P) are among the {len(table)} images of {title}. Draw over the histogram to choose scores."
@@ -70,7 +71,7 @@ with beside:
     else:
         inside = len(curation.within(table, *limits))
         words = f"{counted(inside, 'image')} of {len(table)} with scores from {limits[0]:.1f} to {limits[1]:.1f}."
-        st.button("All scores", icon=":material/close:", on_click=widgets.set_range, args=(None,))
+        st.button("All scores", icon=":material/close:", on_click=narrowing.set_range, args=(None,))
         st.caption(plain(words))
 with drawn:
     low, high = table["jepa_score"].iloc[end - 1], table["jepa_score"].iloc[-end]
@@ -121,7 +122,7 @@ def show_order() -> None:
     directions = {"rising": "Least likely first", "falling": "Most likely first"}
     order = widgets.choose_one("Order", directions, "rising", "order")
     rows = shown if order == "rising" else shown.iloc[::-1]
-    place = widgets.choose_sheet(len(rows), SHEET, "part", f"{of} {chosen.label} {order} {limits}")
+    place = narrowing.choose_sheet(len(rows), SHEET, "part", f"{of} {chosen.label} {order} {limits}")
     part = rows.iloc[place]
     st.caption(
         f"Images {place.start + 1} to {place.stop} of {len(rows)}, scores {part['jepa_score'].iloc[0]:.1f} to "

@@ -5,7 +5,7 @@ import streamlit as st
 
 from jepa_core import curation
 from jepa_core.items import DatasetSpec
-from pages._shared import pictures, selection, state, widgets
+from pages._shared import narrowing, pictures, selection, state, widgets
 from pages._shared.state import Choice
 from pages._shared.text import counted, plain
 
@@ -83,7 +83,9 @@ def _show_dropped(choice: Choice, chosen: widgets.Shown, dropped: pd.DataFrame) 
     if rows.empty:
         st.info("Nothing. A larger share may remove something.", icon=":material/info:")
         return
-    place = widgets.choose_sheet(len(rows), SHEET, "drop-sheet", f"{chosen.dataset.name} {chosen.label} {len(dropped)}")
+    place = narrowing.choose_sheet(
+        len(rows), SHEET, "drop-sheet", f"{chosen.dataset.name} {chosen.label} {len(dropped)}"
+    )
     st.caption(f"Images {place.start + 1} to {place.stop} of {len(rows)}, the least likely first")
     cards = pictures.cards(choice, chosen.dataset, rows.iloc[place], chosen.label)
     pictures.grid(cards, "unlikely", key="dropped", label="Images that would be dropped")

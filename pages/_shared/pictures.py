@@ -23,7 +23,7 @@ from pages._shared.text import percent_place
 EDGES = {"": "", "likely": LIKELY, "unlikely": UNLIKELY}
 _KEPT = 4000  # thumbnails of a few kilobytes
 # The page of one image, which a click on a card opens.
-DETAIL = "directions"
+DETAIL = "image"
 
 # Its styles are a part of assets/theme.css, so that they are on the page before the first grid is.
 _component = st.components.v2.component(
@@ -114,7 +114,7 @@ def cards(
                 title=score,
                 aside=(*interval, *([f"class {row.label}"] if many else [])),
                 alt=f"{row.name}, class {row.label}: score {score}, {place}",
-                link="" if dataset.listed else f"{DETAIL}?{query}",
+                link=f"{DETAIL}?{query}",
                 badge=place.replace("percentile ", "P") if places else "",
                 id=row.digest,
                 set=dataset.name,
@@ -169,14 +169,19 @@ def _pick(key: str) -> None:
 def _open(key: str) -> None:
     link = st.session_state[key].get("opened")
     if link:
-        name, _, query = str(link).partition("?")
-        values = dict(parse_qsl(query))
-        for bound in state.BOUND & set(values):  # Streamlit puts these into the address by itself
-            st.session_state[bound] = values.pop(bound)
-        for kept in widgets.KEPT:  # what the page before had chosen stands for nothing now
-            st.session_state.pop(f"kept:{kept}", None)
-            st.session_state.pop(f"page:{kept}", None)
-        st.session_state["opened"] = (name, values)
+        open_link(str(link))
+
+
+def open_link(link: str) -> None:
+    """Have `follow` open a card's link. To be called by a widget's callback, before the widgets of the next run are."""
+    name, _, query = link.partition("?")
+    values = dict(parse_qsl(query))
+    for bound in state.BOUND & set(values):  # Streamlit puts these into the address by itself
+        st.session_state[bound] = values.pop(bound)
+    for kept in widgets.KEPT:  # what the page before had chosen stands for nothing now, also if it is the same page
+        st.session_state.pop(f"kept:{kept}", None)
+        st.session_state.pop(f"page:{kept}", None)
+    st.session_state["opened"] = (name, values)
 
 
 def follow() -> None:
@@ -188,3 +193,9 @@ def follow() -> None:
     if "opened" in st.session_state:
         name, values = st.session_state.pop("opened")
         st.switch_page(f"pages/{name}.py", query_params=values)
+
+
+def follow_from_fragment() -> None:
+    """The same for a card in a fragment, to be called first in it: a click there runs nothing but the fragment."""
+    if "opened" in st.session_state:
+        st.rerun()

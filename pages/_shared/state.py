@@ -1,6 +1,7 @@
 """The store, the job queue and the choices that pages share. Session state holds names and ids, never data."""
 
 import runpy
+import secrets
 import tempfile
 import threading
 import time
@@ -108,7 +109,12 @@ def open_everything() -> None:
 @st.cache_resource(show_spinner=False)
 def jobs() -> JobQueue:
     """The one queue of the server."""
-    return JobQueue()
+    return JobQueue(visitor)
+
+
+def visitor() -> str:
+    """Who looks at the page: a name for this session that no other has."""
+    return st.session_state.setdefault("visitor", secrets.token_hex(16))
 
 
 @lru_cache(maxsize=2)

@@ -1,0 +1,61 @@
+"""A server of the explorer and a browser, to measure or picture it from outside. Needs tests/requirements.txt."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from playwright.sync_api import Browser, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Served(NamedTuple):
+    """A running server."""
+
+    address: str
+    pid: int
+
+
+@contextmanager
+def server(cache: str | Path) -> Iterator[Served]:
+    """A server whose cache folder is `cache`, from when it answers until the block ends."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true", f"--server.port={port}"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | {"JEPA_CACHE": str(cache)}, stdout=subprocess.DEVNULL
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}/_stcore/health", timeout=1)
+                break
+            except OSError:
+                if process.poll() is not None:
+                    raise SystemExit("The server stopped before it answered.") from None
+                time.sleep(0.02)
+        yield Served(address, process.pid)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium without a window."""
+    with sync_playwright() as started:
+        launched = started.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield launched
+        launched.close()

@@ -1,0 +1,370 @@
+"""Theory: the papers' controlled experiments, whose truth is known, as shipped and live."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+from jepa_core import theory
+from jepa_core.figures import theory_features, theory_sampling, theory_spheres, theory_truth, theory_views
+from jepa_core.figures.style import CONFIG
+from jepa_core.images import array_png
+from jepa_core.jobs import Job, State
+from jepa_core.theory import ascent, features, lab, sampling, spheres, truth, views
+from pages._shared import pictures, state, widgets
+from pages._shared.text import plain
+
+TITLES = {
+    "spheres": "Spheres",
+    "truth": "Score against truth",
+    "sampling": "Sampling",
+    "features": "Features",
+    "views": "More views",
+}
+
+widgets.header(
+    "Theory",
+    "Do the papers' claims hold where the density is known?",
+    """Pictures have no known probability, so on them a score can never be checked. Here the data are drawn from
+distributions that are known exactly, and small encoders are trained on them in seconds.
+
+Each experiment shows a **full result** that came with the explorer and the command that makes it again. Below it,
+**Run it here** computes a short version with settings of yours, and the figure fills while it runs. What was computed
+stays on this computer.""",
+    picture="theory",
+)
+chosen = st.segmented_control(
+    "Experiment",
+    list(TITLES),
+    default="spheres",
+    format_func=TITLES.__getitem__,
+    key="experiment",
+    bind="query-params",
+    label_visibility="collapsed",
+    required=True,
+)
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def shipped(name: str, version: int) -> list[lab.Cell]:  # noqa: ARG001
+    return lab.shipped(theory.get_experiment(name))
+
+
+def chart(figure: Any, key: str, alt: str) -> None:
+    st.plotly_chart(figure, config=CONFIG, key=key, alt=alt)
+
+
+def full_result(experiment: lab.Experiment) -> list[lab.Cell]:
+    """What to look for, and the shipped cells."""
+    st.markdown(experiment.look_for)
+    return shipped(experiment.name, experiment.version)
+
+
+def made_by(experiment: lab.Experiment, cells: Sequence[lab.Cell]) -> None:
+    """The whole table, one click away, and the command."""
+    with st.expander("The full table", icon=":material/table:"):
+        st.dataframe(experiment.table(cells), hide_index=True)
+    st.caption("Made by (it goes on where it was stopped):")
+    st.code(lab.command(experiment), language="bash", wrap_lines=True)
+
+
+def run_here(experiment: lab.Experiment, settings: Any, draw: Callable[[lab.Result], None]) -> None:
+    """The result of these settings: from the cache, or computed once asked for, with a figure that fills."""
+    found = lab.kept(experiment, settings)
+    if found is not None:
+        draw(found)
+        if "seconds" in found:
+            st.caption(f"Computed on this computer in {found['seconds']:.0f} s of processor time.")
+        return
+    key = f"theory:{experiment.name}:{experiment.version}:{settings}"
+    job = state.jobs().get(key)
+    if job is not None and job.state is State.FAILED:
+        st.error(plain(job.message), icon=":material/error:")
+    if job is None or not job.active:
+        if not st.button("Run it here", icon=":material/play_arrow:", type="primary", key=f"run:{experiment.name}"):
+            st.caption("Under a minute on two cores.")
+            return
+
+        def work(job: Job) -> object:
+            def show(step: lab.Step) -> None:
+                job.partial = step.result
+                job.report(step.done, step.total)
+
+            return lab.compute(experiment, settings, show, job.cancelled)
+
+        job = state.jobs().submit(key, experiment.title, work, unit="step")
+    widgets.watch(job)
+
+    @st.fragment(run_every=1.0)
+    def partial() -> None:
+        if isinstance(job.partial, dict) and job.partial:
+            draw(job.partial)
+
+    partial()
+
+
+def show_spheres() -> None:
+    cells = full_result(theory.SPHERES)
+    left, right = st.columns(2)
+    some = [(cell.settings.k, cell.result) for cell in cells if cell.settings.k in (2, 8, 32, 256, 4096)]
+    with left:
+        st.subheader("The length narrows")
+        chart(theory_spheres.laws_figure(some, "length"), "spheres-length", "Densities of |z|/√K, narrower as K grows")
+    with right:
+        st.subheader("What the score leaves out widens")
+        rows = spheres.spreads(cells)
+        alt = "; ".join(f"K = {row['k']}: |z|/√K {row['length_sd']:.2g}, |z|²/2 {row['term_sd']:.2g}" for row in rows)
+        chart(theory_spheres.spread_figure(rows), "spheres-spread", alt)
+    made_by(theory.SPHERES, cells)
+    st.subheader("Run it here")
+    k = st.select_slider("K", [cell.settings.k for cell in cells], value=16, key="sphere-k", bind="query-params")
+
+    def draw(result: lab.Result) -> None:
+        chart(theory_spheres.drawn_figure(result), "spheres-live", "Drawn lengths and coordinates beside their laws")
+        drawn, exact = result["drawn"], result["exact"]
+        st.caption(
+            f"Standard deviation of |z|/√K: {drawn['length_sd']:.4f} drawn, {exact['length_sd']:.4f} exact. "
+            f"Of |z|²/2: {drawn['term_sd']:.2f} drawn, {exact['term_sd']:.2f} exact."
+        )
+
+    run_here(theory.SPHERES, spheres.Settings(k=k), draw)
+
+
+def show_truth() -> None:
+    cells = full_result(theory.TRUTH)
+    counts = [count for count in truth.SAMPLES if truth.curves(cells, count)]
+    samples = st.segmented_control(
+        "Training samples",
+        counts,
+        default=10_000,
+        format_func="{:,}".format,
+        key="samples",
+        bind="query-params",
+        required=True,
+    )
+    rows = truth.curves(cells, samples)
+    alt = "; ".join(
+        f"D = {row['dim']}, {truth.SCORES.get(row['name'], 'sphere')}: {sum(row['values']) / len(row['values']):.2f}"
+        for row in rows
+    )
+    chart(theory_truth.table_figure(rows), "truth-table", alt)
+    st.caption(
+        "Means over the seeds; bars from the least to the most. Each seed has a mixture of its own: three components, "
+        "4 apart on average, standard deviations between 1/2 and 1, fixed before any training."
+    )
+    made_by(theory.TRUTH, cells)
+    st.subheader("Run it here")
+    one, two, three = st.columns(3)
+    dim = one.select_slider("Dimension D", truth.DIMS[:5], value=2, key="dim", bind="query-params")
+    seen = two.select_slider("Training samples", truth.SAMPLES, value=10_000, key="seen", bind="query-params")
+    spread = three.slider("Distance of the components", 1.0, 8.0, 4.0, 0.5, key="spread", bind="query-params")
+    one, two, three = st.columns(3)
+    noise = one.select_slider("Noise of a view", (0.01, 0.03, 0.1, 0.3), value=0.03, key="noise", bind="query-params")
+    kind = two.selectbox(
+        "Output", list(truth.KINDS), format_func=truth.KINDS.__getitem__, key="kind", bind="query-params"
+    )
+    seed = three.number_input("Seed of the mixture", 0, 99, 0, key="mixture", bind="query-params")
+    settings = truth.Settings(
+        dim=dim, samples=seen, kind=kind, seeds=(int(seed),), spread=spread, noise=noise, steps=1000
+    )
+
+    def draw(result: lab.Result) -> None:
+        mean = result["mean"]
+        words = ", ".join(f"{title} {mean[name]:.2f}" for name, title in truth.SCORES.items())
+        if "sheet" in result:
+            left, right = st.columns([3, 2])
+            with left:
+                chart(theory_truth.scatter_figure(result["points"], mean), "truth-scatter", words)
+            with right:
+                chart(theory_truth.density_figure(result["sheet"]), "truth-sheet", "The true and the learned density")
+        else:
+            chart(theory_truth.scatter_figure(result["points"], mean), "truth-scatter", words)
+        folded = result["seeds"][0].get("folded")
+        tail = "" if folded is None else f" Points where the encoder is folded over: {100 * folded:.1f} %."
+        st.caption(plain(f"Pearson with the true log-density: {words}.{tail}"))
+
+    run_here(theory.TRUTH, settings, draw)
+
+
+def show_sampling() -> None:
+    cells = full_result(theory.SAMPLING)
+    first = [cell for cell in cells if cell.settings.seed == 0]
+    for cell in first:
+        st.subheader(sampling.DENSITIES[cell.settings.density].capitalize())
+        _draw_samples(cell.result, f"samples-{cell.settings.density}")
+    made_by(theory.SAMPLING, cells)
+    st.subheader("Run it here")
+    one, two, three = st.columns(3)
+    density = one.selectbox(
+        "Density",
+        list(sampling.DENSITIES),
+        format_func=sampling.DENSITIES.__getitem__,
+        key="density",
+        bind="query-params",
+    )
+    size = two.select_slider(
+        "Step size η", (0.001, 0.002, 0.005, 0.01, 0.02, 0.05), value=0.005, key="eta", bind="query-params"
+    )
+    heat = three.select_slider(
+        "Temperature T", (0.0, 0.1, 0.3, 0.5, 1.0, 1.5, 2.0), value=1.0, key="temperature", bind="query-params"
+    )
+    settings = sampling.Settings(density=density, step_size=size, temperature=heat, steps=2000, walk=400)
+    run_here(theory.SAMPLING, settings, lambda result: _draw_samples(result, "samples-live"))
+    _show_ascent()
+
+
+def _draw_samples(result: lab.Result, key: str) -> None:
+    left, right = st.columns([3, 2])
+    with left:
+        chart(theory_sampling.samples_figure(result), key, "True points, and the points of the walk")
+    with right:
+        now = result.get("energy", result["energy_start"])
+        words = (
+            f"Energy distance to the truth: samples {now:.3f}, fresh true sample {result['energy_fresh']:.3f}, "
+            f"starting points {result['energy_start']:.3f}"
+        )
+        chart(theory_sampling.energy_figure(result), f"{key}-energy", words)
+        st.caption(f"{words}.")
+
+
+def _show_ascent() -> None:
+    experiment = theory.ASCENT
+    st.header("Climbing an encoder's score")
+    cells = full_result(experiment)
+    one, two = st.columns(2)
+    encoder = one.segmented_control(
+        "Trained encoder", ascent.ENCODERS, default="digits", key="climber", bind="query-params", required=True
+    )
+    climb = two.segmented_control(
+        "Climb", list(ascent.TERMS), default="score", format_func=ascent.TERMS.__getitem__, key="climb",
+        bind="query-params", required=True,
+    )  # fmt: skip
+    for cell in cells:
+        if (cell.settings.encoder, cell.settings.climb) == (encoder, climb):
+            start = "Noise" if cell.settings.image < 0 else f"Image {cell.settings.image}"
+            st.caption(f"{start} (left), and where {cell.settings.steps} steps uphill lead")
+            pictures.grid(_frames(cell.result, start), key=f"climb-{cell.settings.image}")
+    made_by(experiment, cells)
+    st.subheader("Climb here")
+    one, two, three = st.columns(3)
+    image = one.number_input("Image (-1 for noise)", -1, 300, 3, key="climb-image", bind="query-params")
+    steps = two.slider("Steps", 10, 80, 40, 10, key="climb-steps", bind="query-params")
+    size = three.select_slider(
+        "Length of a step", (0.01, 0.02, 0.05, 0.1, 0.2), value=0.05, key="climb-size", bind="query-params"
+    )
+
+    def draw(result: lab.Result) -> None:
+        pictures.grid(_frames(result, "Start"), key="climb-live")
+        path = result["path"]
+        words = f"The score went from {path[0]['score']:.1f} to {path[-1]['score']:.1f}"
+        chart(theory_sampling.climb_figure(path), "climb-path", words)
+
+    settings = ascent.Settings(encoder=encoder, image=int(image), climb=climb, steps=steps, step_size=size)
+    run_here(experiment, settings, draw)
+
+
+def _frames(result: lab.Result, start: str) -> list[pictures.Card]:
+    scores = {row["step"]: row["score"] for row in result["path"]}
+    return [
+        pictures.Card(
+            source=pictures.data_address(array_png(ascent.picture(frame), 160)),
+            problem="",
+            title=f"step {frame['step']}",
+            aside=(f"score {scores[frame['step']]:.1f}",),
+            alt=f"{start} after {frame['step']} steps uphill",
+        )
+        for frame in result["frames"]
+    ]
+
+
+def show_features() -> None:
+    experiment = theory.FEATURES
+    cells = full_result(experiment)
+    rows = features.ratios(cells)
+    alt = "; ".join(f"{row['objective']}, depth {row['depth']}: {row['ratio']:.2f}" for row in rows)
+    left, right = st.columns(2)
+    with left:
+        st.subheader("Later or earlier, by depth")
+        chart(theory_features.depth_figure(rows), "features-depth", alt)
+    three = next(cell for cell in cells if cell.settings == features.Settings(depth=3))
+    with right:
+        st.subheader("JEPA, depth 3")
+        chart(
+            theory_features.learning_figure(three.result["JEPA"], three.result["until"]["JEPA"]),
+            "features-three",
+            "The predictable feature is learned before the noisy one",
+        )
+    made_by(experiment, cells)
+    st.subheader("Run it here")
+    one, two, three_columns = st.columns(3)
+    depth = one.slider("Depth L", 1, 4, 2, key="depth", bind="query-params")
+    size = two.select_slider("Initial size ε", (0.01, 0.03, 0.1, 0.3), value=0.03, key="size", bind="query-params")
+    rho = three_columns.slider("\u03c1 of the noisy feature", 0.2, 1.0, 0.5, 0.05, key="rho", bind="query-params")
+    one, two, _rest = st.columns(3)
+    share = one.slider("λ of the predictable feature", 0.5, 1.0, 0.9, 0.05, key="lambda", bind="query-params")
+    process = two.selectbox(
+        "Data", ("exact covariances", *features.PROCESSES), key="process", bind="query-params",
+        help="static: one hidden thing is seen twice, with noise. dynamic: the next moment of something that changes "
+        "is predicted from this one. Both are drawn 10,000 times.",
+    )  # fmt: skip
+    drawn = process in features.PROCESSES
+    settings = features.Settings(
+        depth=depth,
+        size=size,
+        covariance=(1.0, share),
+        regression=(rho, 1.0),
+        process=process if drawn else "static",
+        samples=10_000 if drawn else 0,
+    )
+
+    def draw(result: lab.Result) -> None:
+        for column, objective in zip(st.columns(2), features.OBJECTIVES, strict=True):
+            if objective in result:
+                with column:
+                    st.markdown(f"**{objective}**")
+                    chart(
+                        theory_features.learning_figure(result[objective], result["until"][objective]),
+                        f"features-{objective}",
+                        f"How much of each feature {objective} has learned over time",
+                    )
+
+    run_here(experiment, settings, draw)
+
+
+def show_views() -> None:
+    experiment = theory.VIEWS
+    cells = full_result(experiment)
+    for first in range(0, len(cells), 2):
+        for column, cell in zip(st.columns(2), cells[first : first + 2], strict=False):
+            with column:
+                st.subheader(f"D = {cell.settings.dim}, noise {cell.settings.noise:g}")
+                _draw_views(cell.result, f"views-{cell.settings.dim}-{cell.settings.noise}")
+    made_by(experiment, cells)
+    st.subheader("Run it here")
+    one, two = st.columns(2)
+    dim = one.select_slider("Dimension D", truth.DIMS[:5], value=2, key="views-dim", bind="query-params")
+    noise = two.select_slider(
+        "Noise of a view", (0.03, 0.1, 0.2, 0.3, 0.5), value=0.2, key="views-noise", bind="query-params"
+    )
+
+    def draw(result: lab.Result) -> None:
+        if "counts" in result:
+            _draw_views(result, "views-live")
+
+    run_here(experiment, views.Settings(dim=dim, noise=noise, seeds=(0,), steps=800), draw)
+
+
+def _draw_views(result: lab.Result, key: str) -> None:
+    words = "; ".join(
+        f"{line['views']} views: {sum(line['term']) / len(line['term']):.2f}" for line in result["counts"]
+    )
+    chart(theory_views.views_figure(result), key, f"Pearson with the Gaussian term, {words}")
+
+
+{
+    "spheres": show_spheres,
+    "truth": show_truth,
+    "sampling": show_sampling,
+    "features": show_features,
+    "views": show_views,
+}[chosen]()
