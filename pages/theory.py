@@ -297,8 +297,8 @@ def show_features() -> None:
     st.subheader("Run it here")
     one, two, three_columns = st.columns(3)
     depth = one.slider("Depth L", 1, 4, 2, key="depth", bind="query-params")
-    size = two.select_slider("Initial size ε", (0.01, 0.03, 0.1, 0.3), value=0.03, key="size", bind="query-params")
-    rho = three_columns.slider("\u03c1 of the noisy feature", 0.2, 1.0, 0.5, 0.05, key="rho", bind="query-params")
+    size = two.select_slider("Initial size ε", (0.01, 0.02, 0.05), value=0.02, key="size", bind="query-params")
+    rho = three_columns.slider("\u03c1 of the noisy feature", 0.4, 1.0, 0.5, 0.05, key="rho", bind="query-params")
     one, two, _rest = st.columns(3)
     share = one.slider("λ of the predictable feature", 0.5, 1.0, 0.9, 0.05, key="lambda", bind="query-params")
     process = two.selectbox(

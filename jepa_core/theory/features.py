@@ -221,13 +221,20 @@ def table(cells: Sequence[Cell]) -> pd.DataFrame:
             "rho": line["regression"],
             "descent": line["half_descent"],
             "equation": line["half_flow"],
-            "off %": 100 * (line["half_descent"] / line["half_flow"] - 1),
+            "off %": _off(line),
             "predicted": line.get("predicted"),
         }
         for cell in cells
         for objective in OBJECTIVES
         for line in cell.result[objective]
     )
+
+
+def _off(line: Result) -> float | None:
+    """By how many per cent descent is later than the equation; None where either has no half-way time."""
+    if not line["half_flow"] or line["half_descent"] is None:
+        return None
+    return 100 * (line["half_descent"] / line["half_flow"] - 1)
 
 
 def order(lines: Sequence[Result]) -> list[int]:
@@ -268,7 +275,7 @@ FEATURES = Experiment(
     cells=(
         *(Settings(depth=depth, **_SAME) for depth in (1, 2, 3, 4)),
         *(Settings(depth=depth, **_DISAGREE) for depth in (1, 2, 3, 4)),
-        *(Settings(depth=3, size=size, **_DISAGREE) for size in (0.1, 0.03)),
+        *(Settings(depth=3, size=size, **_DISAGREE) for size in (0.05, 0.02)),
         *(Settings(depth=3, process=process, samples=10_000, **_DISAGREE) for process in PROCESSES),
     ),
     table=table,
