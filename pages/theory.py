@@ -207,7 +207,7 @@ def show_sampling() -> None:
     heat = three.select_slider(
         "Temperature T", (0.0, 0.1, 0.3, 0.5, 1.0, 1.5, 2.0), value=1.0, key="temperature", bind="query-params"
     )
-    settings = sampling.Settings(density=density, step_size=size, temperature=heat, steps=2000, walk=400)
+    settings = sampling.Settings(density=density, step_size=size, temperature=heat, steps=1500, walk=400)
     run_here(theory.SAMPLING, settings, lambda result: _draw_samples(result, "samples-live"))
     _show_ascent()
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
+from numpy.typing import ArrayLike
 from scipy.integrate import solve_ivp
 
 from jepa_core.theory.lab import Cell, Experiment, Result, Step, rounded
@@ -75,8 +76,8 @@ def half_time(objective: str, depth: int, covariance: float, rho: float, size: f
     if size >= half:
         return 0.0
 
-    def reached(_t: float, w: ndarray) -> float:
-        return w[0] - half
+    def reached(_t: float, w: ArrayLike) -> float:
+        return float(np.asarray(w)[0]) - half
 
     reached.terminal = True  # type: ignore[attr-defined]
     solved = solve_ivp(
