@@ -15,22 +15,26 @@ import streamlit as st
 
 from jepa_core.config import ASSETS
 from jepa_core.errors import JepaError
-from pages._shared import pictures, state
+from pages._shared import pictures, state, tour
 from pages._shared.text import plain
 
 SECTIONS = {
     "Explore": (
         ("gallery", "Gallery", "grid_view", "The least and most likely images of a class, with their scores."),
+        ("image", "Image", "image_search", "One image in detail: its score, why it has it, and what is near it."),
         ("directions", "Directions", "explore", "The changes of an image that move its embedding most and least."),
+        ("map", "Map", "scatter_plot", "Which images lie together in the embedding, and where the unlikely ones are."),
         ("check", "Check", "fact_check", "Upload images and see whether they belong."),
     ),
     "Compare": (
         ("domains", "Domains", "stacked_line_chart", "How whole sets of images lie beside each other on the score."),
+        ("compare", "Compare", "compare", "Do encoders find the same images likely, and which do they dispute?"),
         ("studies", "Studies", "menu_book", "The paper's figures, on the encoders and images you choose."),
     ),
     "Behind it": (
         ("theory", "Theory", "science", "The papers' experiments where the truth is known, live."),
         ("encoders", "Encoders", "model_training", "What each encoder is, learned from, and where it fails."),
+        ("runs", "Runs", "monitoring", "What is being computed, and what the store of results holds."),
     ),
 }
 HOME = "gallery"
@@ -59,8 +63,10 @@ try:
     st.session_state["page"] = page.title
     state.open_everything()
     state.choose_encoder()
+    tour.offer()
     pictures.follow()
     with state.inside_app():
+        tour.show(page.url_path or HOME)
         page.run()
     state.warm_up()
 except JepaError as error:

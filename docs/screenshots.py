@@ -19,10 +19,14 @@ from benchmarks.serving import ROOT, browser, server
 PAGES = {
     "gallery": "text=Scores of",
     "domains": "text=Where these images come from",
-    "directions": "text=moves by",
+    "image": "text=the rank is",
+    "directions": "text=pixels are clipped",
     "encoders": "text=Make it again",
+    "compare": "text=The same from a terminal",
     "studies": "text=The same from a terminal",
     "check": "text=Download the table",
+    "map": "text=nearest on this map",
+    "runs": "text=The store has",
 }
 WIDTHS = {1440: 900, 390: 844}
 

@@ -9,6 +9,7 @@ The public names below are imported when first used, since torch takes seconds t
 from importlib import import_module
 
 _HOMES = {
+    "get_dataset": "jepa_core.datasets",
     "list_datasets": "jepa_core.datasets",
     "list_encoders": "jepa_core.encoders",
     "load_encoder": "jepa_core.encoders",

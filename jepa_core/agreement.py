@@ -12,15 +12,14 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
-from scipy.stats import hypergeom, spearmanr
+from scipy.stats import hypergeom
 
 from jepa_core.encoders import load_card
 from jepa_core.errors import NotEnoughData
-from jepa_core.metrics import LEVEL
+from jepa_core.metrics import LEVEL, rank_correlation
 from jepa_core.specs import EncoderSpec
 
-SHARE = 0.05  # of the images, at each end
-_LEAST_IMAGES = round(1 / SHARE)  # so that an end has an image
+SHARE = 0.05  # of the images, at each end, unless another share is asked for
 
 # Fields of a recipe that name and describe an encoder, and change none of its weights.
 _LABELS = {"name", "description", "limits"}
@@ -51,13 +50,15 @@ class Overlap:
 class Agreement:
     """Two orders of the same `images`: overlaps of the least and of the most likely, and Spearman's rho.
 
-    rho is NaN where an encoder gives all images one score, which is no order.
+    `low` to `high` is rho's interval. All three are NaN where an encoder gives all images one score, which is no order.
     """
 
     images: int
     least: Overlap
     most: Overlap
     rho: float
+    low: float
+    high: float
 
 
 def joined(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
@@ -70,32 +71,36 @@ def joined(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 
 
 def agreement(first: pd.DataFrame, second: pd.DataFrame) -> Agreement:
-    """Compare two score tables of the same images, joined by digest.
-
-    Of n images the k = `SHARE` n at an end are compared. Two unrelated orders share a hypergeometric number of them:
-    k of n are marked, k are drawn, and k^2 / n marked ones are expected. Raises `NotEnoughData` for fewer images in
-    both tables than give an end of one.
-    """
+    """Compare two score tables of the same images, joined by digest. Raises `NotEnoughData` as `of_orders` does."""
     both = joined(first, second)
-    if len(both) < _LEAST_IMAGES:
+    return of_orders(both["first"].to_numpy(), both["second"].to_numpy())
+
+
+def of_orders(first: Float[ndarray, "n"], second: Float[ndarray, "n"], share: float = SHARE) -> Agreement:
+    """Compare two columns of one set of images, of which only the orders count; larger is more likely.
+
+    Of n images the k = `share` n at an end are compared. Two unrelated orders share a hypergeometric number of them:
+    k of n are marked, k are drawn, and k^2 / n marked ones are expected. Raises `NotEnoughData` for fewer images than
+    give an end of one.
+    """
+    needed = round(1 / share)
+    if len(first) < needed:
         raise NotEnoughData(
-            f"Agreement was asked for {len(both)} images that both encoders have scored; at least {_LEAST_IMAGES} are "
+            f"Agreement was asked for {len(first)} images that both encoders have scored; at least {needed} are "
             "needed; score the same dataset with both."
         )
-    one, other = both["first"].to_numpy(), both["second"].to_numpy()
-    ordered = len(np.unique(one)) > 1 and len(np.unique(other)) > 1
-    rho = float(spearmanr(one, other).statistic) if ordered else float("nan")
-    return Agreement(len(both), overlap(one, other), overlap(-one, -other), rho)
+    least, most = overlap(first, second, share), overlap(-first, -second, share)
+    return Agreement(len(first), least, most, *rank_correlation(first, second))
 
 
-def overlap(first: Float[ndarray, "n"], second: Float[ndarray, "n"]) -> Overlap:
-    """The overlap of the `SHARE` smallest values of two columns.
+def overlap(first: Float[ndarray, "n"], second: Float[ndarray, "n"], share: float = SHARE) -> Overlap:
+    """The overlap of the `share` smallest values of two columns.
 
     Where images tie for the last places of an end, each has them with the probability of a random choice among the
     tied: with p_i and q_i the probabilities of image i, the overlap is `sum p_i q_i`, the mean over all such choices.
     """
     n = len(first)
-    size = round(SHARE * n)
+    size = round(share * n)
     # Rounded, so that a sum of thirds that is a whole number is not called more than it.
     shared = round(float(_chance_of_a_place(first, size) @ _chance_of_a_place(second, size)), 9)
     unrelated = hypergeom(n, size, size)
@@ -111,9 +116,10 @@ def _chance_of_a_place(values: ndarray, size: int) -> ndarray:
 
 
 def in_words(found: Agreement, first: str, second: str) -> str:
-    """An agreement in plain sentences with its figures."""
+    """An agreement in plain sentences with its figures; in brackets stands rho's interval."""
     least, most = found.least, found.most
-    orders = f"Their orders of all {found.images} images have Spearman's rho {found.rho:.2f}."
+    orders = f"Their orders of all {found.images} images have Spearman's rho {found.rho:.2f} "
+    orders += f"({found.low:.2f} to {found.high:.2f})."
     if np.isnan(found.rho):
         orders = f"One of them gives all {found.images} images the same score, which is no order."
     return (

@@ -31,13 +31,14 @@ from jepa_core.specs import EncoderSpec
 from jepa_core.spectrum import Rank
 from jepa_core.store import Store
 from jepa_core.variants import VARIANTS
-from jepa_core.verdict import PLAIN, Complexity, Verdict, complexity_of, verdict
+from jepa_core.verdict import ASKED, PLAIN, Complexity, Verdict, complexity_of, raised_by, verdict
 from jepa_core.ways import Way
 
 if TYPE_CHECKING:
     from jepa_core.jacobian import Precision
 
 _SHOWN = 3  # neighbours named of each end
+_NEAREST = 6  # neighbours wherever they score
 _KNOWN = "It is one of the references itself, so the p-values promise nothing for it."
 
 
@@ -68,9 +69,9 @@ class Checked:
     """The evidence for one picture.
 
     `scores` is its line of a score table. `places` says where it falls in each method's reference, a low percentile
-    being unusual for all of them; a method that may not judge it is left out. `likely` and `unlikely` are rows of the
-    known set's table: the nearest in the embedding among its most and its least likely quarter. `complexity` is None
-    where the known set was not measured.
+    being unusual for all of them; a method that may not judge it is left out. `nearest` are rows of the known set's
+    table, the nearest in the embedding; `likely` and `unlikely` those among its most and its least likely quarter.
+    `complexity` is None, and `measures` (`PlainMeasures.table`) empty, where the known set was not measured.
     """
 
     name: str
@@ -79,7 +80,9 @@ class Checked:
     scores: pd.Series
     places: dict[str, Place]
     complexity: Complexity | None
+    measures: pd.DataFrame
     verdict: Verdict
+    nearest: pd.DataFrame
     likely: pd.DataFrame
     unlikely: pd.DataFrame
 
@@ -170,17 +173,24 @@ def check_pictures(
     named: Sequence[tuple[str, bytes]],
     known: KnownSet,
     plain: PlainMeasures | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Score pictures given as (name, bytes) and hold them against a known set. A bad one does not stop the others.
 
     With `plain`, the known set's measures, the verdict also says whether a picture is like the others in these, and
-    whether they explain its score.
+    whether they explain its score. Once `cancelled` it stops with the pictures that were scored by then.
     """
     output = encoder.spec.check_output(output)
     results: dict[str, Result] = {}
     triples = [(name, images.digest(data), data) for name, data in named]
     work = exact_work(encoder, output, known.precision)
-    failed = score_pictures(encoder, work, triples, lambda batch: results.update({r.digest: r for r in batch}))
+
+    def put(batch: list[Result]) -> None:
+        results.update({result.digest: result for result in batch})
+        progress(len(results), len(triples))
+
+    failed = score_pictures(encoder, work, triples, put, cancelled)
     good = [(name, results[digest], data) for name, digest, data in triples if digest in results]
     if not good:
         return Outcome([], failed)
@@ -188,20 +198,23 @@ def check_pictures(
     given = Domain("the pictures", table, np.stack([result.embedding for _name, result, _data in good]))
     outlying = {method: known.judges.outlying(method, given) for method in known.references}
     references = set(known.domain.table["digest"])
+    neighbours = _neighbours(given.embeddings, known)
     checked = []
     for position, (name, _result, data) in enumerate(good):
         decoded = images.decode(data, name=name)
-        likely, unlikely = _contrary_neighbours(given.embeddings[position], known)
+        nearest_ones, likely, unlikely = neighbours[position]
         places = {
             method: known.references[method].place(-values[position])
             for method, values in outlying.items()
             if not np.isnan(values[position])
         }
         complexity = strangest = None
+        measures = pd.DataFrame()
         if plain:
             values = confounds.measured(decoded.image, encoder.data_config)
             complexity = complexity_of(places["jepa"].score, values, plain.measured)
             places[PLAIN], strangest = plain.place(values), plain.strangest(values)
+            measures = plain.table(values)
         checked.append(
             Checked(
                 name=name,
@@ -210,7 +223,9 @@ def check_pictures(
                 scores=table.iloc[position],
                 places=places,
                 complexity=complexity,
+                measures=measures,
                 verdict=verdict(places, known.fitted_on, complexity, strangest),
+                nearest=nearest_ones,
                 likely=likely,
                 unlikely=unlikely,
             )
@@ -218,22 +233,26 @@ def check_pictures(
     return Outcome(checked, failed)
 
 
-def _contrary_neighbours(embedding: ndarray, known: KnownSet) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _neighbours(embeddings: ndarray, known: KnownSet) -> list[tuple[pd.DataFrame, ...]]:
+    """For each embedding the nearest of all, of the most likely quarter, and of the least likely quarter."""
     low, high = np.quantile(known.scores, [0.25, 0.75])
-    ends = []
-    for mask in (known.scores >= high, known.scores <= low):
+    wanted = [(np.isfinite(known.scores), _NEAREST), (known.scores >= high, _SHOWN), (known.scores <= low, _SHOWN)]
+    found = []
+    for mask, count in wanted:
         part = known.domain.only(mask)
-        distances, indices = nearest(embedding[None], part.embeddings, _SHOWN)
-        ends.append(part.table.iloc[indices[0]].assign(distance=distances[0]))
-    return ends[0], ends[1]
+        near = zip(*nearest(embeddings, part.embeddings, count), strict=True)
+        found.append([part.table.iloc[places].assign(distance=distances) for distances, places in near])
+    return list(zip(*found, strict=True))
 
 
 def places_table(item: Checked) -> pd.DataFrame:
     """Where a picture falls by each method, one line each.
 
     Columns: method (its title), value (a score, or a distance), percentile among the references with low and high, and
-    the p-values unlikely (for a distance: far) and untypical. A distance's percentile is high where it is far.
+    the p-values unlikely (for a distance: far) and untypical. A distance's percentile is high where it is far. `raised`
+    is None for a method that the verdict does not ask, else whether it finds the picture unusual.
     """
+    raised = raised_by(item.places)
     lines = []
     for name, place in item.places.items():
         far = name not in VARIANTS
@@ -247,6 +266,7 @@ def places_table(item: Checked) -> pd.DataFrame:
                 "high": high,
                 "unlikely": place.unlikely,
                 "untypical": place.untypical,
+                "raised": name in raised if name in ASKED else None,
             }
         )
     return pd.DataFrame(lines)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jepa_core import commands, confound_commands, study_commands, tables, theory_commands, ways
+from jepa_core.compare import DISPUTED
 from jepa_core.errors import JepaError, UnknownName
 
 
@@ -36,6 +37,12 @@ def _count(text: str) -> int:
 
 def _seed(text: str) -> int:
     return _whole_number(text, 0)
+
+
+def _share(text: str) -> int:
+    if (share := _count(text)) > 50:
+        raise argparse.ArgumentTypeError(f"{text!r} was given where a whole number of per cent up to 50 is accepted")
+    return share
 
 
 def _named_folder(text: str) -> tuple[str, Path]:
@@ -122,6 +129,9 @@ def build_parser() -> argparse.ArgumentParser:
     _common(score)
     score.add_argument("--data", required=True, help="name of a bundled dataset, or a folder of images")
     score.add_argument("--class", dest="label", help="only this class")
+    score.add_argument(
+        "--image", metavar="PICTURE", help="only this one, by name or digest: computed anew, and not stored"
+    )
     score.add_argument("--limit", type=_count, metavar="N", help="only a random sample of N images")
     score.add_argument("--seed", type=_seed, default=0, help="seed of the sample")
     score.add_argument("--out", type=_table_path, metavar="FILE", help="write a .parquet or .csv instead of printing")
@@ -157,6 +167,21 @@ def build_parser() -> argparse.ArgumentParser:
             study.add_argument("--limit", type=_count, metavar="N", help="only a random sample of N images of each")
             study.add_argument("--seed", type=_seed, default=0, help="seed of the samples")
         study.add_argument("--out", type=_picture_path(name), required=True, metavar="FILE", help="what to write")
+
+    compare = command(
+        "compare",
+        study_commands.run_compare,
+        "Do encoders agree? Rank correlations, overlaps of the ends, and the images that two to four of them dispute.",
+    )
+    _common(compare, several=True)
+    compare.add_argument("--data", required=True, help="name of a bundled dataset, or a folder of images")
+    compare.add_argument("--class", dest="label", help="only this class")
+    compare.add_argument(
+        "--share", type=_share, default=5, metavar="PERCENT", help="of the images that are at each end; 5 if left out"
+    )
+    compare.add_argument(
+        "--top", type=_count, default=DISPUTED, metavar="N", help="how many disputed images of each way to print"
+    )
 
     export = command("export", commands.run_export, "Write stored scores of a dataset to a file.")
     _common(export)

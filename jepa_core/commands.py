@@ -174,6 +174,9 @@ def run_datasets(args: argparse.Namespace) -> None:
 
 def run_score(args: argparse.Namespace) -> None:
     """Score a dataset."""
+    if args.image:
+        _score_one(args)
+        return
     spec = get_spec(args.encoder)
     output = spec.check_output(args.output)
     dataset = datasets.get_dataset(args.data)
@@ -212,6 +215,27 @@ def run_score(args: argparse.Namespace) -> None:
         note(f"Wrote {args.out}.")
     else:
         show(frame, args.json)
+
+
+def _score_one(args: argparse.Namespace) -> None:
+    """One picture of a dataset, fully and anew, whatever the store has of it."""
+    from jepa_core import detail, scoring
+
+    if args.method != "exact":
+        raise JepaError(
+            "A sketch of one image was asked for, but a sketch is calibrated on a whole dataset; --method exact is "
+            "accepted with --image; leave one of them out."
+        )
+    spec = get_spec(args.encoder)
+    output = spec.check_output(args.output)
+    dataset = datasets.get_dataset(args.data)
+    item = detail.find_item(dataset, args.image)
+    data, store = item.read(), open_store()
+    encoder = load(args.encoder, args.device)
+    precision = ways.settled(store, encoder.spec, output, dataset.name, way_of(args)).decided
+    rank = scoring.known_rank_of(encoder, output, store)
+    frame = scoring.score_images([data], encoder, output, precision=precision, rank=rank)
+    show(frame.assign(name=item.name, label=item.label, precision=precision), args.json)
 
 
 def _read_pictures(paths: Sequence[Path]) -> tuple[list[tuple[str, bytes]], list[tuple[str, str]]]:

@@ -16,7 +16,6 @@ import numpy as np
 
 from jepa_core import folders, images, listings, readers
 from jepa_core.bundled import BUNDLED
-from jepa_core.config import hosted
 from jepa_core.errors import DatasetError, UnknownName
 from jepa_core.items import NO_CLASS, DatasetSpec, Item
 from jepa_core.readers import shards
@@ -95,7 +94,7 @@ def get_dataset(name_or_path: str) -> DatasetSpec:
     if n and not (itself and itself.exists()):  # "#" may be in a path, too
         return sampled(get_dataset(whole), int(n), int(seed or 0))
     if name_or_path.startswith(readers.PREFIXES):
-        return _named(name_or_path)
+        return readers.open_named(name_or_path)
     given = name_or_path.removeprefix(FOLDER_PREFIX)
     looks_like_path = name_or_path.startswith((FOLDER_PREFIX, ".", "~")) or os.sep in given
     root = folders.resolve(given)
@@ -114,15 +113,6 @@ def get_dataset(name_or_path: str) -> DatasetSpec:
             "images, is accepted; check the spelling."
         )
     return _folder(root)
-
-
-def _named(name: str) -> DatasetSpec:
-    if hosted():
-        raise DatasetError(
-            f"{name!r} was given, but this server downloads nothing for its visitors; a bundled dataset or a folder of "
-            "its own is accepted; choose one."
-        )
-    return readers.open_named(name)
 
 
 def _folder(root: Path) -> DatasetSpec:

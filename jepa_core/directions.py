@@ -2,8 +2,13 @@
 
 J = U diag(sigma) V^T. Right singular vector v_k (image side, CHW numbers) is the change of the image of length 1 that
 moves the embedding by sigma_k along left singular vector u_k (embedding side, K numbers).
+
+The leverage of input number i is the i-th diagonal entry of J^T G^+ J, with G = J J^T and its pseudo-inverse at the
+rank: sum over k = 1..rank of v_k[i]^2. It is the derivative of the score by the logarithm of that number's scale (of
+column i of J), and all entries add up to the rank.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +22,12 @@ if TYPE_CHECKING:
 
 # Singular values closer than this share of the larger: their vectors may rotate into each other freely.
 NEAR_EQUAL = 0.02
+NAMED = 3
+"""Entries of a left singular vector that are named."""
+# Columns of all right vectors held at once: 100 MB at a rank of 768.
+_COLUMNS = 16_384
+# A Jacobian is computed in at most about so many steps, each of which repeats the forward pass.
+_PARTS = 8
 
 
 @dataclass(frozen=True)
@@ -25,11 +36,12 @@ class Directions:
 
     `sigma` (rank) and `left` (rank, K), whose row k is u_k. Right vectors are made when asked for: all of them at once
     would be as large as the Jacobian again. A singular vector's sign is arbitrary; here the entry of u_k with the
-    largest magnitude is positive, and v_k follows.
+    largest magnitude is positive, and v_k follows. `leverage` (H, W) is that of each pixel, summed over its channels.
     """
 
     sigma: ndarray
     left: ndarray
+    leverage: ndarray
     _rows: ndarray
     _shape: tuple[int, int, int]
 
@@ -38,6 +50,10 @@ class Directions:
         if self.sigma[k] == 0.0:
             return np.zeros(self._shape)
         return (self.left[k] @ self._rows.astype(np.float64) / self.sigma[k]).reshape(self._shape)
+
+    def stretch(self, change: Float[ndarray, "channel height width"]) -> float:
+        """|J d|: how far a small change d of the normalised image moves the embedding, to first order."""
+        return float(np.linalg.norm(self._rows.astype(np.float64) @ change.ravel()))
 
     def log_sigma(self, k: int) -> float:
         """What the k-th direction adds to the JEPA-SCORE."""
@@ -64,13 +80,61 @@ def decompose(rows: Float[ndarray, "k pixels"], shape: tuple[int, int, int], ran
     left = vectors[:, ::-1].T[:rank]
     largest = np.abs(left).argmax(axis=1)
     left = left * np.sign(left[np.arange(len(left)), largest])[:, None]
-    return Directions(sigma, left, rows, shape)
+    return Directions(sigma, left, _leverage(wide, sigma, left).reshape(shape).sum(axis=0), rows, shape)
 
 
-def directions_of(encoder: "Encoder", output: str, image: Image.Image, rank: int) -> Directions:
-    """Singular values and vectors of the Jacobian of an encoder's output at an RGB picture."""
+def _leverage(wide: ndarray, sigma: ndarray, left: ndarray) -> Float[ndarray, "pixels"]:
+    """The diagonal of J^T G^+ J. A direction of length 0 has no part in it."""
+    there = sigma > 0.0
+    to_right = left[there] / sigma[there, None]
+    blocks = range(0, wide.shape[1], _COLUMNS)
+    return np.concatenate([np.square(to_right @ wide[:, at : at + _COLUMNS]).sum(axis=0) for at in blocks])
+
+
+def directions_of(
+    encoder: "Encoder",
+    output: str,
+    image: Image.Image,
+    rank: int,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Directions | None:
+    """Singular values and vectors of the Jacobian of an encoder's output at an RGB picture; None when cancelled.
+
+    `progress` is called with (rows of the Jacobian done, K).
+    """
+    import torch
+
     from jepa_core import jacobian
 
+    engine = jacobian.engine_of(encoder, output)
     tensor = encoder.preprocess(image).to(encoder.device)
-    rows = jacobian.engine_of(encoder, output).jacobian(tensor[None])[0]
-    return decompose(rows.cpu().numpy(), encoder.input_shape, rank)
+    unit = torch.eye(engine.k)
+    step = engine.plan.cotangents * -(-engine.k // (engine.plan.cotangents * _PARTS))  # whole chunks of the engine
+    rows = []
+    for done in range(0, engine.k, step):
+        progress(done, engine.k)
+        if cancelled():
+            return None
+        rows.append(engine.jacobian(tensor[None], unit[done : done + step])[0].cpu().numpy())
+    progress(engine.k, engine.k)
+    return decompose(np.concatenate(rows), encoder.input_shape, rank)
+
+
+def largest(vector: Float[ndarray, "k"]) -> list[int]:
+    """The places (from 0) of its largest entries, the largest first."""
+    return np.argsort(-np.abs(vector), kind="stable")[:NAMED].tolist()
+
+
+def left_in_words(vector: Float[ndarray, "k"]) -> str:
+    """Which numbers of the embedding a left singular vector moves most, and how much of its length they make up."""
+    places = largest(vector)
+    share = np.square(vector[places]).sum() / max(float(np.square(vector).sum()), 1e-30)
+    names = [str(place + 1) for place in places]
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    noun = "Number" if len(names) == 1 else "Numbers"
+    verb = "moves" if len(names) == 1 else "move"
+    return (
+        f"{noun} {listed} of the embedding {verb} most: {100 * share:.0f} % of the squared length, where an even share "
+        f"of {len(names)} among {len(vector)} would be {100 * len(names) / len(vector):.0f} %."
+    )

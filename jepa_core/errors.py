@@ -45,3 +45,7 @@ class TableError(JepaError):
 
 class NotEnoughData(JepaError):
     """A statistic asked of fewer values than it needs."""
+
+
+class NotAllowed(JepaError):
+    """What a server that has visitors leaves to its owner."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from jepa_core import images
+from jepa_core.config import data_roots
 from jepa_core.errors import DatasetError
 from jepa_core.keys import make_key
 
@@ -27,11 +28,8 @@ def resolve(path: str) -> Path | None:
 
 def _roots() -> tuple[Path, ...] | None:
     """The folders that may be read; None where all may be."""
-    given = os.environ.get("JEPA_DATA_ROOTS")
-    if not given:
-        return None
-    # A variable that names no folder, such as " ", is a mistake of the one who meant to confine: it opens nothing.
-    return tuple(root for part in given.split(os.pathsep) if (root := resolve(part)) is not None)
+    named = data_roots()
+    return None if named is None else tuple(root for part in named if (root := resolve(part)) is not None)
 
 
 def _is_allowed(path: Path, roots: tuple[Path, ...] | None) -> bool:
@@ -117,8 +115,14 @@ def readable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def check_still_allowed(path: Path) -> None:
+    """`check_allowed` of where a path leads now: since it was listed, a link may have taken its place."""
+    check_allowed(Path(os.path.realpath(path)))
+
+
 def read_file(path: Path) -> bytes:
-    """The bytes of a listed file; `DatasetError` where they are gone."""
+    """The bytes of a listed file; `DatasetError` where they are gone, or are not those of a file that may be read."""
+    check_still_allowed(path)
     try:
         return path.read_bytes()
     except OSError as error:

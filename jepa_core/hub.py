@@ -31,6 +31,7 @@ from huggingface_hub.file_download import http_get, repo_folder_name
 from huggingface_hub.utils import WeakFileLock, build_hf_headers, get_session, logging
 from tqdm import tqdm
 
+from jepa_core.config import hosted
 from jepa_core.errors import EncoderError
 
 logging.set_verbosity_error()  # its retries: what fails in the end is said in one sentence
@@ -111,6 +112,7 @@ def look_up(remote: Remote) -> Weights:
     path = at_hand(remote)
     if path is not None:
         return Weights(path.stat().st_size, path)
+    _check_allowed(remote)
     with _in_words(remote):
         if not remote.repository:
             return Weights(_length(remote.url), None, gated=False)
@@ -123,6 +125,15 @@ def look_up(remote: Remote) -> Weights:
                 continue
             return Weights(file.size, None, _is_gated(remote))
     raise _without_weights(remote)
+
+
+def _check_allowed(remote: Remote) -> None:
+    """The network, and the token of whoever runs the server, are not for its visitors."""
+    if hosted():
+        raise EncoderError(
+            f"The weights at {remote} are not on this machine, and this server downloads nothing for its visitors "
+            "(JEPA_DATA_ROOTS is set); an encoder that it lists is accepted; choose one."
+        )
 
 
 def _is_gated(remote: Remote) -> bool | None:
@@ -162,6 +173,7 @@ def fetch(remote: Remote, progress: Progress = lambda _done, _total: None) -> Pa
     path = at_hand(remote)
     if path is not None:
         return path
+    _check_allowed(remote)
     if constants.HF_HUB_OFFLINE:
         raise EncoderError(
             f"The weights at {remote} are not on this machine, and HF_HUB_OFFLINE forbids to download them; weights in "

@@ -259,6 +259,25 @@ def display_png(image: Image.Image, size: int = 256) -> bytes:
     return to_png(reduced)
 
 
+def rgb_array(png: bytes) -> np.ndarray:
+    """The pixels (H, W, 3) of a picture's bytes, in uint8."""
+    return np.asarray(decode(png).image)
+
+
+def thumbnail(image: Image.Image, size: int) -> bytes:
+    """A picture at most `size` px wide and high, in few bytes.
+
+    A small one as `display_png`, its pixels exact; a larger one, whose pixels are lost anyway, as WebP.
+    """
+    if max(image.size) <= size:
+        return display_png(image, size)
+    reduced = image.copy()
+    reduced.thumbnail((size, size), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    reduced.save(buffer, format="WEBP", quality=85)
+    return buffer.getvalue()
+
+
 def array_png(array: np.ndarray, size: int = 256) -> bytes:
     """`display_png` of a uint8 array (H, W, 3)."""
     return display_png(Image.fromarray(array), size)

@@ -4,6 +4,9 @@ Pages rerun on every click and must not compute; they submit a callable here and
 the `Job`, reports through `job.report(done, total)` and stops when `job.cancelled` is set. One worker a device: two
 computations at once on the same cores or card only slow each other down. An urgent job, for which a person is waiting,
 goes before the others: it starts when the running one next reports.
+
+A job has an owner, the visitor who first asked for it. Where a server has visitors, only the owner may know its title
+and cancel it (`jepa_core.config.hosted`); who may is asked by `Job.concerns`.
 """
 
 import itertools
@@ -14,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 
+from jepa_core.config import hosted
 from jepa_core.errors import JepaError
 
 _log = logging.getLogger(__name__)
@@ -35,6 +39,11 @@ def _nothing() -> None:
     """Between the steps of a job that need not make way."""
 
 
+def _nobody() -> str:
+    """The owner of jobs where nobody asks who it is."""
+    return ""
+
+
 class Job:
     """One piece of work. `done` of `total` are steps, `message` is a sentence, `result` what the callable returned."""
 
@@ -45,19 +54,24 @@ class Job:
         work: Callable[["Job"], object],
         between: Callable[[], None] = _nothing,
         unit: str = "image",
+        owner: str = "",
     ) -> None:
         self.key = key
         self.title = title
         self.unit = unit  # of the steps
+        self.owner = owner
         self.state = State.QUEUED
         self.done = 0
         self.total = 0
         self.message = ""
         self.result: object = None
         self.partial: object = None  # what the work has found so far, for a page to show
-        self.started: float | None = None
-        self._work = work
+        self.started: float | None = None  # the part of the work that `total` counts
+        self.began: float | None = None  # the work as a whole
+        self.ended: float | None = None
+        self._work: Callable[[Job], object] | None = work
         self._between = between
+        self._start = threading.Lock()
         self._cancel = threading.Event()
         self._finished = threading.Event()
 
@@ -73,6 +87,17 @@ class Job:
             return None
         return (time.monotonic() - self.started) * (self.total - self.done) / self.done
 
+    @property
+    def seconds(self) -> float:
+        """How long it has been running, or ran."""
+        if self.began is None:
+            return 0.0
+        return (self.ended or time.monotonic()) - self.began
+
+    def concerns(self, visitor: str) -> bool:
+        """Whether a visitor may know its title and cancel it: at home everybody may, hosted its owner alone."""
+        return not hosted() or self.owner == visitor
+
     def report(self, done: int, total: int) -> None:
         """Say how far the work is; another total is another part of it. Urgent jobs run before this returns."""
         if total != self.total:
@@ -85,8 +110,11 @@ class Job:
         return self._cancel.is_set()
 
     def cancel(self) -> None:
-        """Ask to stop. What is finished stays."""
+        """Ask to stop; what still waits in the queue ends at once. What is finished stays."""
         self._cancel.set()
+        with self._start:
+            if self.state is State.QUEUED:
+                self._end(State.CANCELLED)
 
     def wait(self, seconds: float) -> bool:
         """Wait until the job has ended, at most so long; return whether it has."""
@@ -94,35 +122,41 @@ class Job:
 
     def run(self) -> None:
         """Do the work; never raises."""
-        try:
-            self._run()
-        finally:
-            self._finished.set()
+        with self._start:
+            if self.state is not State.QUEUED:
+                return
+            self.state = State.RUNNING
+        self.started = self.began = time.monotonic()
+        self._end(self._outcome())
 
-    def _run(self) -> None:
-        if self.cancelled():
-            self.state = State.CANCELLED
-            return
-        self.state = State.RUNNING
-        self.started = time.monotonic()
+    def _outcome(self) -> State:
+        assert self._work is not None
         try:
             self.result = self._work(self)
         except JepaError as error:
-            self.message, self.state = str(error), State.FAILED
+            self.message = str(error)
         except Exception as error:
             _log.exception("Job %r failed", self.title)
             self.message = (
                 f"{self.title} failed unexpectedly ({type(error).__name__}: {error}); the log has the details."
             )
-            self.state = State.FAILED
         else:
-            self.state = State.CANCELLED if self.cancelled() else State.DONE
+            return State.CANCELLED if self.cancelled() else State.DONE
+        return State.FAILED
+
+    def _end(self, state: State) -> None:
+        self.ended = time.monotonic()
+        if state is State.DONE:
+            self._work = None  # it may hold uploads; what failed or was stopped may be tried again
+        self.state = state
+        self._finished.set()
 
 
 class JobQueue:
-    """Runs jobs one after another on a thread of its own."""
+    """Runs jobs one after another on a thread of its own; `visitor` says who submits one."""
 
-    def __init__(self) -> None:
+    def __init__(self, visitor: Callable[[], str] = _nobody) -> None:
+        self._visitor = visitor
         self._ordinary: deque[Job] = deque()
         self._urgent: deque[Job] = deque()
         self._jobs: dict[str, Job] = {}
@@ -150,13 +184,20 @@ class JobQueue:
             if job is None or not job.active:
                 self._jobs.pop(key, None)  # so that it becomes the youngest
                 between = _nothing if urgent else self._run_urgent
-                job = self._jobs[key] = Job(key, title, work, between, unit)
+                job = self._jobs[key] = Job(key, title, work, between, unit, self._visitor())
                 (self._urgent if urgent else self._ordinary).append(job)
                 self._arrived.release()
                 finished = [other for other, old in self._jobs.items() if not old.active]
                 for other in itertools.islice(finished, max(0, len(finished) - _KEPT)):
                     del self._jobs[other]
             return job
+
+    def retry(self, job: Job) -> Job:
+        """Queue the work of a job that failed or was cancelled once more; return the job that has it now."""
+        work = job._work
+        if work is None or job.active:
+            return job
+        return self.submit(job.key, job.title, work, urgent=job._between is _nothing, unit=job.unit)
 
     def get(self, key: str) -> Job | None:
         """The latest job of a key, or None."""

@@ -1,12 +1,13 @@
-"""How well one score separates two sets. Outliers are the positives, and a larger score means more outlying.
+"""How well one score separates two sets, and how alike two scores order one set, each with its interval.
 
-A JEPA-SCORE is high for likely images, so its outlier score is `-jepa_score`.
+Outliers are the positives, and a larger score means more outlying. A JEPA-SCORE is high for likely images, so its
+outlier score is `-jepa_score`.
 """
 
 import numpy as np
 from jaxtyping import Float, Int32
 from numpy import ndarray
-from scipy.stats import rankdata
+from scipy.stats import rankdata, spearmanr
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from jepa_core.errors import NotEnoughData
@@ -145,3 +146,36 @@ def _times_drawn(generator: np.random.Generator, size: int) -> Int32[ndarray, "r
     drawn = generator.integers(size, size=(RESAMPLES, size)) + size * np.arange(RESAMPLES)[:, None]
     counted = np.bincount(drawn.ravel(), minlength=RESAMPLES * size)
     return counted.reshape(RESAMPLES, size).astype(np.int32)
+
+
+def rank_correlation(first: Float[ndarray, "n"], second: Float[ndarray, "n"]) -> tuple[float, float, float]:
+    """Spearman's rho of two columns, and its bootstrap `interval` over `RESAMPLES` draws of n rows (the seed is fixed).
+
+    rho is Pearson's correlation of the mid-ranks. Among drawn rows the mid-rank of a value is (b + a + 1) / 2, with b
+    of them below it and a not above it: a sum along the sorted column, so no draw is sorted anew. All three are NaN
+    where a column has one value only, which is no order.
+    """
+    if min(np.unique(first).size, np.unique(second).size) < 2:
+        return float("nan"), float("nan"), float("nan")
+    n = first.size
+    columns = []
+    for values in (first, second):
+        order = np.argsort(values)
+        below, not_above = (np.searchsorted(values[order], values, side=side) for side in ("left", "right"))
+        columns.append((order, below, not_above))
+    generator = np.random.default_rng(0)
+    drawn = np.full(RESAMPLES, np.nan)
+    for resample in range(RESAMPLES):
+        times = np.bincount(generator.integers(n, size=n), minlength=n)
+        one, other = (_drawn_ranks(times, *column) - (n + 1) / 2 for column in columns)
+        spread = np.sqrt((times @ one**2) * (times @ other**2))
+        if spread > 0:  # a draw may hit one value only
+            drawn[resample] = times @ (one * other) / spread
+    low, high = interval(drawn[~np.isnan(drawn)])
+    return float(spearmanr(first, second).statistic), low, high
+
+
+def _drawn_ranks(times: ndarray, order: ndarray, below: ndarray, not_above: ndarray) -> ndarray:
+    """The mid-rank of each row's value among the drawn rows, `times` being how often each row was drawn."""
+    smallest = np.concatenate([[0], np.cumsum(times[order])])
+    return (smallest[below] + smallest[not_above] + 1) / 2

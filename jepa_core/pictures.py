@@ -1,13 +1,19 @@
 """The picture behind a score: its bytes, and the crop that was scored, made once and kept in the store."""
 
+import io
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 
+from PIL import Image
+
 from jepa_core import images
-from jepa_core.errors import DatasetError, StoreError
+from jepa_core.errors import DatasetError, JepaError, StoreError
 from jepa_core.items import DatasetSpec
 from jepa_core.records import Member
 from jepa_core.store import Store
+
+THUMBNAIL = 160  # px
 
 
 def read_member(dataset: DatasetSpec, member: Member) -> bytes:
@@ -40,11 +46,44 @@ def scored_crop(store: Store, transform: str, dataset: DatasetSpec, member: Memb
 
     Raises `JepaError` where the picture cannot be read, or is not the one that was scored any more.
     """
-    kept = store.crop(transform, member.digest)
+    kept = store.crops(transform, [member.digest]).get(member.digest)
     if kept is not None:
         return kept
-    data = read_member(dataset, member)
-    png = images.to_png(images.crop(images.decode(data, name=member.name).image, json.loads(transform)))
+    png = images.to_png(_crop(transform, dataset, member))
     with suppress(StoreError):  # a full disk costs the next visit some time, not this one its picture
-        store.put_crop(transform, member.digest, png)
+        store.put_crops(transform, {member.digest: png})
     return png
+
+
+def thumbnails(
+    store: Store, transform: str, dataset: DatasetSpec, members: Iterable[Member]
+) -> dict[str, bytes | JepaError]:
+    """`images.thumbnail` of the crops of many images, by digest, or why an image has none; as `scored_crop` otherwise.
+
+    They are looked up and kept together, so that a page of them costs two statements and not two a picture.
+    """
+    made_by = f"thumbnail of {THUMBNAIL} px: {transform}"
+    wanted = {member.digest: member for member in members}
+    found: dict[str, bytes | JepaError] = dict(store.crops(made_by, list(wanted)))
+    missing = [digest for digest in wanted if digest not in found]
+    crops = store.crops(transform, missing)
+    made: dict[str, bytes] = {}
+    for digest in missing:
+        try:
+            if digest in crops:
+                with Image.open(io.BytesIO(crops[digest])) as kept:
+                    picture = kept.copy()
+            else:
+                picture = _crop(transform, dataset, wanted[digest])
+            made[digest] = images.thumbnail(picture, THUMBNAIL)
+        except JepaError as error:
+            found[digest] = error
+    if made:
+        with suppress(StoreError):
+            store.put_crops(made_by, made)
+    return found | made
+
+
+def _crop(transform: str, dataset: DatasetSpec, member: Member) -> Image.Image:
+    data = read_member(dataset, member)
+    return images.crop(images.decode(data, name=member.name).image, json.loads(transform))

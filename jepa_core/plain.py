@@ -13,6 +13,7 @@ An encoder is trained to overlook such things and may call a blank page ordinary
 """
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 from sklearn.covariance import LedoitWolf
@@ -20,7 +21,7 @@ from sklearn.covariance import LedoitWolf
 from jepa_core.confounding import Measured
 from jepa_core.confounds import MEASURES, Measure
 from jepa_core.detectors.knn import KNN
-from jepa_core.reference import Place, Reference
+from jepa_core.reference import Place, Reference, percentile
 
 _COLUMNS = [column for column, name in enumerate(MEASURES) if name != "upscaling"]
 
@@ -51,6 +52,25 @@ class PlainMeasures:
         column = _COLUMNS[int(np.argmax(apart))]
         others = self.measured.values[:, column]
         return list(MEASURES.values())[column], float(values[column]), float(others.min()), float(others.max())
+
+    def table(self, values: Float[ndarray, "measures"]) -> pd.DataFrame:
+        """A picture's `MEASURES` among the others', one line each.
+
+        Columns: measure (its title), unit, value, percentile among the others, and low to high, the middle nine in ten
+        of them.
+        """
+        others = self.measured.values
+        low, high = np.quantile(others, [0.05, 0.95], axis=0)
+        return pd.DataFrame(
+            {
+                "measure": [measure.title for measure in MEASURES.values()],
+                "unit": [measure.unit for measure in MEASURES.values()],
+                "value": values,
+                "percentile": [percentile(values[[k]], others[:, k])[0] for k in range(len(MEASURES))],
+                "low": low,
+                "high": high,
+            }
+        )
 
     def _white(self, values: Float[ndarray, "n columns"]) -> Float[ndarray, "n columns"]:
         return self._standard(values) @ self._whitener

@@ -262,11 +262,17 @@ def stored_scores(store: Store, spec: EncoderSpec, output: str, dataset: str, pr
 
 
 def score_images(
-    pictures: Iterable[str | Path | bytes | Image.Image], encoder: "Encoder | str" = "digits", output: str | None = None
+    pictures: Iterable[str | Path | bytes | Image.Image],
+    encoder: "Encoder | str" = "digits",
+    output: str | None = None,
+    *,
+    precision: "Precision" = "fp32",
+    rank: Rank | None = None,
 ) -> pd.DataFrame:
     """Score pictures given as paths, bytes or PIL images; nothing is stored.
 
-    Returns the columns of `score_table`, one line a picture in the order given.
+    Returns the columns of `score_table`, one line a picture in the order given. `rank` is that of the scores they are
+    compared with; for None the encoder's recorded one, else what the architecture and these pictures say.
 
     Raises:
         BadImage: for a picture that cannot be read; `JepaError` for an unknown encoder or output.
@@ -283,13 +289,13 @@ def score_images(
     named = [_named_bytes(position, picture) for position, picture in enumerate(pictures)]
     results: dict[str, Result] = {}
     unique = {digest: (name, digest, data) for name, digest, data in named}
-    work = exact_work(encoder, output)
+    work = exact_work(encoder, output, precision)
     failed = score_pictures(
         encoder, work, list(unique.values()), lambda batch: results.update({r.digest: r for r in batch})
     )
     if failed:
         raise JepaError(failed[0][1])
-    return table_of(encoder, output, [(name, results[digest]) for name, digest, _data in named])
+    return table_of(encoder, output, [(name, results[digest]) for name, digest, _data in named], rank, precision)
 
 
 def table_of(

@@ -64,8 +64,8 @@ CREATE TABLE measures (
 ) WITHOUT ROWID;
 """
 # What each format added to the one before it. A file's format is the number of steps it has had.
-_STEPS = (_FIRST, _SECOND, _THIRD)
-SCHEMA_VERSION = len(_STEPS)
+STEPS = (_FIRST, _SECOND, _THIRD)
+SCHEMA_VERSION = len(STEPS)
 
 
 def _floats(blobs: Sequence[bytes]) -> ndarray:
@@ -102,6 +102,8 @@ class Store:
         self.path = path or cache_dir() / "store.sqlite"
         self.notice: str | None = None
         self._local = threading.local()
+        self._watcher: sqlite3.Connection | None = None
+        self._watching = threading.Lock()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -152,21 +154,35 @@ class Store:
     def _connection(self) -> sqlite3.Connection:
         # One connection a thread: a connection may not be used by two at once.
         if not hasattr(self._local, "connection"):
-            self._local.connection = sqlite3.connect(
-                self.path,
-                timeout=_PATIENCE,
-                isolation_level=None,
-                check_same_thread=False,  # for the garbage collector alone, which may close it from another thread
-                factory=_Connection,
-            )
+            self._local.connection = self._connect()
             self._local.connection.execute("PRAGMA synchronous = NORMAL")  # holds for one connection, not for the file
         return self._local.connection
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(
+            self.path,
+            timeout=_PATIENCE,
+            isolation_level=None,
+            check_same_thread=False,  # for the garbage collector, which may close it from another thread, and `changes`
+            factory=_Connection,
+        )
+
+    def changes(self) -> int:
+        """A number that is another one as soon as anything was written, by whatever thread or process; cheap to ask.
+
+        It is SQLite's `data_version`, which one connection is told of the commits of all others; so that connection
+        never writes. The numbers of two `Store`s have nothing to do with each other.
+        """
+        with self._guard(), self._watching:
+            if self._watcher is None:
+                self._watcher = self._connect()
+            return self._watcher.execute("PRAGMA data_version").fetchone()[0]
 
     def _prepare(self) -> None:
         self._use_wal(self._connection())
         with self.transaction() as cursor:
             version = cursor.execute("PRAGMA user_version").fetchone()[0]
-            for step in _STEPS[version:]:
+            for step in STEPS[version:]:
                 for statement in step.split(";\n"):
                     cursor.execute(statement)
             if version < SCHEMA_VERSION:
@@ -345,15 +361,22 @@ class Store:
         found = self._vectors("measures", space, digests)
         return {digest: _floats([vector])[0] for digest, vector in found.items()}
 
-    def put_crop(self, transform: str, digest: str, png: bytes) -> None:
-        """Keep the picture that was scored, as a small PNG."""
+    def put_crops(self, transform: str, pictures: Mapping[str, bytes]) -> None:
+        """Keep pictures made from images, by the digests of these and what was done to them."""
         with self.transaction() as cursor:
-            cursor.execute("INSERT OR REPLACE INTO crops VALUES (?, ?, ?)", (make_key(transform), digest, png))
+            cursor.executemany(
+                "INSERT OR REPLACE INTO crops VALUES (?, ?, ?)",
+                [(make_key(transform), digest, picture) for digest, picture in pictures.items()],
+            )
 
-    def crop(self, transform: str, digest: str) -> bytes | None:
-        """The kept picture of an image under a transform, or None."""
-        found = self.select("SELECT png FROM crops WHERE transform = ? AND digest = ?", make_key(transform), digest)
-        return found[0][0] if found else None
+    def crops(self, transform: str, digests: Sequence[str]) -> dict[str, bytes]:
+        """The kept pictures of images under a transform, by digest; an image without one is left out."""
+        found: dict[str, bytes] = {}
+        for part in _parts(digests):
+            marks = ",".join("?" * len(part))
+            sql = f"SELECT digest, png FROM crops WHERE transform = ? AND digest IN ({marks})"
+            found |= dict(self.select(sql, make_key(transform), *part))
+        return found
 
     def put_rank(self, space: str, rank: Rank) -> Rank:
         """Record the rank of an embedding space unless one is recorded; return the one that stands."""

@@ -1,19 +1,23 @@
-"""The paper's studies from a terminal: `figure1`, `figure3` and `figure7`."""
+"""The paper's studies from a terminal: `figure1`, `figure3` and `figure7`, and `compare`."""
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 from PIL import Image
 
 from jepa_core import datasets, studies
-from jepa_core.commands import Bar, load, note, open_store, way_of
+from jepa_core.agreement import in_words
+from jepa_core.commands import Bar, load, note, open_store, show, way_of
+from jepa_core.compare import FEWEST, MOST, agreements, compare, disputed, pair_table
 from jepa_core.directions import directions_of
 from jepa_core.encoders import Encoder, get_spec, list_encoders
 from jepa_core.errors import JepaError
-from jepa_core.figures.histogram import domain_histogram
+from jepa_core.figures.domains import domain_figure
 from jepa_core.figures.sheet import Row, sheet
-from jepa_core.figures.spectrum import signed_picture
+from jepa_core.figures.vectors import signed_picture
 from jepa_core.items import DatasetSpec
 from jepa_core.scoring import current_rank
 from jepa_core.sketching import SHARE
@@ -111,7 +115,7 @@ def run_figure3(args: argparse.Namespace) -> None:
         scores = {
             dataset.title: studies.table(store, subject, dataset, way)["jepa_score"].to_numpy() for dataset in chosen
         }
-        figure = domain_histogram(scores, chosen[0].title)
+        figure = domain_figure(scores, chosen[0].title)
         figure.update_layout(template="plotly_white", title=str(subject), margin={"t": 48})
         parts.append(figure.to_html(full_html=False, include_plotlyjs=not parts))
     title = "JEPA-SCOREs of whole datasets"
@@ -133,6 +137,7 @@ def run_figure7(args: argparse.Namespace) -> None:
         for name, chosen in (("least", found.iloc[:1]), ("most", found.iloc[-1:])):
             crops = studies.pictures(store, subject, dataset, chosen)
             directions = directions_of(encoder, subject.output, studies.picture(dataset, chosen), rank)
+            assert directions is not None  # nobody cancels it here
             count = len(directions.sigma)
             strip = list(dict.fromkeys([*range(min(STRIP, count)), *range(max(0, count - STRIP), count)]))
             drawn = [Image.fromarray(signed_picture(directions.right(k))) for k in strip]
@@ -145,6 +150,42 @@ def run_figure7(args: argparse.Namespace) -> None:
                 )
             )
     _save(sheet(f"Right singular vectors, {dataset.title}", rows, "Signs are a convention."), args.out)
+
+
+def run_compare(args: argparse.Namespace) -> None:
+    """Two to four encoders on the same images: their orders, the overlaps of their ends, what they dispute most."""
+    subjects, dataset, label = _subjects(args), datasets.get_dataset(args.data), args.label
+    if not FEWEST <= len({subject.spec.name for subject in subjects}) == len(subjects) <= MOST:
+        raise JepaError(
+            f"A comparison was asked of {', '.join(subject.spec.name for subject in subjects)}; {FEWEST} to {MOST} "
+            "different encoders are accepted; name each with --encoder."
+        )
+    list(dataset.items(label))  # an unknown class is said before anything is computed
+    store, way = open_store(), way_of(args)
+    _score_all(store, [(subject, dataset) for subject in subjects], way, args.device, label)
+    found = compare({one.spec.name: studies.table(store, one, dataset, way, label) for one in _known(subjects)})
+    shared = agreements(found, args.share / 100)
+    pairs = pair_table(shared)
+    images = pd.concat([disputed(found, *pair, args.top) for pair in found.pairs])
+    for pair, one in shared.items():
+        note(in_words(one, *pair))
+    if args.json:
+        facts = {
+            "dataset": dataset.name,
+            "class": label,
+            "images": len(found.images),
+            "outputs": {subject.spec.name: subject.output for subject in subjects},
+        }
+        parts = {"pairs": pairs, "disputed": images}
+        print(
+            json.dumps(
+                facts | {name: json.loads(part.to_json(orient="records")) for name, part in parts.items()}, indent=2
+            )
+        )
+        return
+    show(pairs, as_json=False)
+    print()
+    show(images.drop(columns=["position", "digest"]), as_json=False)
 
 
 def _save(picture: Image.Image, path: Path) -> None:

@@ -104,6 +104,11 @@ def least_references(name: str, methods: int) -> int:
     return round((1 if name == PLAIN else 2) * methods / ALPHA) - 1
 
 
+def strangeness(places: Mapping[str, Place]) -> float:
+    """The smallest p-value of the methods that are asked: 1 where none finds a picture unusual at all."""
+    return min(_p_value(name, places[name]) for name in ASKED if name in places)
+
+
 def verdict(
     places: Mapping[str, Place],
     fitted_on: str,
@@ -126,7 +131,7 @@ def verdict(
         if place.size < least:
             headline = f"There are {place.size} references; a verdict by {len(asked)} methods needs at least {least}."
             return Verdict(Kind.UNKNOWN, headline, tuple(sentences))
-    raised = {name: _low(place) for name, place in asked.items() if _p_value(name, place) <= ALPHA / len(asked)}
+    raised = _raised(asked)
     if _p_value("jepa", score) <= 2 * ALPHA:
         sentences.append(_of_complexity(score, complexity))
     if PLAIN in raised and strangest:
@@ -143,8 +148,19 @@ def verdict(
     return Verdict(kind, headline, tuple(sentences))
 
 
+def raised_by(places: Mapping[str, Place]) -> set[str]:
+    """The methods that find a picture unusual; none where a reference is too small for a verdict."""
+    asked = {name: places[name] for name in ASKED if name in places}
+    enough = all(place.size >= least_references(name, len(asked)) for name, place in asked.items())
+    return set(_raised(asked)) if enough else set()
+
+
+def _raised(asked: Mapping[str, Place]) -> dict[str, bool]:
+    """The methods that find a picture unusual: True for an unlikely score or a large distance."""
+    return {name: _low(place) for name, place in asked.items() if _p_value(name, place) <= ALPHA / len(asked)}
+
+
 def _conclusion(raised: Mapping[str, bool], score: Place, complexity: Complexity | None) -> tuple[Kind, str]:
-    """`raised` has the methods that find the picture unusual: True for an unlikely score or a large distance."""
     far = [name for name in DISTANCES if raised.get(name)]
     unlikely, too_likely = raised.get("jepa") is True, raised.get("jepa") is False
     reasons = [f"{_say(far)} that it is far from the training images"] if far else []

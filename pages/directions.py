@@ -1,21 +1,19 @@
-"""Directions: the singular vectors of the encoder's Jacobian at one image."""
+"""Directions: the singular vectors of the encoder's Jacobian at one image, and walks along them."""
 
 from dataclasses import replace
 
+import pandas as pd
 import streamlit as st
 from numpy import ndarray
 
-from jepa_core import images
-from jepa_core.directions import Directions, directions_of
-from jepa_core.figures.spectrum import energy_picture, signed_picture, spectrum_figure
+from jepa_core.directions import Directions, largest, left_in_words
+from jepa_core.figures.spectrum import spectrum_figure
 from jepa_core.figures.style import CONFIG
+from jepa_core.figures.vectors import energy_picture, left_figure, signed_picture
 from jepa_core.images import array_png
-from jepa_core.jobs import Job
-from jepa_core.pictures import read_member
-from jepa_core.records import Member
 from jepa_core.scoring import current_rank
-from pages._shared import pictures, state, widgets
-from pages._shared.text import plain
+from pages._shared import compared, jacobians, pictures, state, walking, widgets
+from pages._shared.text import percent_place, plain
 
 STRIP = 8  # directions shown of each end
 
@@ -26,11 +24,17 @@ widgets.header(
 picture. Its singular values sort those changes: direction 1 is the change that moves the embedding most, the last one
 is the change that it notices least. The JEPA-SCORE is the sum of the logarithms of these values.
 
-**Change of the picture**: in blue places it gets lighter, in orange ones darker (colour pictures show the change in
-colour); the whole direction may as well be reversed, its sign is fixed by convention only. **Where it acts** shows the
-same without sign.
+**Change of the picture** (the right singular vector): in blue places it gets lighter, in orange ones darker (colour
+pictures show the change in colour); the whole direction may as well be reversed, its sign is fixed by convention only.
+**Where it acts** shows the same without sign. **The embedding's answer** (the left singular vector) says which of the
+embedding's numbers move.
+
+**Walk.** The direction is added to the picture, a little or a lot, and the result is scored. A direction is a tangent:
+it holds for small steps, and the walk shows how far. A random change of the same length is shown beside it, which an
+encoder should notice less.
 
 When two singular values are nearly equal, their two directions can be mixed freely; the page says so.""",
+    picture="directions",
 )
 choice = state.choice()
 chosen = widgets.choose_scored(choice)
@@ -38,48 +42,27 @@ if chosen.dataset.listed:
     st.info("Directions need the picture itself: choose a dataset whose pictures are here.", icon=":material/explore:")
     st.stop()
 dataset, table = chosen.dataset, chosen.table.reset_index(drop=True)
-rank = current_rank(choice.spec, choice.output, state.store())
 
 
 def moved() -> None:
     st.query_params.pop("image", None)  # from now on the slider says which image, also in the address
 
 
-linked = st.query_params.get("image")
-if linked:
-    found = table.index[table["digest"] == linked]
-    if len(found):
-        st.session_state["place"] = int(found[0]) + 1
-    else:
-        st.warning("The linked image is not among these; choose its dataset and class.", icon=":material/link_off:")
-place = 1
-if len(table) > 1:
+def choose_row() -> int:
+    """The image's place by score, from 0: by the address's digest, else by the slider."""
+    linked = st.query_params.get("image")
+    if linked:
+        found = table.index[table["digest"] == linked]
+        if len(found):
+            st.session_state["place"] = int(found[0]) + 1
+        else:
+            st.warning("The linked image is not among these; choose its dataset and class.", icon=":material/link_off:")
+    if len(table) == 1:
+        return 0
     if st.session_state.get("place", 1) > len(table):
         st.session_state["place"] = len(table)
-    place = st.slider(
-        "Image, from the least likely to the most likely",
-        1,
-        len(table),
-        key="place",
-        bind="query-params",
-        on_change=moved,
-    )
-row = table.iloc[place - 1]
-
-
-def compute(_job: Job) -> Directions:
-    member = Member(row["name"], int(row["position"]), row["label"], row["digest"])
-    picture = images.decode(read_member(dataset, member), name=member.name).image
-    return directions_of(state.encoder(choice.spec.name), choice.output, picture, rank.rank)
-
-
-key = f"directions:{choice.config.key}:{rank.rank}:{row['digest']}"
-[card] = pictures.cards(choice, dataset, table.iloc[[place - 1]], chosen.label)
-waiting = st.empty()
-with waiting.container():
-    pictures.grid([replace(card, link="")], key="waiting", large=True)
-found = widgets.computed(key, "Computing the directions", compute)
-waiting.empty()
+    text = "Image, from the least likely to the most likely"
+    return st.slider(text, 1, len(table), key="place", bind="query-params", on_change=moved) - 1
 
 
 def drawn(k: int, name: str, text: str, picture: ndarray) -> pictures.Card:
@@ -92,57 +75,103 @@ def drawn(k: int, name: str, text: str, picture: ndarray) -> pictures.Card:
     )
 
 
-count = len(found.sigma)
-k = 0
-if count > 1:
+def choose_k(count: int) -> int:
+    """The direction, from 0."""
+    if count == 1:
+        return 0
     if st.session_state.get("k", 1) > count:
         st.session_state["k"] = count
     text = "1 moves the embedding most, the last one least."
-    k = st.slider("Direction k", 1, count, key="k", bind="query-params", help=text) - 1
-vector = found.right(k)
-pictures.grid(
-    [
-        replace(card, link=""),
-        drawn(k, "Change of the picture", "its sign is a convention", signed_picture(vector)),
-        drawn(k, "Where it acts", "brighter is more", energy_picture(vector)),
-    ],
-    key="direction",
-    large=True,
-)
-st.markdown(
-    f"**Direction {k + 1}**: a change of the normalised picture of length 1 moves the embedding by "
-    f"**{found.sigma[k]:.3g}**; it adds {found.log_sigma(k):+.2f} to the score of "
-    f"{'about ' if row['estimated'] else ''}{row['jepa_score']:.1f}."
-)
-near = found.near_equal(k)
-if near:
-    names = " and ".join(str(other + 1) for other in near)
-    st.info(
-        f"Its singular value is within 2 % of that of direction {names}. Only the plane that they span is defined, not "
-        "each picture by itself.",
-        icon=":material/sync_alt:",
-    )
-st.plotly_chart(
-    spectrum_figure(found.sigma, len(found.sigma), k),
-    config=CONFIG,
-    alt=f"Singular values from {found.sigma[0]:.3g} to {found.sigma[-1]:.3g} on a log axis",
-)
-strips = {"All directions, from the most to the least noticed": range(count)}
-if count > 2 * STRIP:
-    strips = {
-        "Directions that it notices most": range(STRIP),
-        "Directions that it notices least": range(count - STRIP, count),
-    }
-for number, (title, ends) in enumerate(strips.items()):
-    st.subheader(title)
+    return st.slider("Direction k", 1, count, key="k", bind="query-params", help=text) - 1
+
+
+@st.fragment
+def show_direction(row: pd.Series, found: Directions, card: pictures.Card) -> None:
+    """One direction: on the image side, on the embedding's side, in the spectrum, and as a walk."""
+    k = choose_k(len(found.sigma))
+    vector = found.right(k)
     pictures.grid(
         [
-            drawn(end, f"k = {end + 1}", f"moves by {found.sigma[end]:.3g}", signed_picture(found.right(end)))
-            for end in ends
+            card,
+            drawn(k, "Change of the picture", "its sign is a convention", signed_picture(vector)),
+            drawn(k, "Where it acts", "brighter is more", energy_picture(vector)),
         ],
-        key=f"strip:{number}",
+        key="direction",
+        label=f"The image and its direction {k + 1}",
+        large=True,
     )
+    st.markdown(
+        f"**Direction {k + 1}**: a change of the normalised picture of length 1 moves the embedding by "
+        f"**{found.sigma[k]:.3g}**; it adds {found.log_sigma(k):+.2f} to the score of "
+        f"{'about ' if row['estimated'] else ''}{row['jepa_score']:.1f}."
+    )
+    near = found.near_equal(k)
+    if near:
+        names = " and ".join(str(other + 1) for other in near)
+        st.info(
+            f"Its singular value is within 2 % of that of direction {names}. Only the plane that they span is defined, "
+            "not each picture by itself.",
+            icon=":material/sync_alt:",
+        )
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.markdown("**In the spectrum**")
+        st.plotly_chart(
+            spectrum_figure(found.sigma, len(found.sigma), k, compared.spread(choice, dataset)),
+            config=CONFIG,
+            alt=f"Singular values from {found.sigma[0]:.3g} to {found.sigma[-1]:.3g} on a log axis",
+        )
+    with right:
+        st.markdown("**The embedding's answer**")
+        words = left_in_words(found.left[k])
+        st.plotly_chart(left_figure(found.left[k], largest(found.left[k])), config=CONFIG, alt=words)
+        st.caption(words)
+    st.subheader(f"Walk along direction {k + 1}")
+    walks = jacobians.walked(choice, dataset, row, found, k)
+    if walks:
+        walking.show(walks, k)
+
+
+def show_ends(found: Directions) -> None:
+    """The directions of both ends as strips."""
+    count = len(found.sigma)
+    strips = {"All directions, from the most to the least noticed": range(count)}
+    if count > 2 * STRIP:
+        strips = {
+            "Directions that it notices most": range(STRIP),
+            "Directions that it notices least": range(count - STRIP, count),
+        }
+    for title, ends in strips.items():
+        st.subheader(title)
+        pictures.grid(
+            [
+                drawn(end, f"k = {end + 1}", f"moves by {found.sigma[end]:.3g}", signed_picture(found.right(end)))
+                for end in ends
+            ],
+            key=title,
+            label=title,
+        )
+
+
+place = choose_row()
+row = table.iloc[place]
+[card] = pictures.cards(choice, dataset, table.iloc[[place]], chosen.label)
+card = replace(card, link="", badge="", aside=(percent_place(row["percentile"]), *card.aside))
+with st.container(horizontal=True):
+    about = {"query_params": {"image": row["digest"]}}
+    st.page_link("pages/image.py", label="This image in detail", icon=":material/image_search:", **about)
+    st.page_link("pages/gallery.py", label="Gallery", icon=":material/grid_view:")
+waiting = st.empty()
+with waiting.container():
+    pictures.grid([card], key="waiting", label="The image", large=True)
+found = jacobians.directions(choice, dataset, row)
+if found is None:
+    st.stop()
+waiting.empty()
+show_direction(row, found, card)
+show_ends(found)
+rank = current_rank(choice.spec, choice.output, state.store())
 st.caption(
     f"Rank {rank.rank} of {choice.spec.outputs[choice.output]}: {rank.reason}. "
-    f"{plain(state.how(choice, dataset, table))} The directions are computed in float32."
+    f"{plain(state.how(choice, dataset, table))} The directions and walks are computed in float32."
 )

@@ -20,6 +20,7 @@ same by the vote of the ten nearest training images. **Effective rank**: over ho
 
 **How Gaussian.** The score rests on embeddings that follow a normal distribution. The Epps-Pulley statistic is about
 1.06 if they do and grows as they do not; in the figure, Gaussian embeddings lie on the dotted line.""",
+    picture="encoders",
 )
 choice = state.choice()
 cards = {name: load_card(spec) for name, spec in list_encoders().items() if spec.source == "bundled"}

@@ -1,16 +1,18 @@
-"""Gallery: the least and most likely images of a class, and random ones between them."""
+"""Gallery: images by their score. Both ends of a class, all of it in order, a selection, and what could be dropped."""
 
 from dataclasses import replace
 
 import numpy as np
 import streamlit as st
 
+from jepa_core import curation
 from jepa_core.figures.histogram import class_histogram
 from jepa_core.figures.style import CONFIG
-from pages._shared import pictures, state, widgets
+from pages._shared import curate, pictures, selection, state, widgets
 from pages._shared.text import counted, plain
 
 PER_ROW = 8
+SHEET = 60  # pictures of a page of all images
 
 widgets.header(
     "Gallery",
@@ -20,7 +22,11 @@ images it reacts strongly to small changes of the picture, elsewhere weakly. The
 the sum of the logarithms of the singular values of the encoder's Jacobian. The paper that proposed it says that a high
 score means a *likely* image.
 
-**Percentile** 2 means that 98 % of the images of the same set and class have a higher score.
+**P2** on a picture is its percentile: 2 means that 98 % of the images of the same set and class have a higher score.
+
+**Choose scores** by drawing over the histogram, or with the slider. **Click** a picture to see what is behind its
+score. With the keyboard: arrow keys move between pictures, Enter opens one, **x** or space adds it to your selection,
+**N** and **P** turn the pages.
 
 **Estimates.** With the method *sketch* (sidebar) most scores are estimates, marked with ≈ and their 90 % interval. An
 image whose interval reaches into the ends shown here is scored fully before it is shown there.
@@ -29,6 +35,7 @@ image whose interval reaches into the ends shown here is scored fully before it 
 Domains page shows where it fails.
 
 Source: [arXiv 2510.05949](https://arxiv.org/abs/2510.05949).""",
+    picture="gallery",
 )
 choice = state.choice()
 chosen = widgets.choose_scored(choice)
@@ -37,39 +44,117 @@ scores = table["jepa_score"].to_numpy()
 title = chosen.label or dataset.title
 if len(table) == 1:
     st.info("There is one image here, so nothing to rank it against.", icon=":material/info:")
-    pictures.grid(
-        [replace(card, aside=(), badge="") for card in pictures.cards(choice, dataset, table, chosen.label)], key="only"
-    )
+    cards = pictures.cards(choice, dataset, table, chosen.label)
+    pictures.grid([replace(card, aside=(), badge="") for card in cards], key="only")
     st.stop()
-st.caption(plain(f"Percentiles are among the {len(table)} images of {title}."))
-shown = min(PER_ROW, len(table) // 2)
-widgets.verify_ends(choice, chosen, shown)
-least, most = table.iloc[:shown], table.iloc[::-1].iloc[:shown]
-st.subheader("Least likely")
-pictures.grid(pictures.cards(choice, dataset, least, chosen.label), "unlikely", key="least", label="Least likely")
-st.subheader("Most likely")
-pictures.grid(pictures.cards(choice, dataset, most, chosen.label), "likely", key="most", label="Most likely")
+end = min(PER_ROW, len(table) // 2)
+of = f"{choice.config.key} {dataset.name}"
 
-left, right = st.columns([5, 1], vertical_alignment="bottom")
-left.subheader("Random")
-seed = st.session_state.setdefault("shuffle", 0)
-if right.button("Shuffle", icon=":material/shuffle:", width="stretch"):
-    seed = st.session_state["shuffle"] = seed + 1
-order = np.random.default_rng(seed).permutation(len(table))[:shown]
-pictures.grid(pictures.cards(choice, dataset, table.iloc[order], chosen.label), key="random", label="Random")
 
-st.subheader(plain(f"Scores of {title}"))
-st.plotly_chart(
-    class_histogram(
-        scores, chosen.everything["jepa_score"].to_numpy(), title, least["jepa_score"].max(), most["jepa_score"].min()
-    ),
-    config=CONFIG,
-    alt=f"Histogram of {len(table)} scores of {title}, median {np.median(scores):.1f}",
+def brush() -> None:
+    found = curation.brushed(st.session_state["histogram"]["selection"])
+    widgets.set_range(found)
+    st.session_state["brushed"] = st.session_state["range"]
+    if found:
+        st.session_state["show"] = "order"  # all that was brushed, and not its ends alone
+
+
+def everything_again() -> None:
+    widgets.set_range(None)
+
+
+# The histogram chooses and comes first, but what is chosen has to be known when it is drawn.
+histogram = st.container()
+limits = widgets.choose_range(scores, of)
+by_hand = limits if st.session_state["range"] != st.session_state.get("brushed") else None
+with histogram:
+    st.subheader(plain(f"Scores of {title}"))
+    low, high = table["jepa_score"].iloc[end - 1], table["jepa_score"].iloc[-end]
+    # A figure that changed would lose the box that was drawn over it, so it shows only what was chosen otherwise.
+    st.plotly_chart(
+        class_histogram(scores, chosen.everything["jepa_score"].to_numpy(), title, low, high, by_hand),
+        config=CONFIG,
+        key="histogram",
+        on_select=brush,
+        selection_mode="box",
+        alt=f"Histogram of {len(table)} scores of {title}, median {np.median(scores):.1f}. The slider below chooses "
+        "scores, too.",
+    )
+shown = table if limits is None else curation.within(table, *limits)
+words = f"Percentiles (P) are among the {len(table)} images of {title}. Draw over the histogram to choose scores."
+if limits is not None:
+    words = f"{counted(len(shown), 'image')} of {len(table)} with scores from {limits[0]:.1f} to {limits[1]:.1f}."
+left, right = st.columns([5, 1], vertical_alignment="center")
+left.caption(plain(words))
+if limits is not None:
+    right.button("All scores", icon=":material/close:", on_click=everything_again, width="stretch")
+count = len(pictures.picked())
+view = widgets.choose_one(
+    "Show",
+    {
+        "ends": "Both ends",
+        "order": "All in order",
+        "selection": f"Selection ({count})" if count else "Selection",
+        "curate": "What to drop",
+    },
+    "ends",
+    "show",
 )
+
+
+def show_ends() -> None:
+    few = min(PER_ROW, max(1, len(shown) // 2))
+    if limits is None:
+        widgets.verify_ends(choice, chosen, end)
+    st.subheader("Least likely")
+    pictures.grid(
+        pictures.cards(choice, dataset, shown.iloc[:few], chosen.label), "unlikely", key="least", label="Least likely"
+    )
+    st.subheader("Most likely")
+    pictures.grid(
+        pictures.cards(choice, dataset, shown.iloc[::-1].iloc[:few], chosen.label),
+        "likely",
+        key="most",
+        label="Most likely",
+    )
+    left, right = st.columns([5, 1], vertical_alignment="bottom")
+    left.subheader("Random")
+    seed = st.session_state.setdefault("shuffle", 0)
+    if right.button("Shuffle", icon=":material/shuffle:", width="stretch"):
+        seed = st.session_state["shuffle"] = seed + 1
+    order = np.random.default_rng(seed).permutation(len(shown))[:few]
+    pictures.grid(pictures.cards(choice, dataset, shown.iloc[order], chosen.label), key="random", label="Random images")
+
+
+def show_order() -> None:
+    directions = {"rising": "Least likely first", "falling": "Most likely first"}
+    order = widgets.choose_one("Order", directions, "rising", "order")
+    rows = shown if order == "rising" else shown.iloc[::-1]
+    place = widgets.choose_sheet(len(rows), SHEET, "sheet", f"{of} {chosen.label} {order} {limits}")
+    part = rows.iloc[place]
+    st.caption(
+        f"Images {place.start + 1} to {place.stop} of {len(rows)}, scores {part['jepa_score'].iloc[0]:.1f} to "
+        f"{part['jepa_score'].iloc[-1]:.1f}"
+    )
+    cards = pictures.cards(choice, dataset, part, chosen.label)
+    pictures.grid(cards, key="order", label=f"Images {place.start + 1} to {place.stop} in order of their score")
+
+
+if view == "selection":
+    selection.show(choice)
+elif view == "curate":
+    curate.show(choice, chosen)
+elif shown.empty:
+    st.info("No image has a score in this range: choose a wider one.", icon=":material/filter_alt_off:")
+elif view == "order":
+    show_order()
+else:
+    show_ends()
+
 flagged = int(table["rank_disagrees"].sum())
 note = f" {flagged} of them have a spectrum that does not fit the encoder's rank; compare them with care."
 st.caption(
-    f"{counted(len(table), 'image')}, median {np.median(scores):.1f}. The coloured ends are the images shown above. "
-    f"Encoder {choice.spec.name}, output {choice.output}. {plain(state.how(choice, dataset, table))}"
-    f"{note if flagged else ''}"
+    f"{counted(len(table), 'image')}, median {np.median(scores):.1f}. The coloured ends of the histogram are the "
+    f"{counted(end, 'image')} of each end. Encoder {choice.spec.name}, output {choice.output}. "
+    f"{plain(state.how(choice, dataset, table))}{note if flagged else ''}"
 )

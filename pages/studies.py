@@ -10,9 +10,9 @@ import streamlit as st
 from jepa_core import datasets, studies
 from jepa_core.directions import Directions, directions_of
 from jepa_core.encoders import default_device, list_encoders
-from jepa_core.figures.histogram import domain_histogram
-from jepa_core.figures.spectrum import signed_picture
+from jepa_core.figures.domains import domain_figure
 from jepa_core.figures.style import CONFIG
+from jepa_core.figures.vectors import signed_picture
 from jepa_core.images import array_png
 from jepa_core.items import DatasetSpec
 from jepa_core.jobs import Job, State
@@ -20,7 +20,7 @@ from jepa_core.keys import make_key
 from jepa_core.reference import percentile
 from jepa_core.scoring import current_rank
 from jepa_core.studies import Subject, lasting
-from pages._shared import pictures, state, widgets
+from pages._shared import extremes, pictures, state, widgets
 from pages._shared.state import Choice
 from pages._shared.text import counted, plain
 
@@ -40,6 +40,7 @@ on one scale. **Figure 7** shows the changes of an image that each encoder notic
 
 Nothing long starts by itself: the page says what is missing and about how long it takes here. What is scored stays in
 the store, so a study that was stopped goes on where it was.""",
+    picture="studies",
 )
 here = list_encoders()
 chosen = st.multiselect("Encoders", list(here), default=list(here)[:3], key="studies-encoders", max_selections=6)
@@ -131,17 +132,8 @@ def show_figure1() -> None:
         table = table.assign(percentile=percentile(values, values))
         least, most = studies.ends(table)
         st.subheader(plain(f"{choice.spec.name}, {choice.output}"))
-        for column, title, rows, end in zip(
-            st.columns(2),
-            ("Least likely", "Most likely"),
-            (least, most.iloc[::-1]),
-            ("unlikely", "likely"),
-            strict=True,
-        ):
-            with column:
-                st.caption(f"{title} of {len(table)}")
-                shown = pictures.cards(choice, dataset, rows, label, places=False)
-                pictures.grid(shown, end, key=f"{choice.spec.name}:{choice.output}:{end}", five=True)
+        cards = [pictures.cards(choice, dataset, rows, label, places=False) for rows in (least, most.iloc[::-1])]
+        extremes.show(*cards, len(table), key=f"{choice.spec.name}:{choice.output}")
     st.subheader("Random")
     some = studies.drawn_at_random(table, 2 * studies.ENDS)
     cards = [
@@ -175,7 +167,7 @@ def show_figure3() -> None:
             st.info("This encoder has no scores of these sets.", icon=":material/visibility_off:")
             continue
         st.plotly_chart(
-            domain_histogram(scores, next(iter(scores))),
+            domain_figure(scores, next(iter(scores))),
             config=CONFIG,
             alt="; ".join(f"{title}: median {np.median(values):.1f}" for title, values in scores.items()),
             key=f"figure3:{choice.spec.name}",

@@ -31,6 +31,7 @@ distributions that are known exactly, and small encoders are trained on them in 
 Each experiment shows a **full result** that came with the explorer and the command that makes it again. Below it,
 **Run it here** computes a short version with settings of yours, and the figure fills while it runs. What was computed
 stays on this computer.""",
+    picture="theory",
 )
 chosen = st.segmented_control(
     "Experiment",

@@ -29,6 +29,7 @@ install_import_hook(
     [
         f"jepa_core.{module}"
         for module in (
+            "across",
             "confounding",
             "confounds",
             "detectors",
@@ -42,9 +43,11 @@ install_import_hook(
             "projection",
             "rank",
             "reference",
+            "shortfall",
             "spectrum",
             "theory",
             "variants",
+            "walks",
         )
     ],
     "beartype.beartype",

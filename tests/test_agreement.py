@@ -105,9 +105,19 @@ def test_a_share_is_held_against_chance(share, verdict):
     assert Overlap(10, share, 0.1, 0.1, 0.2).verdict == verdict
 
 
+def test_an_end_may_be_of_any_share():
+    first, second = RNG.normal(size=200), RNG.normal(size=200)
+    fifth = agreement.of_orders(first, second, 0.2)
+    assert (fifth.least.size, fifth.most.size) == (40, 40)
+    least = set(np.argsort(first)[:40]) & set(np.argsort(second)[:40])
+    assert fifth.least.share == len(least) / 40
+    with pytest.raises(NotEnoughData, match="at least 100 are needed"):
+        agreement.of_orders(first[:99], second[:99], 0.01)
+
+
 def test_one_score_for_all_is_no_order():
     found = agreement.agreement(scores(np.zeros(40)), scores(np.arange(40.0)))
-    assert math.isnan(found.rho)
+    assert all(math.isnan(value) for value in (found.rho, found.low, found.high))
     assert "One of them gives all 40 images the same score" in in_words(found, "a", "b")
 
 
@@ -118,14 +128,14 @@ def test_too_few_common_images_are_told_in_a_sentence():
         agreement.agreement(scores(np.arange(19.0)), scores(np.arange(400.0)))
 
 
-FOUND = Agreement(200, Overlap(10, 0.3, 0.05, 0.0, 0.2), Overlap(10, 0.1, 0.05, 0.0, 0.2), 0.456)
+FOUND = Agreement(200, Overlap(10, 0.3, 0.05, 0.0, 0.2), Overlap(10, 0.1, 0.05, 0.0, 0.2), 0.456, 0.4, 0.5)
 
 
 def test_an_agreement_in_words():
     assert in_words(FOUND, "one", "other") == (
         "one and other share 30 % of the 10 least likely images (more than chance) and 10 % of the 10 most likely "
         "(no more than chance); chance gives 5 %, mostly 0 % to 20 %. "
-        "Their orders of all 200 images have Spearman's rho 0.46."
+        "Their orders of all 200 images have Spearman's rho 0.46 (0.40 to 0.50)."
     )
 
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jepa_core import datasets
+from jepa_core import datasets, images
 from jepa_core.verdict import Kind
 
 if TYPE_CHECKING:  # tests/requirements.txt brings it; collecting these tests must not need it
     from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parent.parent
-PAGES = {"gallery": ""} | {name: name for name in ("domains", "directions", "encoders", "studies", "check")}
+PAGES = {path.stem: "" if path.stem == "gallery" else path.stem for path in (ROOT / "pages").glob("*.py")}
 WAIT = 90_000  # ms; generous, since a busy machine is no fault of the page
 
 pytestmark = pytest.mark.browser
@@ -132,16 +132,21 @@ def test_each_page_loads_as_the_first_request_of_a_server(server: str, tab: "Pag
         assert min(_pictures(tab, count=19)) > 0
     if name == "studies":  # a long page: what lies far down is loaded when it is scrolled to
         tab.wait_for_function("() => document.querySelectorAll('.jepa-grid img').length == 40")
-    if name in ("gallery", "domains", "directions"):
+    if name in ("gallery", "domains", "directions", "compare", "map"):
         tab.wait_for_selector(".js-plotly-plot .plot-container")
 
 
-def test_a_picture_of_the_gallery_leads_to_its_directions(server: str, tab: "Page") -> None:
+def test_a_picture_of_the_gallery_leads_to_its_page_and_on_to_its_directions(server: str, tab: "Page") -> None:
     tab.goto(server)
     _settle(tab)
     first = tab.locator(".jepa-grid a").first
     described = first.locator("img").get_attribute("alt")
     first.click()
+    tab.wait_for_selector("text=the rank is 16")
+    _settle(tab)
+    _assert_sound(tab)
+    assert tab.get_by_alt_text(described, exact=True).count() > 0
+    tab.get_by_role("link", name="Its directions").click()
     tab.wait_for_selector("text=moves by")
     _settle(tab)
     _assert_sound(tab)
@@ -197,6 +202,41 @@ def test_the_address_follows_the_image(server: str, tab: "Page") -> None:
     assert tab.locator(".jepa-grid img").first.get_attribute("alt") == described
 
 
+def test_the_next_image_by_score_is_a_key_away_and_its_address_opens_it_again(server: str, tab: "Page") -> None:
+    tab.goto(f"{server}/image")
+    tab.get_by_text("1 of 360 by score").wait_for()
+    tab.keyboard.press("k")
+    tab.get_by_text("2 of 360 by score").wait_for()
+    tab.wait_for_selector("text=the rank is 16")
+    _settle(tab)
+    _assert_sound(tab)
+    digest = tab.locator(".jepa-facts dd").filter(has_text=re.compile("^[0-9a-f]{64}$")).inner_text()
+    assert f"image={digest}" in tab.url
+    tab.goto(tab.url)
+    tab.get_by_text("2 of 360 by score").wait_for()
+
+
+def test_a_direction_is_walked_along(server: str, tab: "Page") -> None:
+    tab.goto(f"{server}/directions")
+    tab.wait_for_selector("text=pixels are clipped")
+    _settle(tab)
+    picture = tab.get_by_alt_text(re.compile("^Along direction 1, t = "))
+    before = picture.get_attribute("src")
+    slider = tab.get_by_role("slider", name="Step length t")
+    slider.focus()
+    slider.press("ArrowRight")
+    tab.wait_for_function(
+        "before => document.querySelector('img[alt^=\"Along direction 1, t = \"]')?.src !== before", arg=before
+    )
+    _settle(tab)
+    _assert_sound(tab)
+    assert "t=3" in tab.url
+    described = picture.get_attribute("alt")
+    tab.goto(tab.url)
+    tab.wait_for_selector("text=pixels are clipped")
+    assert tab.get_by_alt_text(re.compile("^Along direction 1, t = ")).get_attribute("alt") == described
+
+
 def test_a_folder_in_a_link_is_text_and_nothing_else(server: str, tab: "Page") -> None:
     asked: list[str] = []
     tab.on("request", lambda request: asked.append(request.url))
@@ -236,3 +276,91 @@ def test_an_upload_is_checked_and_a_bad_one_named(server: str, tab: "Page", tmp_
     alerts = tab.locator("[data-testid=stAlertContentError]").all_inner_texts()
     assert len(alerts) == 1
     assert "bad.png" in alerts[0]
+
+
+def _drag(tab: "Page", *corners: tuple[float, float]) -> None:
+    """Draw through corners of the first chart (0 to 1 from its top left) with the mouse held down."""
+    box = tab.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
+    assert box is not None
+    for number, (across, down) in enumerate(corners):
+        tab.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"], steps=5)
+        if number == 0:
+            tab.mouse.down()
+    tab.mouse.up()
+
+
+def test_a_lasso_on_compare_shows_the_pictures_of_its_points(server: str, tab: "Page") -> None:
+    tab.goto(f"{server}/compare?encoders=photo,world&dataset=digits-test")
+    tab.wait_for_selector("text=The same from a terminal")
+    _settle(tab)
+    _assert_sound(tab)
+    assert tab.get_by_text("Draw a line around points").count() == 1
+    _drag(tab, (0.02, 0.02), (0.4, 0.02), (0.4, 0.4), (0.02, 0.4), (0.02, 0.02))
+    tab.get_by_text(re.compile(r"^\d+ images selected")).wait_for()
+    _settle(tab)
+    described = tab.locator(".jepa-grid img").first.get_attribute("alt") or ""
+    photo, world = (float(found) for found in re.findall(r"([\d.]+) by", described))
+    assert photo < 50 < world, "top left are images that photo finds unlikely and world finds likely"
+    tab.get_by_text("20 %", exact=True).click()  # what is selected stays when something else changes
+    _settle(tab)
+    assert tab.get_by_text(re.compile(r"^\d+ images selected")).count() == 1
+
+
+def test_another_form_of_domains_is_in_the_address(server: str, tab: "Page") -> None:
+    tab.goto(f"{server}/domains")
+    tab.wait_for_selector("text=Where these images come from")
+    _settle(tab)
+    tab.get_by_text("Cumulative", exact=True).click()
+    tab.wait_for_selector("text=Dotted is the reference")
+    tab.get_by_text("side by side", exact=False).last.click()
+    tab.wait_for_selector("text=each has its own")
+    _settle(tab)
+    _assert_sound(tab)
+    assert {"form=cumulative", "across=all"} <= set(tab.url.split("?")[1].split("&"))
+    tab.goto(tab.url)
+    tab.wait_for_selector("text=each has its own")
+
+
+def test_a_lasso_on_the_map_shows_its_pictures_and_a_link_shows_them_again(
+    server: str, tab: "Page", chromium: "Browser"
+) -> None:
+    tab.goto(f"{server}/map")
+    tab.wait_for_selector(".js-plotly-plot .nsewdrag")
+    _settle(tab)
+    box = tab.locator(".js-plotly-plot .nsewdrag").bounding_box()
+    assert box is not None
+    left, top, right, bottom = box["x"] + 4, box["y"] + 4, box["x"] + box["width"] - 4, box["y"] + box["height"] - 4
+    tab.mouse.move(left, top)
+    tab.mouse.down()
+    for x, y in ((right, top), (right, bottom), (left, bottom), (left, top)):
+        tab.mouse.move(x, y, steps=4)
+    tab.mouse.up()
+    tab.wait_for_selector("text=360 images selected")
+    assert min(_pictures(tab, count=32)) > 0
+    _settle(tab)
+    _assert_sound(tab)
+    assert "area=" in tab.url
+    context = chromium.new_context()
+    again = context.new_page()
+    again.set_default_timeout(WAIT)
+    again.goto(tab.url)
+    again.wait_for_selector("text=360 images selected")
+    context.close()
+
+
+def test_a_running_job_is_cancelled_from_the_runs_page(server: str, tab: "Page", tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for item in datasets.get_dataset("digits-train").items():  # upside down, so that nobody has scored them
+        picture = images.decode(item.read()).image.rotate(180)
+        picture.save(folder / f"{item.position}.png")
+    tab.goto(f"{server}/?dataset=folder+on+this+computer&folder={folder}&output=backbone")
+    score = tab.get_by_role("button", name="Score 1077 missing images")
+    score.click()
+    tab.wait_for_selector("[data-testid=stProgress]")
+    tab.get_by_role("link", name="Runs").click()
+    tab.get_by_role("button", name="Cancel").click()
+    tab.get_by_role("button", name="Retry").wait_for()
+    _settle(tab)
+    _assert_sound(tab)
+    assert tab.locator("[data-testid=stProgress]").count() == 0

@@ -126,8 +126,8 @@ def test_domains_compares_encoders_by_their_orders_and_says_how_they_are_related
     assert "auroc_knn" not in app.dataframe[0].value
     assert plain("whole and tenth share 100 % of the 18 least likely images (more than chance)") in text
     assert plain("whole and again share 0 % of the 18 least likely images (no more than chance)") in text
-    assert "Spearman's rho 1.00. *(another recipe)*" in text
-    assert "Spearman's rho -1.00. *(same recipe, another seed)*" in text
+    assert "Spearman's rho 1.00 (1.00 to 1.00). *(another recipe)*" in text
+    assert "Spearman's rho -1.00 (-1.00 to -1.00). *(same recipe, another seed)*" in text
 
 
 @pytest.mark.usefixtures("fellows")

@@ -176,3 +176,74 @@ def test_a_job_that_runs_again_is_the_youngest(queue):
     for key in ["first", *map(str, range(30)), "first"]:
         assert queue.submit(key, "Job", lambda _job: None).wait(SOON)
     assert queue.all()[-1].key == "first"
+
+
+def test_a_job_that_still_waits_ends_at_once_when_it_is_cancelled(queue, held):
+    queue.submit("first", "First", held)
+    assert held.begun.wait(SOON)
+    job = queue.submit("second", "Second", lambda _job: None)
+    job.cancel()
+    assert (job.state, job.active, job.wait(0)) == (State.CANCELLED, False, True)
+    again = queue.submit("second", "Second", lambda _job: "done")
+    held.go_on.set()
+    assert again.wait(SOON)
+    assert (again.result, job.state) == ("done", State.CANCELLED)
+
+
+def test_what_failed_or_was_cancelled_can_be_tried_again(queue):
+    tries = []
+
+    def work(_job: Job) -> int:
+        tries.append(True)
+        if len(tries) == 1:
+            raise DatasetError("The folder is gone; choose another.")
+        return len(tries)
+
+    failed = queue.submit("key", "Scoring", work, unit="MB")
+    assert failed.wait(SOON)
+    again = queue.retry(failed)
+    assert again.wait(SOON)
+    assert (again.state, again.result, again.title, again.unit) == (State.DONE, 2, "Scoring", "MB")
+    assert queue.get("key") is again
+
+
+def test_what_is_done_or_active_is_not_tried_again(queue, held):
+    done = queue.submit("done", "Done", lambda _job: None)
+    assert done.wait(SOON)
+    assert queue.retry(done) is done
+    running = queue.submit("running", "Running", held)
+    assert held.begun.wait(SOON)
+    assert queue.retry(running) is running
+
+
+def test_how_long_a_job_ran_is_known_after_it_ended(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("jepa_core.jobs.time.monotonic", lambda: now[0])
+
+    def work(job: Job) -> None:
+        now[0] += 3
+        job.report(1, 2)  # another part of the work begins here
+        now[0] += 4
+
+    job = Job("key", "Counting", work)
+    assert job.seconds == 0
+    job.run()
+    now[0] += 100
+    assert job.seconds == 7
+
+
+def test_a_job_belongs_to_the_one_who_asked_first(held):
+    visitors = iter(["first", "second"])
+    queue = JobQueue(lambda: next(visitors))
+    job = queue.submit("key", "Counting", held)
+    assert queue.submit("key", "Counting", held) is job
+    assert job.owner == "first"
+
+
+def test_at_home_every_job_concerns_everybody_hosted_only_its_owner(monkeypatch):
+    job = Job("key", "Counting", lambda _job: None, owner="first")
+    assert job.concerns("first")
+    assert job.concerns("second")
+    monkeypatch.setenv("JEPA_DATA_ROOTS", "/data")
+    assert job.concerns("first")
+    assert not job.concerns("second")

@@ -149,8 +149,8 @@ def test_the_first_rank_recorded_stands(store):
 
 
 def test_crops_are_kept_by_transform_and_picture(store):
-    store.put_crop("one", "a", b"png")
-    assert (store.crop("one", "a"), store.crop("two", "a"), store.crop("one", "b")) == (b"png", None, None)
+    store.put_crops("one", {"a": b"png"})
+    assert (store.crops("one", ["a", "b"]), store.crops("two", ["a"])) == ({"a": b"png"}, {})
 
 
 def test_measures_are_kept_by_their_space_and_the_newest_stand(store):

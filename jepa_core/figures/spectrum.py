@@ -1,38 +1,32 @@
-"""The spectrum behind a score, and its directions as pictures."""
+"""The spectrum behind a score, beside a reference's, and the score taken apart."""
 
 import numpy as np
 import plotly.graph_objects as go
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from numpy import ndarray
+from plotly.subplots import make_subplots
 
 from jepa_core.figures.style import LIKELY, NEUTRAL, UNLIKELY, finish
+from jepa_core.shortfall import Parts, Spread
+
+BAND = "rgba(139,149,161,0.22)"
 
 
 def spectrum_figure(
-    sigma: Float[ndarray, "k"], rank: int, chosen: int, band: Float[ndarray, "3 k"] | None = None
+    sigma: Float[ndarray, "k"], rank: int, chosen: int | None = None, band: Spread | None = None
 ) -> go.Figure:
-    """Singular values on a log axis, the chosen one marked (its index from 0).
+    """Singular values on a log axis.
 
     Args:
         sigma: all K values, largest first.
         rank: how many count; those beyond are drawn as noise.
-        chosen: index of the marked value.
-        band: 5 %, 50 % and 95 % quantiles of a reference's spectra, drawn behind.
+        chosen: index (from 0) of a value to mark.
+        band: the spread of a reference, drawn behind: its median, its middle half and its middle 90 %.
     """
     index = np.arange(1, len(sigma) + 1)
     figure = go.Figure()
     if band is not None:
-        figure.add_scatter(x=index, y=band[0], mode="lines", line={"width": 0}, hoverinfo="skip", showlegend=False)
-        figure.add_scatter(
-            x=index,
-            y=band[2],
-            mode="lines",
-            line={"width": 0},
-            fill="tonexty",
-            fillcolor="rgba(139,149,161,0.25)",
-            name="reference, 5 % to 95 %",
-            hoverinfo="skip",
-        )
+        _draw_band(figure, band)
     figure.add_scatter(
         x=index[:rank],
         y=sigma[:rank],
@@ -46,38 +40,68 @@ def spectrum_figure(
         figure.add_scatter(
             x=index[rank:], y=sigma[rank:], mode="markers", name="beyond the rank", marker={"color": NEUTRAL}
         )
-    figure.add_scatter(
-        x=[chosen + 1],
-        y=[sigma[chosen]],
-        mode="markers",
-        name=f"k = {chosen + 1}",
-        marker={"color": UNLIKELY, "size": 11, "line": {"width": 2, "color": "white"}},
-        hoverinfo="skip",
-    )
+    if chosen is not None:
+        figure.add_scatter(
+            x=[chosen + 1],
+            y=[sigma[chosen]],
+            mode="markers",
+            name=f"k = {chosen + 1}",
+            marker={"color": UNLIKELY, "size": 11, "line": {"width": 2, "color": "white"}},
+            hoverinfo="skip",
+        )
     # Fewer digits on the axis than Plotly's default of every 2 and 5 of each decade.
     figure.update_yaxes(type="log", dtick=1, exponentformat="power")
     return finish(figure, x="k", y="singular value", height=320)
 
 
-def signed_picture(vector: Float[ndarray, "channel height width"]) -> UInt8[ndarray, "height width 3"]:
-    """A right singular vector as a picture: mid-grey is no change.
+def _draw_band(figure: go.Figure, band: Spread) -> None:
+    low, lower, median, upper, high = np.exp(band.logs)
+    index = np.arange(1, len(median) + 1)
+    shared = {"x": index, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+    for bottom, top, name in ((low, high, "90 % of the reference"), (lower, upper, "half of it")):
+        figure.add_scatter(y=bottom, showlegend=False, **shared)
+        figure.add_scatter(y=top, fill="tonexty", fillcolor=BAND, name=name, **shared)
+    figure.add_scatter(
+        x=index,
+        y=median,
+        mode="lines",
+        line={"color": NEUTRAL, "dash": "dot", "width": 1.5},
+        name="its median",
+        hovertemplate="reference, k = %{x}: %{y:.3g}<extra></extra>",
+    )
 
-    One channel: orange is darker, blue is lighter. Three channels: the change itself in colour, scaled to its largest
-    entry.
+
+def parts_figure(parts: Parts) -> go.Figure:
+    """A score taken apart: each log singular value minus the reference's median (bars), and their running sum below.
+
+    The shortest run of directions that holds half of the whole difference is shaded.
     """
-    scaled = vector / max(float(np.abs(vector).max()), 1e-30)
-    if vector.shape[0] == 3:
-        return np.round(127.5 + 127.5 * scaled.transpose(1, 2, 0)).astype(np.uint8)
-    grey = np.array([238.0, 238.0, 238.0])
-    ends = np.array([[0xD4, 0x5F, 0x1A], [0x1F, 0x77, 0xB4]], dtype=float)
-    share = np.abs(scaled[0])[..., None]
-    towards = np.where(scaled[0][..., None] < 0, ends[0], ends[1])
-    return np.round(grey + share * (towards - grey)).astype(np.uint8)
-
-
-def energy_picture(vector: Float[ndarray, "channel height width"]) -> UInt8[ndarray, "height width 3"]:
-    """Where a right singular vector acts: the squared entries summed over channels, square root for visibility."""
-    energy = np.sqrt(np.square(vector).sum(axis=0))
-    share = (energy / max(float(energy.max()), 1e-30))[..., None]
-    dark, light = np.array([18.0, 22.0, 40.0]), np.array([255.0, 214.0, 102.0])
-    return np.round(dark + share * (light - dark)).astype(np.uint8)
+    index = np.arange(1, len(parts.difference) + 1)
+    figure = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.06, row_heights=[0.45, 0.55])
+    figure.add_bar(
+        x=index,
+        y=parts.difference,
+        marker={"color": np.where(parts.difference < 0, UNLIKELY, LIKELY).tolist(), "line": {"width": 0}},
+        hovertemplate="k = %{x}: %{y:+.2f}<extra></extra>",
+        row=1,
+        col=1,
+    )
+    figure.add_scatter(
+        x=index,
+        y=parts.cumulated,
+        mode="lines+markers",
+        line={"color": UNLIKELY if parts.total < 0 else LIKELY, "width": 2},
+        marker={"size": 3},
+        hovertemplate="up to k = %{x}: %{y:+.2f}<extra></extra>",
+        row=2,
+        col=1,
+    )
+    first, last = parts.run
+    figure.add_vrect(x0=first - 0.5, x1=last + 0.5, fillcolor=NEUTRAL, opacity=0.2, line_width=0, layer="below")
+    figure = finish(figure, x="", y="", height=320)
+    figure.add_hline(y=0, line={"color": NEUTRAL, "width": 1})
+    figure.update_layout(showlegend=False)
+    figure.update_xaxes(title="k", row=2, col=1)
+    figure.update_yaxes(title="each", row=1, col=1)
+    figure.update_yaxes(title="summed up", row=2, col=1)
+    return figure

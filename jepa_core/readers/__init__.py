@@ -7,6 +7,8 @@ shard or Galaxy10's HDF5 file, `open_pattern` several shards. Pictures are read 
 from pathlib import Path
 
 from jepa_core import folders
+from jepa_core.config import hosted
+from jepa_core.errors import DatasetError
 from jepa_core.items import DatasetSpec
 from jepa_core.readers import archives, shards
 
@@ -17,7 +19,15 @@ EXAMPLES = ("torchvision:mnist/test", "torchvision:cifar-10/test", "torchvision:
 
 
 def open_named(name: str) -> DatasetSpec:
-    """The dataset of a name with one of `PREFIXES`. Errors: those of its reader."""
+    """The dataset of a name with one of `PREFIXES`. Errors: those of its reader.
+
+    Where the server has visitors, `DatasetError`: nothing is downloaded for them, and no token of the server is used.
+    """
+    if hosted():
+        raise DatasetError(
+            f"{name!r} was given, but this server downloads nothing for its visitors; a bundled dataset or a folder of "
+            "its own is accepted; choose one."
+        )
     # Each reader imports a large library, for which a bundled dataset need not wait.
     if name.startswith(TORCHVISION):
         from jepa_core.readers import torchvision_sets

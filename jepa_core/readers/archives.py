@@ -6,9 +6,11 @@ read where they lie.
 """
 
 import json
+import lzma
 import os
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
@@ -23,10 +25,12 @@ MOST = 2_000_000  # entries, of all archives together
 LARGEST = 256 * 2**20  # bytes of one entry, unpacked
 _MARKS = ("cls", "txt", "json")  # suffixes of files that name a class, the first that there is counts
 _LARGEST_MARK = 2**20  # bytes
-_READ_ERRORS = (
+READ_ERRORS = (
     OSError,
     tarfile.TarError,
     zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
     EOFError,
     KeyError,
     NotImplementedError,
@@ -110,8 +114,8 @@ def _entries(path: Path) -> list[Entry]:
     """The files of an archive by their names, of two with one name the last; hidden ones are left out."""
     try:
         everything = _zip_entries(path) if zipfile.is_zipfile(path) else _tar_entries(path)
-        found = {entry.name: entry for entry in everything if not _is_hidden(entry.name)}
-    except _READ_ERRORS as error:
+        found = {entry.name: entry for entry in everything if not is_hidden(entry.name)}
+    except READ_ERRORS as error:
         raise _unreadable(path, error) from error
     if len(found) > MOST:
         raise _too_many(str(path), len(found))
@@ -147,7 +151,7 @@ def _is_mark(name: str, size: int) -> bool:
     return name.endswith(tuple(f".{suffix}" for suffix in _MARKS)) and size <= _LARGEST_MARK
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
     """Such as the .DS_Store and __MACOSX/._1.png that a Mac adds."""
     return any(part.startswith(".") and part != ".." for part in PurePosixPath(name).parts)
 
@@ -190,6 +194,7 @@ def _reader(entries: tuple[Entry, ...], position: int) -> Callable[[], bytes]:
 
 def _read(entry: Entry) -> bytes:
     path, name = entry.archive, entry.name
+    folders.check_still_allowed(path)
     if entry.size > LARGEST:
         raise DatasetError(
             f"{name} in {path} is {entry.size / 2**20:.0f} MiB; up to {LARGEST / 2**20:.0f} are accepted; leave it out."
@@ -206,7 +211,7 @@ def _read(entry: Entry) -> bytes:
             unpacked = archive.extractfile(name)
             assert unpacked is not None
             return unpacked.read(LARGEST)
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise _unreadable(path, error) from error
 
 

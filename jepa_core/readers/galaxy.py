@@ -32,7 +32,7 @@ def open_galaxy(path: Path) -> DatasetSpec:
     """The galaxies of such a file; `DatasetError` for one that is damaged or holds something else."""
     try:
         with h5py.File(path) as file:
-            shape, labels = file["images"].shape, np.asarray(file["ans"])
+            shape, labels = _own(file, "images").shape, np.asarray(_own(file, "ans"))
     except (OSError, KeyError, AttributeError) as error:
         raise _unreadable(path, str(error)) from error
     if len(shape) != 4 or shape[3] != 3 or labels.shape != shape[:1] or not set(labels) <= set(range(len(CLASSES))):
@@ -54,6 +54,14 @@ def open_galaxy(path: Path) -> DatasetSpec:
     )
 
 
+def _own(file: h5py.File, name: str) -> h5py.Dataset:
+    """A dataset whose numbers are in this very file: HDF5 can also name other files, which may not be ours to read."""
+    found = file[name] if isinstance(file.get(name, getlink=True), h5py.HardLink) else None
+    if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
+        raise KeyError(f"{name!r} is not in it")
+    return found
+
+
 def _name(position: int) -> str:
     return f"galaxy10/{position}"
 
@@ -63,9 +71,10 @@ def _reader(path: Path, position: int) -> Callable[[], bytes]:
 
 
 def _read(path: Path, position: int) -> bytes:
+    folders.check_still_allowed(path)
     try:
         with h5py.File(path) as file:
-            return images.encode_ppm(np.asarray(file["images"][position]))
+            return images.encode_ppm(np.asarray(_own(file, "images")[position]))
     except (OSError, KeyError) as error:
         raise _unreadable(path, str(error)) from error
 

@@ -1,6 +1,7 @@
 """Pictures on a page: a grid of cards with captions, alternative texts and links, and the selection of images."""
 
 import base64
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -9,20 +10,20 @@ from urllib.parse import parse_qsl, urlencode
 import pandas as pd
 import streamlit as st
 
-from jepa_core import images
 from jepa_core.config import ASSETS
 from jepa_core.errors import JepaError
 from jepa_core.figures.style import LIKELY, UNLIKELY
 from jepa_core.items import DatasetSpec
-from jepa_core.pictures import scored_crop
+from jepa_core.pictures import thumbnails
 from jepa_core.records import Member
 from pages._shared import state, widgets
 from pages._shared.state import Choice
 from pages._shared.text import percent_place
 
 EDGES = {"": "", "likely": LIKELY, "unlikely": UNLIKELY}
+_KEPT = 4000  # thumbnails of a few kilobytes
 # The page of one image, which a click on a card opens.
-DETAIL = "directions"
+DETAIL = "image"
 
 # Its styles are a part of assets/theme.css, so that they are on the page before the first grid is.
 _component = st.components.v2.component(
@@ -51,15 +52,35 @@ class Card:
     set: str = ""
 
 
-def data_address(png: bytes) -> str:
-    """A PNG as an address for an `img`."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def data_address(picture: bytes) -> str:
+    """A PNG or WebP as an address for an `img`."""
+    kind = "png" if picture.startswith(b"\x89PNG") else "webp"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
-@st.cache_data(show_spinner=False, max_entries=4000)
-def _shown_crop(transform: str, digest: str, _dataset: DatasetSpec, _member: Member) -> str:  # noqa: ARG001
-    crop = scored_crop(state.store(), transform, _dataset, _member)
-    return data_address(images.display_png(images.decode(crop).image, 160))
+@st.cache_resource(show_spinner=False)
+def _addresses() -> OrderedDict[tuple[str, str], str]:
+    """The thumbnails seen last, of all sessions: (transform, digest) -> data address."""
+    return OrderedDict()
+
+
+def _shown(choice: Choice, dataset: DatasetSpec, members: Sequence[Member]) -> dict[str, str | JepaError]:
+    """The data address of each image's picture, or why it has none, by digest."""
+    transform, known = choice.config.transform, _addresses()
+    shown: dict[str, str | JepaError] = {
+        member.digest: known[transform, member.digest] for member in members if (transform, member.digest) in known
+    }
+    missing = [member for member in members if member.digest not in shown]
+    if missing:
+        for digest, found in thumbnails(state.store(), transform, dataset, missing).items():
+            shown[digest] = found if isinstance(found, JepaError) else data_address(found)
+    for digest, found in shown.items():
+        if isinstance(found, str):
+            known[transform, digest] = found
+            known.move_to_end((transform, digest))
+    while len(known) > _KEPT:
+        known.popitem(last=False)
+    return shown
 
 
 def cards(
@@ -71,22 +92,21 @@ def cards(
     """
     made = []
     many = len(dataset.labels()) > 1
+    shared = {"encoder": choice.spec.name, "output": choice.output}
+    shared |= {"method": choice.way.method, "precision": choice.way.precision}  # else the page would score all anew
+    shared |= widgets.address_of(dataset) | ({"class": label} if label else {})
+    members = [Member(row.name, row.position, row.label, row.digest) for row in rows.itertuples()]
+    shown = {} if dataset.listed else _shown(choice, dataset, members)
     for row in rows.itertuples():
-        member = Member(row.name, row.position, row.label, row.digest)
-        source = problem = ""
-        try:
-            source = _shown_crop(choice.config.transform, row.digest, dataset, member)
-        except JepaError as error:
-            problem = f"not bundled: {row.digest[:8]}" if dataset.listed else str(error)
+        source, problem = shown.get(row.digest, ""), ""
+        if not isinstance(source, str):
+            source, problem = "", str(source)
+        elif not source:
+            problem = f"not bundled: {row.digest[:8]}"
         place = percent_place(row.percentile)
         score = f"≈ {row.jepa_score:.1f}" if row.estimated else f"{row.jepa_score:.1f}"
         interval = (f"{row.low:.1f} to {row.high:.1f}",) if row.estimated else ()
-        query = urlencode(
-            {"encoder": choice.spec.name, "output": choice.output, "image": row.digest}
-            | {"method": choice.way.method, "precision": choice.way.precision}  # else the page would score all anew
-            | widgets.address_of(dataset)
-            | ({"class": label} if label else {})
-        )
+        query = urlencode(shared | {"image": row.digest})
         made.append(
             Card(
                 source=source,
@@ -94,7 +114,7 @@ def cards(
                 title=score,
                 aside=(*interval, *([f"class {row.label}"] if many else [])),
                 alt=f"{row.name}, class {row.label}: score {score}, {place}",
-                link="" if dataset.listed else f"{DETAIL}?{query}",
+                link=f"{DETAIL}?{query}",
                 badge=place.replace("percentile ", "P") if places else "",
                 id=row.digest,
                 set=dataset.name,
@@ -149,13 +169,19 @@ def _pick(key: str) -> None:
 def _open(key: str) -> None:
     link = st.session_state[key].get("opened")
     if link:
-        name, _, query = str(link).partition("?")
-        values = dict(parse_qsl(query))
-        for bound in state.BOUND & set(values):  # Streamlit puts these into the address by itself
-            st.session_state[bound] = values.pop(bound)
-        for kept in widgets.KEPT:  # what the page before had chosen stands for nothing now
-            st.session_state.pop(f"kept:{kept}", None)
-        st.session_state["opened"] = (name, values)
+        open_link(str(link))
+
+
+def open_link(link: str) -> None:
+    """Have `follow` open a card's link. To be called by a widget's callback, before the widgets of the next run are."""
+    name, _, query = link.partition("?")
+    values = dict(parse_qsl(query))
+    for bound in state.BOUND & set(values):  # Streamlit puts these into the address by itself
+        st.session_state[bound] = values.pop(bound)
+    for kept in widgets.KEPT:  # what the page before had chosen stands for nothing now, also if it is the same page
+        st.session_state.pop(f"kept:{kept}", None)
+        st.session_state.pop(f"page:{kept}", None)
+    st.session_state["opened"] = (name, values)
 
 
 def follow() -> None:
@@ -167,3 +193,9 @@ def follow() -> None:
     if "opened" in st.session_state:
         name, values = st.session_state.pop("opened")
         st.switch_page(f"pages/{name}.py", query_params=values)
+
+
+def follow_from_fragment() -> None:
+    """The same for a card in a fragment, to be called first in it: a click there runs nothing but the fragment."""
+    if "opened" in st.session_state:
+        st.rerun()

@@ -1,8 +1,10 @@
 """The store, the job queue and the choices that pages share. Session state holds names and ids, never data."""
 
 import runpy
+import secrets
 import tempfile
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,11 +22,13 @@ from jepa_core.items import DatasetSpec
 from jepa_core.jobs import JobQueue
 from jepa_core.keys import make_key
 from jepa_core.records import ResultConfig
+from jepa_core.reference import percentile
 from jepa_core.specs import EncoderSpec
 from jepa_core.store import Store
 from jepa_core.ways import Way
 from pages._shared.text import plain
 
+_STANDINGS = 64  # datasets, each with an encoder and a way
 BOUND = {"encoder", "output", "method", "precision"}
 """The choices of the sidebar, which Streamlit keeps in the address."""
 
@@ -103,7 +107,12 @@ def open_everything() -> None:
 @st.cache_resource(show_spinner=False)
 def jobs() -> JobQueue:
     """The one queue of the server."""
-    return JobQueue()
+    return JobQueue(visitor)
+
+
+def visitor() -> str:
+    """Who looks at the page: a name for this session that no other has."""
+    return st.session_state.setdefault("visitor", secrets.token_hex(16))
 
 
 @lru_cache(maxsize=2)
@@ -118,9 +127,54 @@ def dataset(name: str) -> DatasetSpec:
     return datasets.get_dataset(name)
 
 
+@dataclass(frozen=True)
+class _Standing:
+    """What the store had of a dataset's scores when it had seen so many `changes`."""
+
+    changes: int
+    scored: dict[str, tuple[str, bool]]
+    version: str
+
+
+@st.cache_resource(show_spinner=False)
+def _standings() -> OrderedDict[tuple, _Standing]:
+    return OrderedDict()
+
+
+def _standing(choice: Choice, dataset: DatasetSpec) -> _Standing:
+    """Reading and hashing all rows takes longer the more there are, so it is done again only after a change."""
+    way, config, known = choice.way_to(dataset), choice.config, _standings()
+    key = (config.key, way, dataset.name)
+    changes = store().changes()  # asked first: what is written from here on makes the next look a new one
+    found = known.get(key)
+    if found is None or found.changes != changes:
+        scored = ways.scored(store(), choice.spec, choice.output, dataset.name, way)
+        rank = scoring.current_rank(choice.spec, choice.output, store()).rank
+        settled = ways.settled(store(), choice.spec, choice.output, dataset.name, way)
+        parts = (part for name, found in scored.items() for part in (name, *found))
+        version = make_key(config.key, repr(settled), dataset.name, rank, *parts)
+        found = _Standing(changes, scored, version)
+    known[key] = found
+    known.move_to_end(key)
+    while len(known) > _STANDINGS:
+        known.popitem(last=False)
+    return found
+
+
 def scored(choice: Choice, dataset: DatasetSpec) -> dict[str, tuple[str, bool]]:
-    """The images of a dataset that have a score: name -> (digest, whether it is an estimate)."""
-    return ways.scored(store(), choice.spec, choice.output, dataset.name, choice.way_to(dataset))
+    """The images of a dataset that have a score: name -> (digest, whether it is an estimate). Not to be changed."""
+    return _standing(choice, dataset).scored
+
+
+def missing(choice: Choice, dataset: DatasetSpec) -> int:
+    """How many images of a dataset have no score."""
+    return _missing(version(choice, dataset), dataset.name, dataset.fingerprint, dataset, choice)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _missing(version: str, name: str, fingerprint: str, _dataset: DatasetSpec, _choice: Choice) -> int:  # noqa: ARG001
+    known = scored(_choice, _dataset)
+    return sum(_dataset.name_of(position) not in known for position in range(len(_dataset)))
 
 
 def settled_way(choice: Choice, dataset: DatasetSpec) -> Way:
@@ -130,25 +184,38 @@ def settled_way(choice: Choice, dataset: DatasetSpec) -> Way:
 
 def version(choice: Choice, dataset: DatasetSpec) -> str:
     """Changes when anything that a page shows of a dataset's scores may have changed: a part of every cache's key."""
-    rank = scoring.current_rank(choice.spec, choice.output, store()).rank
-    members = scored(choice, dataset).items()
-    way = repr(settled_way(choice, dataset))
-    return make_key(
-        choice.config.key, way, dataset.name, rank, *(part for name, found in members for part in (name, *found))
-    )
+    return _standing(choice, dataset).version
 
 
-@st.cache_data(show_spinner=False, max_entries=64)
-def _scores(version: str, _dataset: DatasetSpec, _choice: Choice) -> pd.DataFrame:  # noqa: ARG001
-    return ways.scores(store(), _choice.spec, _choice.output, _dataset.name, _choice.way_to(_dataset))
+# Tables are kept as they are, not as a pickle that is read for every look: nobody may change them.
+@st.cache_resource(show_spinner=False, max_entries=48)
+def _scores(version: str, fingerprint: str, _dataset: DatasetSpec, _choice: Choice) -> pd.DataFrame:  # noqa: ARG001
+    table = ways.scores(store(), _choice.spec, _choice.output, _dataset.name, _choice.way_to(_dataset))
+    if not fingerprint:
+        return table
+    return table[table["name"].isin({_dataset.name_of(position) for position in range(len(_dataset))})]
 
 
 def scores(choice: Choice, dataset: DatasetSpec) -> pd.DataFrame:
-    """The score table of what the store holds for a dataset, without images that a folder no longer has."""
-    table = _scores(version(choice, dataset), dataset, choice)
-    if not dataset.fingerprint:
-        return table
-    return table[table["name"].isin({item.name for item in dataset.items()})]
+    """The score table of what the store holds for a dataset, without images that a folder no longer has.
+
+    Pages share it, so it must not be changed: `assign` makes another one.
+    """
+    return _scores(version(choice, dataset), dataset.fingerprint, dataset, choice)
+
+
+@st.cache_resource(show_spinner=False, max_entries=24)
+def _ranked(version: str, fingerprint: str, label: str | None, _dataset: DatasetSpec, _choice: Choice) -> pd.DataFrame:  # noqa: ARG001
+    table = scores(_choice, _dataset)
+    table = table if label is None else table[table["label"] == label]
+    values = table["jepa_score"].to_numpy()
+    places = percentile(values, values) if len(table) else values
+    return table.assign(percentile=places).sort_values("jepa_score", kind="stable")
+
+
+def ranked(choice: Choice, dataset: DatasetSpec, label: str | None) -> pd.DataFrame:
+    """`scores` of a class (None for all), least likely first, with the percentile of each within the class."""
+    return _ranked(version(choice, dataset), dataset.fingerprint, label, dataset, choice)
 
 
 def how(choice: Choice, dataset: DatasetSpec, table: pd.DataFrame) -> str:

@@ -21,10 +21,33 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 or noun.isupper() else f"{count} {noun}s"
 
 
-def percent_place(percentile: float) -> str:
-    """A percentile in a caption; with a decimal near the ends, where rounding would claim what is not so.
+def place(percentile: float) -> str:
+    """A percentile as a number; with a decimal near the ends, where rounding would claim what is not so.
 
-    >>> percent_place(0.3), percent_place(42.4)
-    ('percentile 0.3', 'percentile 42')
+    >>> place(0.3), place(42.4)
+    ('0.3', '42')
     """
-    return f"percentile {percentile:.1f}" if percentile < 1 or percentile > 99 else f"percentile {percentile:.0f}"
+    return f"{percentile:.1f}" if percentile < 1 or percentile > 99 else f"{percentile:.0f}"
+
+
+def percent_place(percentile: float) -> str:
+    """A percentile in a caption.
+
+    >>> percent_place(42.4)
+    'percentile 42'
+    """
+    return f"percentile {place(percentile)}"
+
+
+def standing(percentile: float, position: int, count: int, where: str) -> str:
+    """A sentence on the place of an image that is at a position (from 0) of `count` by score.
+
+    >>> standing(0.5, 0, 100, "digits"), standing(30.0, 29, 100, "digits"), standing(99.2, 98, 100, "digits")
+    ('The least likely of digits', 'Less likely than 70 % of digits', 'More likely than 99.2 % of digits')
+    """
+    if position in (0, count - 1):
+        return f"The {'most' if position else 'least'} likely of {where}"
+    share, word = (100 - percentile, "Less") if percentile <= 50 else (percentile, "More")
+    return (
+        f"{word} likely than {share:.1f} % of {where}" if share > 99 else f"{word} likely than {share:.0f} % of {where}"
+    )

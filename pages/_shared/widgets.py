@@ -1,17 +1,19 @@
 """Widgets that more than one page uses: choosing a dataset, and the progress of a job."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
+from numpy import ndarray
 
-from jepa_core import datasets, readers, sketching, ways
+from jepa_core import curation, datasets, readers, sketching, ways
+from jepa_core.config import ASSETS
 from jepa_core.errors import JepaError
 from jepa_core.items import DatasetSpec
 from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
-from jepa_core.reference import percentile
 from jepa_core.scoring import RunSummary
 from jepa_core.sketching import open_ends
 from pages._shared import state
@@ -26,13 +28,30 @@ KEPT = ("dataset", "folder", "class")
 """Choices that go along from page to page (`_arrive`, `_publish`)."""
 
 
-def header(title: str, text: str, explanation: str) -> None:
-    """The page's title, one sentence, and a longer explanation one click away."""
+# Pages take no `svg` as HTML, and as an image it would not have the theme's colours.
+_DRAWING = st.components.v2.component(
+    "drawing",
+    html='<div class="drawing"></div>\n',
+    css=".drawing { color: var(--st-text-color); max-width: 34rem; }\n.drawing svg { width: 100%; display: block; }\n",
+    js="""export default function ({ data, parentElement }) {
+  parentElement.querySelector(".drawing").innerHTML = data;
+}
+""",
+)
+
+
+def header(title: str, text: str, explanation: str, picture: str = "") -> None:
+    """The page's title, one sentence, and a longer explanation one click away.
+
+    `picture` names a drawing of `assets/explain`, which stands above the explanation.
+    """
     state.require_app()
-    left, right = st.columns([5, 1], vertical_alignment="bottom")
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
     left.title(title)
     left.markdown(text)
-    with right.popover("What is this?", icon=":material/help:", width="stretch"):
+    with right.popover("What am I looking at?", icon=":material/help:", width="stretch"):
+        if picture:
+            _DRAWING(data=(ASSETS / "explain" / f"{picture}.svg").read_text(encoding="utf-8"), key=f"explain:{picture}")
         st.markdown(explanation)
 
 
@@ -60,17 +79,102 @@ def _publish(key: str, value: str, default: str) -> None:
         st.query_params[key] = value
 
 
-def _forget_class() -> None:
+def choose_one(title: str, options: Mapping[str, str], default: str, key: str, tip: str | None = None) -> str:
+    """One of a few options (value -> what is shown), side by side, in the address."""
+    _arrive(key, default, list(options))
+    chosen = st.segmented_control(
+        title, list(options), format_func=options.__getitem__, key=key, help=tip, required=True
+    )
+    _publish(key, chosen, default)
+    return chosen
+
+
+def choose_several(
+    title: str, options: Sequence[str], default: Sequence[str], key: str, most: int, tip: str | None = None
+) -> list[str]:
+    """At most `most` of the options, in the address with commas between them."""
+    _arrive(key, ",".join(default))
+    asked = [name for name in dict.fromkeys(st.session_state[key].split(",")) if name in options]
+    widget = f"several:{key}"
+    if widget not in st.session_state:  # on arrival; the widget forgets itself on other pages
+        st.session_state[widget] = asked[:most] or list(default)
+    chosen = st.multiselect(title, options, key=widget, max_selections=most, help=tip)
+    st.session_state[key] = ",".join(chosen)
+    _publish(key, st.session_state[key], ",".join(default))
+    return chosen
+
+
+def choose_range(scores: ndarray, of: str) -> tuple[float, float] | None:
+    """A range of scores within those that are there, by a slider and in the address; None for all of them.
+
+    `of` says whose scores they are: a range of others means nothing here.
+    """
+    low, high = math.floor(10 * scores.min()) / 10, math.ceil(10 * scores.max()) / 10
+    if st.session_state.setdefault("range-of", of) != of:
+        st.session_state["range-of"], st.session_state["range"] = of, ""
+        st.session_state["kept:range"] = ""
+    _arrive("range", "")
+    found = curation.read_range(st.session_state["range"], scores)
+    _publish("range", st.session_state["range"] if found else "", "")
+    if low == high:
+        return None
+    st.session_state["span"] = (max(low, found[0]), min(high, found[1])) if found else (low, high)
+    st.slider("Scores, from unlikely to likely", low, high, step=0.1, key="span", format="%.1f", on_change=_spanned)
+    return found
+
+
+def _spanned() -> None:
+    low, high = st.session_state["span"]
+    set_range((low, high))
+
+
+def set_range(found: tuple[float, float] | None) -> None:
+    """Choose a range of scores from elsewhere than its slider; None for all."""
+    st.session_state["range"] = f"{found[0]:.1f}:{found[1]:.1f}" if found else ""
+
+
+def choose_sheet(count: int, each: int, key: str, of: str) -> slice:
+    """Which of `count` things are on the page to be shown, of `each` a page. Another `of` starts at the first again."""
+    sheets = max(1, math.ceil(count / each))
+    if st.session_state.setdefault(f"{key}-of", of) != of:
+        st.session_state[f"{key}-of"], st.session_state[key] = of, "1"
+    _arrive(key, "1")
+    asked = st.session_state[key]
+    sheet = min(max(int(asked), 1), sheets) if asked.isascii() and asked.isdigit() and len(asked) < 10 else 1
+    st.session_state[key] = str(sheet)
+    _publish(key, str(sheet), "1")
+
+    def turn(step: int) -> None:
+        st.session_state[key] = str(sheet + step)
+
+    def jump() -> None:
+        st.session_state[key] = str(st.session_state[f"{key}-jump"])
+
+    if sheets > 1:
+        st.session_state[f"{key}-jump"] = sheet
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.button("Back", on_click=turn, args=(-1,), disabled=sheet == 1, shortcut="P", key=f"{key}-back")
+            st.pagination(sheets, key=f"{key}-jump", on_change=jump)
+            st.button("Next", on_click=turn, args=(1,), disabled=sheet == sheets, shortcut="N", key=f"{key}-next")
+    return slice((sheet - 1) * each, min(sheet * each, count))
+
+
+def _forget_class(key: str) -> None:
     # The classes of one dataset mean nothing in another.
-    st.session_state["class"] = st.session_state["kept:class"] = _ALL
+    st.session_state[key] = st.session_state[f"kept:{key}"] = _ALL
 
 
-def choose_dataset(default: str, title: str = "Dataset", key: str = "dataset") -> DatasetSpec | None:
-    """A bundled dataset or a folder; None while no folder is given, or (with a sentence) when it cannot be used."""
+def choose_dataset(
+    default: str, title: str = "Dataset", key: str = "dataset", class_key: str = "class"
+) -> DatasetSpec | None:
+    """A bundled dataset or a folder; None while no folder is given, or (with a sentence) when it cannot be used.
+
+    `class_key` is that of the `choose_class` beside it, if there is one.
+    """
     options = [*datasets.list_datasets(), _FOLDER]
     default = default if default in options else options[0]
     _arrive(key, default, options)
-    name = st.selectbox(title, options, key=key, on_change=_forget_class)
+    name = st.selectbox(title, options, key=key, on_change=_forget_class, args=(class_key,))
     _publish(key, name, default)
     if name == _FOLDER:
         _arrive("folder", "")
@@ -83,6 +187,7 @@ def choose_dataset(default: str, title: str = "Dataset", key: str = "dataset") -
             f"torchvision ({', '.join(readers.EXAMPLES)}); or hub:OWNER/NAME/SPLIT for one of the Hugging "
             "Face hub. #500 behind any of them is a sample of 500.",
             on_change=_forget_class,
+            args=(class_key,),
         ).strip()
         _publish("folder", name, "")
         if not name:
@@ -107,15 +212,15 @@ def address_of(dataset: DatasetSpec) -> dict[str, str]:
     return {"dataset": _FOLDER, "folder": dataset.name.removeprefix(datasets.FOLDER_PREFIX)}
 
 
-def choose_class(dataset: DatasetSpec) -> str | None:
+def choose_class(dataset: DatasetSpec, key: str = "class") -> str | None:
     """A class of the dataset, or None for all."""
     labels = dataset.labels()
     if len(labels) == 1:
         return None
     options = [_ALL, *labels]
-    _arrive("class", _ALL, options)
-    chosen = st.selectbox("Class", options, key="class")
-    _publish("class", chosen, _ALL)
+    _arrive(key, _ALL, options)
+    chosen = st.selectbox("Class", options, key=key)
+    _publish(key, chosen, _ALL)
     return None if chosen == _ALL else chosen
 
 
@@ -140,13 +245,10 @@ def choose_scored(choice: Choice) -> Shown:
     with right:
         label = choose_class(dataset)
     running = keep_scored(choice, dataset)
-    everything = state.scores(choice, dataset)
-    table = everything if label is None else everything[everything["label"] == label]
+    everything, table = state.scores(choice, dataset), state.ranked(choice, dataset, label)
     if table.empty:
         st.info("No scores yet. They appear here as they arrive.", icon=":material/hourglass_empty:")
         st.stop()
-    scores = table["jepa_score"].to_numpy()
-    table = table.assign(percentile=percentile(scores, scores)).sort_values("jepa_score", kind="stable")
     return Shown(dataset, label, everything, table, running)
 
 
@@ -195,13 +297,12 @@ def _tell_ended(job: Job, dataset: DatasetSpec) -> None:
 
 def _start(key: str, before: Job | None, choice: Choice, dataset: DatasetSpec) -> Job | None:
     """Start the scoring job if there is something to score and nobody has stopped it or needs to be asked."""
-    scored = state.scored(choice, dataset)
-    missing = sum(item.name not in scored for item in dataset.items())
+    missing = state.missing(choice, dataset)
     unseen = before is None and bool(dataset.fingerprint)  # a folder's files may have been written anew
     if (before and before.state is State.DONE) or not (missing or unseen):
         return None
     if (before or missing > _ASK_ABOVE) and not st.button(
-        f"Score {counted(missing, 'missing image')}", icon=":material/play_arrow:"
+        f"Score {counted(missing, 'missing image')}", icon=":material/play_arrow:", key=f"start:{key}"
     ):
         return None
 
@@ -220,7 +321,7 @@ def _start(key: str, before: Job | None, choice: Choice, dataset: DatasetSpec) -
             cancelled=job.cancelled,
         )
 
-    return state.jobs().submit(key, f"Scoring {dataset.title}", work)
+    return state.jobs().submit(key, f"Scoring {dataset.title} with {choice.spec.name}", work)
 
 
 def verify_ends(choice: Choice, shown: Shown, count: int) -> None:
@@ -261,21 +362,33 @@ def verify_ends(choice: Choice, shown: Shown, count: int) -> None:
         st.error(plain(job.message), icon=":material/error:")
 
 
-def computed(key: str, title: str, work: Callable[[Job], object]) -> object:
+def computed(key: str, title: str, work: Callable[[Job], object], unit: str = "image") -> object:
     """The result of an urgent job, started if need be. The page stops here until it is there."""
-    job = state.jobs().get(key)
-    stopped = job is not None and job.state is State.CANCELLED and job.result is None
-    if stopped and not st.button("Compute it after all", icon=":material/play_arrow:"):
-        st.stop()
-    if job is None or stopped:
-        job = state.jobs().submit(key, title, work, urgent=True)
-    if job.active:
-        watch(job)
-        st.stop()
-    if job.state is State.FAILED:
-        st.error(plain(job.message), icon=":material/error:")
+    job = arriving(key, title, work, unit)
+    if job is None:
         st.stop()
     return job.result
+
+
+def arriving(key: str, title: str, work: Callable[[Job], object], unit: str = "image", ask: str = "") -> Job | None:
+    """An urgent job that is done, started if need be; None, with its progress, while the page goes on without it.
+
+    With `ask`, words on a button, it is started only once a person has asked for it.
+    """
+    job = state.jobs().get(key)
+    stopped = job is not None and job.state is State.CANCELLED and job.result is None
+    offer = "Compute it after all" if stopped else ask if job is None else ""
+    if offer and not st.button(offer, icon=":material/play_arrow:", key=f"start:{key}"):
+        return None
+    if job is None or stopped:
+        job = state.jobs().submit(key, title, work, urgent=True, unit=unit)
+    if job.active:
+        watch(job)
+        return None
+    if job.state is State.FAILED:
+        st.error(plain(job.message), icon=":material/error:")
+        return None
+    return job
 
 
 def watch(job: Job, arrived: Callable[[], int] = lambda: 0) -> None:
@@ -287,9 +400,9 @@ def watch(job: Job, arrived: Callable[[], int] = lambda: 0) -> None:
         if not job.active:
             st.rerun()
         bar, button = st.columns([6, 1], vertical_alignment="center")
-        bar.progress(min(job.done / job.total, 1.0) if job.total else 0.0, plain(_progress_words(job)))
+        bar.progress(min(job.done / job.total, 1.0) if job.total else 0.0, plain(progress_words(job)))
         stopping = job.cancelled()
-        if button.button(
+        if job.concerns(state.visitor()) and button.button(
             "Stopping" if stopping else "Cancel", key=f"cancel:{job.key}", width="stretch", disabled=stopping
         ):
             job.cancel()
@@ -300,7 +413,8 @@ def watch(job: Job, arrived: Callable[[], int] = lambda: 0) -> None:
     poll()
 
 
-def _progress_words(job: Job) -> str:
+def progress_words(job: Job) -> str:
+    """How far a job is."""
     if job.state is State.QUEUED:
         return f"{job.title}: waiting for another computation"
     if not job.total:

@@ -1,0 +1,133 @@
+"""Pictures that a visitor hands over: files and ZIPs of files in memory, limited, and forgotten when asked.
+
+Nothing here touches the disk, so where an entry of a ZIP says it lies leads nowhere. What cannot be taken is one
+sentence each, and takes nothing else with it.
+"""
+
+import io
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+from uuid import uuid4
+
+from jepa_core import images
+from jepa_core.errors import DatasetError
+from jepa_core.folders import readable
+from jepa_core.readers import archives
+
+MOST = 300  # pictures
+LARGEST = 64 * 2**20  # bytes of one picture
+TOTAL = 256 * 2**20  # bytes of all pictures
+ENTRIES = 5000  # of one ZIP
+RATIO = 200  # bytes that one of a ZIP may become; a picture that is worth looking at never comes near it
+_SMALL = 2**20  # bytes below which a ratio says nothing: a blank page packs well
+_NAMED = 3  # names in a sentence about many files
+
+
+@dataclass
+class Uploads:
+    """The pictures of one session, as (name, bytes) in `pictures`, and what could not be taken in `refused`.
+
+    `token` is another one for every set of pictures: whatever is computed of them is known by it, and no other
+    session's. `found` keeps that for as long as the pictures; `chosen` is the place of the one that is looked at.
+    """
+
+    pictures: list[tuple[str, bytes]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    found: dict[str, Any] = field(default_factory=dict)
+    chosen: int | None = None
+    token: str = field(default_factory=lambda: uuid4().hex)
+
+    def __bool__(self) -> bool:
+        return bool(self.pictures or self.refused)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all pictures."""
+        return sum(len(data) for _name, data in self.pictures)
+
+    def take(self, files: Iterable[tuple[str, bytes]]) -> None:
+        """Add files, unpacking ZIPs, as far as the limits allow. The sentences are those of this time alone."""
+        self.refused = []
+        over = 0
+        for given in files:
+            for name, data in self._opened(*given):
+                if len(self.pictures) >= MOST or self.size + len(data) > TOTAL:
+                    over += 1
+                else:
+                    self.pictures.append((name, data))
+        if over:
+            self.refused.append(
+                f"Not taken: {over}. Up to {MOST} pictures with {TOTAL // 2**20} MB together are accepted; forget "
+                "those that are here, then give the rest."
+            )
+        self._renew()
+
+    def forget(self) -> None:
+        """Drop the pictures and all that was found of them."""
+        self.pictures, self.refused = [], []
+        self._renew()
+
+    def _renew(self) -> None:
+        self.found.clear()
+        self.chosen = None
+        self.token = uuid4().hex
+
+    def _opened(self, name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
+        if not data.startswith(b"PK"):
+            yield name, data
+            return
+        try:
+            yield from self._unpacked(name, data)
+        except archives.READ_ERRORS as error:
+            why = (str(error) or type(error).__name__).splitlines()[0]
+            self.refused.append(f"{name} is a ZIP that cannot be read ({why}); a whole one is accepted; make it again.")
+
+    def _unpacked(self, name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = [one for one in archive.infolist() if not one.is_dir() and not archives.is_hidden(one.filename)]
+            if len(entries) > ENTRIES:
+                self.refused.append(
+                    f"{name} has {len(entries)} files; up to {ENTRIES} are accepted; divide it into several."
+                )
+                return
+            pictures = [one for one in entries if _is_picture(one.filename)]
+            self._tell_others(name, [one.filename for one in entries if not _is_picture(one.filename)], pictures)
+            for entry in pictures:
+                if len(self.pictures) >= MOST:  # counted by who asks; unpacking the rest would cost memory for nothing
+                    yield readable(entry.filename), b""
+                    continue
+                try:
+                    yield readable(entry.filename), _read(archive, entry)
+                except DatasetError as error:
+                    self.refused.append(f"{readable(entry.filename)} in {name} {error}")
+
+    def _tell_others(self, name: str, others: list[str], pictures: list[zipfile.ZipInfo]) -> None:
+        accepted = ", ".join(images.FORMATS)
+        if not pictures:
+            self.refused.append(f"{name} has no pictures; a ZIP of {accepted} files is accepted; choose another.")
+        elif others:
+            names = ", ".join(readable(other) for other in others[:_NAMED]) + (", ..." if len(others) > _NAMED else "")
+            self.refused.append(f"Left out of {name}, since they are not {accepted}: {len(others)} ({names}).")
+
+
+def _is_picture(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in images.SUFFIXES
+
+
+def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """An entry's bytes. What its header says of its size is not believed: no more than the limit is unpacked."""
+    most = min(LARGEST, max(_SMALL, RATIO * entry.compress_size))
+    try:
+        with archive.open(entry) as file:
+            data = file.read(most + 1)
+    except archives.READ_ERRORS as error:
+        why = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
+        raise DatasetError(f"cannot be read ({why}); leave it out, or make the ZIP again.") from error
+    if len(data) <= most:
+        return data
+    if most == LARGEST:
+        raise DatasetError(f"is larger than {LARGEST // 2**20} MB, the most that is accepted; make it smaller.")
+    raise DatasetError(f"grows more than {RATIO}-fold when unpacked, which is not accepted; save it as PNG or JPEG.")

@@ -1,0 +1,70 @@
+"""Scores of whole sets of images, cached by what they were made from: the sections of Domains take them from here."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from jepa_core import across, datasets
+from jepa_core.domains import domain_table
+from jepa_core.judges import Domain, load_domain
+from jepa_core.specs import EncoderSpec
+from pages._shared import state
+from pages._shared.state import Choice
+
+
+def choice_of(choice: Choice, spec: EncoderSpec) -> Choice:
+    """Another encoder looked at in the same way: its output of the same name where it has one."""
+    return Choice(spec, choice.output if choice.output in spec.outputs else spec.default_output, choice.way)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _domain(version: str, name: str, _choice: Choice) -> Domain:  # noqa: ARG001
+    dataset = datasets.list_datasets()[name]
+    return load_domain(state.store(), _choice.spec, _choice.output, name, _choice.way_to(dataset))
+
+
+def domain(choice: Choice, name: str) -> Domain:
+    """The stored scores and embeddings of a bundled set."""
+    return _domain(state.version(choice, datasets.list_datasets()[name]), name, choice)
+
+
+@st.cache_data(show_spinner=False, max_entries=512)
+def _line(versions: Sequence[str], _choice: Choice, _name: str, _reference: str, _training: str) -> pd.DataFrame:  # noqa: ARG001
+    training = domain(_choice, _training) if _training else None
+    return domain_table([domain(_choice, _name)], domain(_choice, _reference), training)
+
+
+def table(choice: Choice, names: Sequence[str], training: str) -> pd.DataFrame:
+    """`domain_table` of sets, the first of which is the reference. A set that was compared before is not again."""
+    listed = datasets.list_datasets()
+    version = {name: state.version(choice, listed[name]) for name in (*names, *([training] if training else []))}
+    known = [version[names[0]], version.get(training, "")]
+    lines = [_line([version[name], *known], choice, name, names[0], training) for name in names]
+    found = pd.concat(lines, ignore_index=True)
+    return found.assign(domain=[listed[name].title for name in names])
+
+
+@st.cache_data(show_spinner=False, max_entries=1024)
+def _across(
+    versions: Sequence[str],  # noqa: ARG001
+    _choice: Choice,
+    title: str,
+    _table: pd.DataFrame,
+    _reference: pd.DataFrame,
+) -> dict[str, object]:
+    return across.line(_choice.spec.name, title, _table, _reference)
+
+
+def across_table(choices: Sequence[Choice], names: Sequence[str]) -> pd.DataFrame:
+    """A table of `across.line`s: each encoder on each set that it has scores of, the first being the reference."""
+    listed = datasets.list_datasets()
+    lines = []
+    for choice in choices:
+        normal = state.scores(choice, listed[names[0]])
+        known = state.version(choice, listed[names[0]])
+        for name in names:
+            if len(scores := state.scores(choice, listed[name])):
+                versions = [state.version(choice, listed[name]), known]
+                lines.append(_across(versions, choice, listed[name].title, scores, normal))
+    return pd.DataFrame(lines)

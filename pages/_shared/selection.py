@@ -1,0 +1,81 @@
+"""The images that a person picked on any page: shown, cleared, exported."""
+
+import pandas as pd
+import streamlit as st
+
+from jepa_core import curation
+from jepa_core.errors import JepaError
+from pages._shared import pictures, state
+from pages._shared.state import Choice
+from pages._shared.text import counted, plain
+
+MOST = 96  # pictures shown
+
+
+def show(choice: Choice) -> None:
+    """The selection."""
+    chosen = pictures.picked()
+    if not chosen:
+        st.info(
+            "Nothing is selected. Press the ring in the corner of a picture (or x, with the keyboard) to add it, on any "
+            "page; the selection stays until you clear it or close the explorer.",
+            icon=":material/check_circle:",
+        )
+        return
+    tables = {name: _scored(choice, name) for name in dict.fromkeys(chosen.values())}
+    members = {name: state.store().members(name) for name in tables}
+    table = curation.picked(members, chosen, tables)
+    left, right = st.columns([5, 1], vertical_alignment="center")
+    sets = f" of {len(tables)} datasets" if len(tables) > 1 else ""
+    left.markdown(
+        f"**{counted(len(chosen), 'image')}**{sets} selected. Scores are those of encoder {choice.spec.name}."
+    )
+    right.button("Clear", icon=":material/delete:", on_click=chosen.clear, width="stretch")
+    export(table, "selection", {"List of paths": table})
+    cards = [card for name, one in tables.items() for card in _cards(choice, name, one, chosen)]
+    places = {digest: place for place, digest in enumerate(chosen)}
+    pictures.grid(sorted(cards, key=lambda card: places[card.id])[:MOST], key="selection", label="Your selection")
+    if len(cards) > MOST:
+        st.caption(f"The first {MOST} of {len(cards)} are shown; the export has all.")
+    if len(cards) < len(chosen):
+        st.caption(
+            f"{counted(len(chosen) - len(cards), 'image')} without a score of this encoder and method cannot be shown "
+            "here."
+        )
+
+
+def _scored(choice: Choice, name: str) -> pd.DataFrame:
+    try:
+        return state.ranked(choice, state.dataset(name), None)
+    except JepaError:  # a folder that is gone
+        return pd.DataFrame(columns=["digest", "jepa_score"])
+
+
+def _cards(choice: Choice, name: str, table: pd.DataFrame, chosen: dict[str, str]) -> list[pictures.Card]:
+    own = [digest for digest, dataset in chosen.items() if dataset == name]
+    rows = table[table["digest"].isin(own)].drop_duplicates("digest")
+    return pictures.cards(choice, state.dataset(name), rows) if len(rows) else []
+
+
+def export(table: pd.DataFrame, name: str, paths: dict[str, pd.DataFrame]) -> None:
+    """Buttons that download a table as CSV or Parquet, and lists of paths (label -> the rows whose paths they are)."""
+    with st.container(horizontal=True):
+        # What a button downloads is made when it is pressed.
+        st.download_button(
+            "CSV", lambda: curation.as_csv(table), f"{name}.csv", icon=":material/download:", on_click="ignore"
+        )
+        st.download_button(
+            "Parquet",
+            lambda: curation.as_parquet(table),
+            f"{name}.parquet",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        for label, rows in paths.items():
+            st.download_button(
+                plain(label),
+                lambda rows=rows: curation.as_paths(rows),
+                f"{name}-{label.lower().replace(' ', '-')}.txt",
+                icon=":material/download:",
+                on_click="ignore",
+            )

@@ -1,0 +1,123 @@
+"""The two-minute tour for a first visit: five views, each reached by a link, with two sentences that say what is seen.
+
+The step is in the session and in the address (`?tour=2`), so that it can be linked. Whoever closes the tour is not
+asked again in that session; the sidebar offers it still.
+"""
+
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from pages._shared import pictures
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step: the page it is on with the query that opens its view, a title and two sentences."""
+
+    page: str
+    title: str
+    text: str
+    query: dict[str, str] = field(default_factory=dict)
+
+
+# The least likely of all held-out digits by the encoder `digits`; a test looks it up again.
+UNLIKELY_DIGIT = "07bcafe10b63297b8a6c11e5a3539b531adb25904f2638f4e5a1f2cb595eeb76"
+_DIGITS = {"encoder": "digits", "dataset": "digits-test"}
+STEPS = (
+    Step(
+        "gallery",
+        "See which digits are unlikely",
+        "A network learned from 1,077 handwritten digits, with nobody telling it which is which; here are others, in "
+        "the order of how likely it finds them. Compare the two ends: do you see what sets them apart?",
+        _DIGITS,
+    ),
+    Step(
+        pictures.DETAIL,
+        "Open one",
+        "This is the digit that it finds least likely of all 360. Any picture of the explorer opens like this, with "
+        "what its score was made from.",
+        _DIGITS | {"image": UNLIKELY_DIGIT},
+    ),
+    Step(
+        "directions",
+        "What makes it unlikely",
+        "There are 16 kinds of small change that this network can notice, and the score adds up how strongly it "
+        "answers to each. Move along them: where many answers are weak, the sum is low, and the picture is unlikely.",
+        _DIGITS | {"image": UNLIKELY_DIGIT},
+    ),
+    Step(
+        "domains",
+        "Does the score tell other pictures apart?",
+        "Often not. Each row is a set of pictures that are no such digits, and many lie to the right: the network "
+        "finds noise or galaxies *more* likely than digits like those it learned from; other methods stand beside it.",
+        {"encoder": "digits"},
+    ),
+    Step(
+        "check",
+        "Try your own",
+        "Drop a picture here, or take the examples. The verdict weighs the score together with three other methods, "
+        "because each fails on other pictures.",
+        {"encoder": "digits"},
+    ),
+)
+
+
+def show(page: str) -> None:
+    """The strip above a page's title: an offer on a first visit to the Gallery, the step of who takes the tour."""
+    asked = st.query_params.get("tour", "")
+    if asked.isdecimal() and 1 <= int(asked) <= len(STEPS):
+        st.session_state["tour"] = int(asked)
+    number = st.session_state.get("tour")
+    if number:
+        st.query_params["tour"] = str(number)
+        _step(page, number)
+    elif page == STEPS[0].page and not st.session_state.get("tour:closed"):
+        _invite()
+
+
+def offer() -> None:
+    """A way into the tour from the sidebar, also after it was closed."""
+    with st.sidebar:
+        st.button("Two-minute tour", icon=":material/directions_walk:", on_click=_go, args=(1,), type="tertiary")
+
+
+def address(number: int) -> str:
+    """The address of a step within the app, its view and the tour in it."""
+    step = STEPS[number - 1]
+    return f"{step.page}?{urlencode(step.query | {'tour': str(number)})}"
+
+
+def _invite() -> None:
+    with st.container(key="tour", horizontal=True, vertical_alignment="center"):
+        st.markdown("**New here?** Five stops in two minutes: what the score is, and where it fails.", width="stretch")
+        st.button("Start the tour", icon=":material/directions_walk:", on_click=_go, args=(1,))
+        st.button("No, thanks", on_click=_close, type="tertiary")
+
+
+def _step(page: str, number: int) -> None:
+    step = STEPS[number - 1]
+    here = page == step.page
+    with st.container(key="tour"):
+        st.markdown(f"**{number} of {len(STEPS)}: {step.title}**" + (f"  \n{step.text}" if here else ""))
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if not here:
+                st.button("Back to the tour", icon=":material/undo:", on_click=_go, args=(number,))
+            elif number > 1:
+                st.button("Back", icon=":material/arrow_back:", on_click=_go, args=(number - 1,), type="tertiary")
+            if number < len(STEPS):
+                following = f"Next: {STEPS[number].title}"
+                st.button(following, icon=":material/arrow_forward:", on_click=_go, args=(number + 1,))
+            last = number == len(STEPS)
+            st.button("Done" if last else "Close the tour", key="tour:close", on_click=_close, type="tertiary")
+
+
+def _go(number: int) -> None:
+    pictures.open_link(address(number))
+
+
+def _close() -> None:
+    st.session_state.pop("tour", None)
+    st.session_state["tour:closed"] = True
+    st.query_params.pop("tour", None)

@@ -1,0 +1,141 @@
+"""Compare: two to four encoders on the same images, by their orders alone."""
+
+import shlex
+
+import pandas as pd
+import streamlit as st
+
+from jepa_core import datasets, ways
+from jepa_core.compare import FEWEST, MOST, Comparison, compare
+from jepa_core.encoders import list_encoders
+from jepa_core.errors import NotEnoughData
+from jepa_core.items import DatasetSpec
+from jepa_core.keys import make_key
+from jepa_core.studies import subjects
+from pages._shared import disputes, state, widgets
+from pages._shared.state import Choice
+from pages._shared.text import counted, plain
+
+widgets.header(
+    "Compare",
+    "Do encoders find the same images likely, and which images do they dispute?",
+    """**What you see.** Each point is an image. Its place from left to right is its **percentile** by one encoder, from
+bottom to top by another: 3 means that 97 % of these images are likelier. If two encoders agreed on everything, all
+points would lie on the dotted line. Draw a line around some points with the mouse, and their pictures appear.
+
+**Why no scores?** A score has no unit. It depends on the encoder's weights and on how many numbers its embedding has,
+so a score of -20 may be high for one encoder and low for another. Which image comes before which can be compared.
+
+**Spearman's rho** says how alike two orders are: 1 the same, 0 unrelated, -1 the other way round. In brackets stands
+its 90 % interval: how far it would move with another choice of as many images.
+
+**The ends.** The paper says that different encoders find the same images least and most likely. So the least likely
+5 % of one are compared with the least likely 5 % of the other, and the most likely likewise. Two encoders that have
+nothing to do with each other would share 5 % of them too, by chance; what matters is how many more are shared.
+
+**Disputed** images are those that one encoder finds likely and the other unlikely. They show what one of the two looks
+at and the other overlooks.""",
+    picture="compare",
+)
+
+
+def choose() -> list[Choice]:
+    """The encoders, each with the output that the sidebar names where it has one. The page stops for fewer than two."""
+    here, chosen = list_encoders(), state.choice()
+    if len(here) < FEWEST:
+        st.info("There is one encoder here, so nothing to compare it with: add another on the page Encoders.")
+        st.stop()
+    default = [chosen.spec.name, next(name for name in here if name != chosen.spec.name)]
+    names = widgets.choose_several("Encoders", list(here), default, "encoders", MOST, f"{FEWEST} to {MOST} of them.")
+    if len(names) < FEWEST:
+        st.info(f"Choose {FEWEST} to {MOST} encoders.", icon=":material/checklist:")
+        st.stop()
+    found = subjects([here[name] for name in names], chosen.output)
+    return [Choice(subject.spec, subject.output, chosen.way) for subject in found]
+
+
+def scored(choices: list[Choice], dataset: DatasetSpec) -> list[Choice]:
+    """The encoders that have scores; what is missing is computed, or it is said that it cannot be.
+
+    The page stops for fewer than two.
+    """
+    known = [choice for choice in choices if state.scored(choice, dataset)]
+    without = [choice.spec.name for choice in choices if choice not in known]
+    if dataset.listed:
+        words = f"The pictures of {dataset.title} are not bundled, only their digests and scores."
+        if without:
+            words += f" {' and '.join(without)} cannot score them, and so cannot be compared here."
+        st.info(plain(words), icon=":material/visibility_off:")
+    else:
+        for choice in choices:
+            found = state.scored(choice, dataset)
+            if missing := sum(item.name not in found for item in dataset.items()):
+                words = f"{choice.spec.name} has no score yet of {counted(missing, 'image')} of {dataset.title}."
+                st.markdown(plain(words))
+            widgets.keep_scored(choice, dataset)
+    if len(known) < FEWEST:
+        st.info(
+            f"Scores by at least {FEWEST} encoders are needed. The comparison appears here as they arrive.",
+            icon=":material/hourglass_empty:",
+        )
+        st.stop()
+    return known
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _compared(version: str, _tables: dict[str, pd.DataFrame]) -> Comparison:  # noqa: ARG001
+    return compare(_tables)
+
+
+def say_how(choices: list[Choice], dataset: DatasetSpec, label: str | None, found: Comparison) -> None:
+    """What the comparison is made of, and how a terminal makes it."""
+    made = ways.in_words(
+        choices[0].spec,
+        choices[0].output,
+        state.settled_way(choices[0], dataset),
+        pd.concat([state.scores(choice, dataset) for choice in choices]),
+    )
+    outputs = ", ".join(f"{choice.spec.name} ({choice.output})" for choice in choices)
+    st.caption(
+        plain(
+            f"Percentiles are among the {counted(len(found.images), 'image')} that all have scored: {outputs}. {made}"
+        )
+    )
+    words = ["python", "-m", "jepa_core", "compare"]
+    for choice in choices:
+        words += ["--encoder", choice.spec.name]
+    if any(choice.output != choice.spec.default_output for choice in choices):
+        words += ["--output", state.choice().output]
+    words += ["--data", dataset.name.removeprefix(datasets.FOLDER_PREFIX)]
+    words += ["--class", label] if label else []
+    way = choices[0].way
+    words += ["--method", way.method] if way.method != "exact" else []
+    words += ["--precision", way.precision] if way.precision != "fp32" else []
+    words += disputes.share_option()
+    st.caption("The same from a terminal:")
+    st.code(shlex.join(words), language="bash", wrap_lines=True)
+
+
+choices = choose()
+left, right = st.columns(2)
+with left:
+    dataset = widgets.choose_dataset(choices[0].spec.reference)
+if dataset is None:
+    st.stop()
+with right:
+    label = widgets.choose_class(dataset)
+choices = scored(choices, dataset)
+tables = {choice.spec.name: state.scores(choice, dataset) for choice in choices}
+if label is not None:
+    tables = {name: table[table["label"] == label] for name, table in tables.items()}
+version = make_key("compare", label or "", *(state.version(choice, dataset) for choice in choices))
+try:
+    found = _compared(version, tables)
+except NotEnoughData as error:
+    st.info(plain(str(error)), icon=":material/info:")
+    st.stop()
+by_name = {choice.spec.name: choice for choice in choices}
+disputes.show(by_name, dataset, label, found, version)
+st.divider()
+disputes.show_ends(by_name, dataset, label, found)
+say_how(choices, dataset, label, found)

@@ -1,0 +1,166 @@
+"""Image: one image in detail: its score, what made it, which pixels it hangs on, and what is near it."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from jepa_core import detail
+from jepa_core.errors import JepaError
+from jepa_core.reference import Reference
+from jepa_core.scoring import current_rank
+from pages._shared import compared, facts, looked, original, pictures, provenance, state, widgets
+from pages._shared.facts import Fact
+from pages._shared.looked import Looked
+from pages._shared.pictures import Card
+from pages._shared.text import counted, plain, standing
+
+widgets.header(
+    "Image",
+    "One image in detail: how likely it is, and why.",
+    """**Score.** The sum of the logarithms of the singular values of the encoder's Jacobian at this image. It has no
+unit; read the percentiles. **With Gaussian term**, half of the embedding's squared length is taken off, as the exact
+formula has it. The **listing score** follows the code printed in the paper, which counts rounding noise beyond the
+rank.
+
+**Which singular values.** Each singular value says how far the embedding moves for one kind of small change of the
+picture. The grey band is where those of the reference lie; where the line leaves it, this image is unusual.
+
+**Leverage map.** How much the score hangs on each pixel: how it would change if the encoder reacted a little more
+strongly to that pixel and nothing else changed. It is a sensitivity, not a cause: it does not say that what is seen
+there makes the image likely or unlikely.
+
+**Neighbours** are the images whose embeddings lie nearest.""",
+    picture="image",
+)
+choice = state.choice()
+chosen = widgets.choose_scored(choice)
+dataset, table = chosen.dataset, chosen.table.reset_index(drop=True)
+
+
+def go_to(digest: str) -> None:
+    st.query_params["image"] = digest
+
+
+def open_class(label: str) -> None:
+    st.session_state["class"] = st.session_state["kept:class"] = label
+
+
+def not_here(digest: str) -> None:
+    """The page for an address whose image is not among those that are chosen."""
+    elsewhere = chosen.everything.loc[chosen.everything["digest"] == digest, "label"]
+    if len(elsewhere):
+        label = elsewhere.iloc[0]
+        st.info(plain(f"This image is of class {label}; class {chosen.label} is chosen."), icon=":material/category:")
+        st.button(plain(f"Go to class {label}"), on_click=open_class, args=(label,), icon=":material/arrow_forward:")
+    else:
+        why = "Its score may still be on its way." if chosen.running else "It may be in another dataset or folder."
+        sentence = f"No scored image of {dataset.title} has the digest {digest[:12]!r}. {why}"
+        st.warning(plain(sentence), icon=":material/link_off:")
+    first = table["digest"].iloc[0]
+    st.button("Show the least likely image here", on_click=go_to, args=(first,), icon=":material/image:")
+    st.stop()
+
+
+def find() -> Looked:
+    """The image of the address, else the one looked at before, else the least likely."""
+    asked = st.query_params.get("image", "")
+    place = detail.place(table, asked)
+    if asked and place is None:
+        not_here(asked)
+    kept = st.session_state.get("kept:image", "")
+    place = place or detail.place(table, kept) or detail.Place(0, "", "")
+    row = table.iloc[place.position]
+    st.session_state["kept:image"] = row["digest"]
+    if asked != row["digest"]:
+        go_to(row["digest"])
+    return Looked(
+        choice=choice,
+        dataset=dataset,
+        label=chosen.label,
+        row=row,
+        place=detail.place(table, row["digest"]) or place,
+        count=len(table),
+        way=state.settled_way(choice, dataset),
+        rank=current_rank(choice.spec, choice.output, state.store()),
+        reference=compared.known_set(choice.spec.reference, choice),
+    )
+
+
+def show_way_on(one: Looked) -> None:
+    """The images before and after it by score, and the other pages on the same choice."""
+    ways = (
+        ("Less likely", "chevron_left", "J", one.place.before),
+        ("More likely", "chevron_right", "K", one.place.after),
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for label, icon, key, other in ways:
+            st.button(label, icon=f":material/{icon}:", shortcut=key, disabled=not other, on_click=go_to, args=(other,))
+        st.markdown(plain(f"{one.place.position + 1} of {one.count} by score in {one.among}"), width="content")
+        st.space("stretch")
+        if not dataset.listed:
+            st.page_link(
+                "pages/directions.py",
+                label="Its directions",
+                icon=":material/explore:",
+                query_params={"image": one.row["digest"]},
+            )
+        st.page_link("pages/gallery.py", label="Gallery", icon=":material/grid_view:")
+
+
+def picture_cards(one: Looked) -> list[Card]:
+    """The original and the crop that was scored."""
+    name = one.row["name"]
+    [crop] = pictures.cards(choice, dataset, table.iloc[[one.place.position]], chosen.label)
+    crop = replace(crop, link="", title="Scored crop", badge="", aside=("what the encoder saw",))
+    try:
+        found = original.read(dataset, one.member)
+    except JepaError as error:
+        problem = "not bundled" if dataset.listed else str(error)
+        return [Card("", problem, "Original", (), f"{name} cannot be shown"), crop]
+    aside = (f"{found.width} x {found.height} px",)
+    return [Card(found.source, "", "Original", aside, f"{name}, class {one.row['label']}, as it was given"), crop]
+
+
+def score_facts(one: Looked) -> list[Fact]:
+    """The variants of the score, and its percentiles."""
+    row = one.row
+    about = "≈ " if row["estimated"] else ""
+    interval = f"90 % interval {row['low']:.1f} to {row['high']:.1f}" if row["estimated"] else ""
+    listing = ("none", "needs the full spectrum") if row["estimated"] else (f"{row['listing_score']:.2f}", "")
+    shown = [
+        Fact("JEPA-SCORE", f"{about}{row['jepa_score']:.2f}", interval),
+        Fact("with Gaussian term", f"{about}{row['gaussian_score']:.2f}", f"takes off {row['squared_norm'] / 2:.2f}"),
+        Fact("listing score", *listing),
+    ]
+    everything, sets = chosen.everything, {}
+    if len(dataset.labels()) > 1:
+        of_class = everything["label"] == row["label"]
+        sets[f"class {row['label']}"] = everything.loc[of_class, "jepa_score"]
+    sets[dataset.title] = everything["jepa_score"]
+    if one.reference:
+        sets[one.reference.title] = state.scores(choice, one.reference)["jepa_score"]
+    for name, scores in sets.items():
+        if len(scores) > 1:
+            found = Reference(name, scores.to_numpy()).place(row["jepa_score"])
+            interval = f"{found.low:.1f} to {found.high:.1f} (90 %), {counted(found.size, 'image')}"
+            shown.append(Fact(f"percentile in {name}", f"{found.percentile:.1f}", interval))
+    return shown
+
+
+one = find()
+show_way_on(one)
+left, right = st.columns([11, 9], gap="medium")
+with left:
+    pictures.grid(picture_cards(one), key="picture", label="The image", large=True)
+    if not dataset.listed and st.button("Enlarge the original", icon=":material/open_in_full:", type="tertiary"):
+        original.enlarge(dataset, one.member)
+with right:
+    if one.count > 1:
+        st.markdown(f"##### {standing(one.row['percentile'], one.place.position, one.count, plain(one.among))}")
+    facts.show(score_facts(one))
+    if one.row["rank_disagrees"]:
+        st.warning("Its spectrum does not fit the encoder's rank; compare it with care.", icon=":material/warning:")
+looked.show_spectrum(one)
+looked.show_leverage(one)
+looked.show_neighbours(one)
+provenance.show(one)

@@ -1,0 +1,175 @@
+"""Map: the images of a dataset where UMAP of their embeddings places them, with pictures of what one draws around."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from jepa_core import areas, datasets, maps
+from jepa_core.figures.map import CONFIG, map_figure
+from jepa_core.jobs import Job
+from jepa_core.maps import Map
+from jepa_core.projection import LEAST
+from pages._shared import pictures, state, widgets
+from pages._shared.text import counted, plain
+
+COLOURS = {"percentile": "Score", "label": "Class", "domain": "Domain"}
+PER_SHEET = 32
+
+widgets.header(
+    "Map",
+    "Which images lie together in the embedding, and where among them are the unlikely ones?",
+    """**What you see.** An encoder turns an image into a list of many numbers, its *embedding*. UMAP draws all
+embeddings on a flat map so that each image lies beside those that the encoder finds most like it. Colour the map by
+score to see whether unlikely images lie together or everywhere.
+
+**What a map can say.** Images that lie close together are mostly near in the embedding, too. A group that stands apart
+is usually one for the encoder. Below the map it says how much of the neighbourhoods this very map has kept.
+
+**What it cannot say.** Left, right, up and down mean nothing. Whether two far groups are *twice as far* as two others
+means little, and so do the size of a group and how dense it looks: UMAP evens that out on purpose. Small gaps and
+threads can be accidents; draw the map anew with another seed, and believe what stays.
+
+**How to use it.** Draw around images with the lasso or a box (buttons above the map) to see their pictures below, the
+least likely first. Click on a point to open its image. The wheel of the mouse zooms; a double click takes the selection
+back. On a phone, the buttons choose whether a finger draws or moves the map.
+
+UMAP: [McInnes, Healy, Melville](https://arxiv.org/abs/1802.03426). How maps mislead, with pictures:
+[Understanding UMAP](https://pair-code.github.io/understanding-umap/).""",
+    picture="map",
+)
+choice = state.choice()
+chosen = widgets.choose_scored(choice)
+dataset = chosen.dataset
+listed = datasets.list_datasets()
+others = [name for name in listed if name != dataset.name and state.scored(choice, listed[name])]
+left, middle, right = st.columns([4, 3, 2], vertical_alignment="bottom")
+further = left.multiselect(
+    "Further domains",
+    others,
+    format_func=lambda name: listed[name].title,
+    key="further",
+    bind="query-params",
+    placeholder="None: this dataset alone",
+    help="Whole sets that are drawn on the same map.",
+)
+colour = middle.segmented_control(
+    "Colour",
+    list(COLOURS),
+    format_func=COLOURS.__getitem__,
+    default="percentile",
+    key="colour",
+    bind="query-params",
+    required=True,
+)
+seed = right.number_input(
+    "Seed",
+    min_value=0,
+    max_value=9999,
+    key="seed",
+    bind="query-params",
+    help="Another seed draws the map anew. What changes with it is no fact about the images.",
+)
+if chosen.running:
+    st.info("The map is drawn once these images are scored, or when you stop that.", icon=":material/hourglass_empty:")
+    st.stop()
+
+sets = {dataset.name: dataset} | {name: listed[name] for name in further}
+tables = {name: state.scores(choice, one) for name, one in sets.items()}
+digests = sorted({digest for table in tables.values() for digest in table["digest"]})
+if len(digests) < LEAST:
+    st.info(
+        f"There are {counted(len(digests), 'different image')} here; a map needs at least {LEAST}. Add a domain, or "
+        "choose another dataset.",
+        icon=":material/scatter_plot:",
+    )
+    st.stop()
+key = maps.map_key(choice.config.space, digests, seed)
+
+
+def work(job: Job) -> Map | None:
+    return maps.make_map(state.store(), choice.config.space, digests, seed, job.report, job.cancelled)
+
+
+found = maps.kept(key, digests)
+if found is None:
+    made = widgets.computed(f"map:{key}", f"Drawing a map of {counted(len(digests), 'image')}", work)
+    assert isinstance(made, Map)
+    found = made
+versions = [state.version(choice, one) for one in sets.values()]
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _table(versions: Sequence[str], key: str, label: str | None) -> pd.DataFrame:  # noqa: ARG001
+    table = maps.placed(found, tables, {name: one.title for name, one in sets.items()})
+    of_others = table["set"] != dataset.name
+    return table.assign(shown=True if label is None else (table["label"] == label) | of_others)
+
+
+# Not copied for each run, as data would be: ten thousand points take longer to copy than to show.
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _figure(versions: Sequence[str], key: str, label: str | None, colour: str, outlined: str) -> go.Figure:  # noqa: ARG001
+    groups = maps.common_first(table[colour].tolist()) if colour != "percentile" else ()
+    return map_figure(table, colour, dataset.title, groups, areas.read(outlined))
+
+
+table = _table(versions, key, chosen.label)
+
+
+def acted() -> None:
+    """What was drawn goes into the address; a single point is opened."""
+    selection = st.session_state["map"]["selection"]
+    drawn, point = areas.area_of(selection), areas.clicked(selection)
+    st.session_state["sheet"] = 1
+    if drawn:
+        st.query_params["area"] = areas.written(drawn)
+    elif point is None:
+        st.query_params.pop("area", None)
+    elif 0 <= point < len(table):
+        [card] = cards_of(table.iloc[[point]])
+        if card.link:
+            pictures.open_link(card.link)
+        else:
+            st.toast(plain(f"{card.alt}. Its picture is not bundled, so there is no more to see."))
+
+
+area = areas.read(st.query_params.get("area", ""))
+live = st.session_state.get("map", {}).get("selection", {})
+drawn_now = bool(live and (live["box"] or live["lasso"]))
+st.plotly_chart(
+    _figure(versions, key, chosen.label, colour, "" if drawn_now else areas.written(area)),
+    key="map",
+    on_select=acted,
+    config=CONFIG,
+    alt=f"Map of {len(table)} images by UMAP, coloured by {COLOURS[colour].lower()}",
+)
+st.caption(
+    plain(
+        f"{counted(len(table), 'image')}, encoder {choice.spec.name}, output {choice.output}. "
+        f"{maps.trust_in_words(found)} {state.how(choice, dataset, chosen.everything)}"
+    )
+)
+if not area:
+    st.info(
+        "Draw around some points to see their pictures here, or click on one to open its image.",
+        icon=":material/lasso_select:",
+    )
+    st.stop()
+rows = maps.selected(table[table["shown"]], area)
+left, right = st.columns([5, 1], vertical_alignment="bottom")
+left.subheader(f"{counted(len(rows), 'image')} selected" if len(rows) else "No image lies in this selection")
+if right.button("Clear", icon=":material/close:", width="stretch"):
+    st.query_params.pop("area", None)
+    st.rerun()
+if rows.empty:
+    st.stop()
+st.markdown(plain(maps.in_words(rows, dataset.title)))
+sheets = -(-len(rows) // PER_SHEET)
+sheet = st.pagination(sheets, key="sheet") if sheets > 1 else 1
+pictures.grid(
+    cards_of(rows.iloc[(sheet - 1) * PER_SHEET : sheet * PER_SHEET]), key="selected", label="Selected on the map"
+)
+st.caption(
+    plain(f"The least likely first. Percentiles are among the {len(chosen.everything)} images of {dataset.title}.")
+)
