@@ -389,6 +389,8 @@ def test_a_lasso_on_the_map_shows_its_pictures_and_a_link_shows_them_again(
     tab.goto(f"{server}/map")
     tab.wait_for_selector(".js-plotly-plot .nsewdrag")
     _settle(tab)
+    tab.locator(".js-plotly-plot").hover()
+    tab.locator(".modebar-btn[data-val=lasso]").click()
     box = tab.locator(".js-plotly-plot .nsewdrag").bounding_box()
     assert box is not None
     left, top, right, bottom = box["x"] + 4, box["y"] + 4, box["x"] + box["width"] - 4, box["y"] + box["height"] - 4

@@ -51,7 +51,7 @@ def test_a_map_is_drawn_in_the_background_and_says_what_it_has_kept(open_page: C
     (chart,) = app.get("plotly_chart")
     assert chart.proto.spec.count("scattergl") == 1
     assert any("nearest on this map" in caption.value for caption in app.caption)
-    assert any("Draw around some points" in info.value for info in app.info)
+    assert any("Click on a point" in info.value for info in app.info)
 
 
 def test_what_lies_in_the_area_of_a_link_is_shown_the_least_likely_first(drawn: AppTest) -> None:

@@ -17,7 +17,7 @@ CONFIG = {
     "displaylogo": False,
     "displayModeBar": True,
     "scrollZoom": True,
-    "modeBarButtons": [["lasso2d", "select2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]],
+    "modeBarButtons": [["pan2d", "lasso2d", "select2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]],
 }
 """What `st.plotly_chart` gets as `config` for a map."""
 
@@ -111,8 +111,8 @@ def _finish(figure: go.Figure) -> go.Figure:
     figure.update_layout(
         height=640,
         margin={"l": 4, "r": 4, "t": 34, "b": 4},
-        dragmode="lasso",
-        clickmode="event+select",
+        # Streamlit lets a click choose a point only while a drag does not draw.
+        dragmode="pan",
         hovermode="closest",
         hoverlabel={"namelength": -1},
         # A class is chosen beside the map: hidden by a click here, its images would still be in what the lasso chose.
