@@ -31,9 +31,9 @@ is usually one for the encoder. Below the map it says how much of the neighbourh
 means little, and so do the size of a group and how dense it looks: UMAP evens that out on purpose. Small gaps and
 threads can be accidents; draw the map anew with another seed, and believe what stays.
 
-**How to use it.** Click on a point to open its image; drag to move the map, and zoom with the wheel. Choose the lasso or
-the box above the map to draw around images and see their pictures below, the least likely first; a double click takes
-that back, and the arrows let you move and click again.
+**How to use it.** Click on a point to open its image; drag to move the map, and zoom with the wheel. Choose the lasso
+or the box above the map to draw around images and see their pictures below, the least likely first; a double click
+takes that back, and the arrows let you move and click again.
 
 UMAP: [McInnes, Healy, Melville](https://arxiv.org/abs/1802.03426). How maps mislead, with pictures:
 [Understanding UMAP](https://pair-code.github.io/understanding-umap/).""",
@@ -161,7 +161,7 @@ st.caption(
 )
 if not area:
     st.info(
-        "Click on a point to open its image. With the lasso above the map, draw around some to see their pictures here.",
+        "Click on a point to open its image. With the lasso above the map, draw around some to see them here.",
         icon=":material/lasso_select:",
     )
     st.stop()
