@@ -87,8 +87,8 @@ function draw(grid, figure, card) {
   figure.badge.hidden = !card.badge;
   figure.pick.hidden = !card.id;
   // Until the answer is here, what was asked for is shown.
-  if (grid.wanted.get(card.id) === card.picked) grid.wanted.delete(card.id);
-  mark(figure, grid.wanted.get(card.id) ?? card.picked);
+  if (grid.wanted.get(card.id)?.on === card.picked) grid.wanted.delete(card.id);
+  mark(figure, grid.wanted.get(card.id)?.on ?? card.picked);
 }
 
 function drawFace(grid, figure, card, before) {
@@ -138,9 +138,10 @@ function toggle(grid, figure) {
   const { id, set } = figure.shown;
   if (!id) return;
   const on = !figure.picked;
-  grid.wanted.set(id, on);
+  grid.wanted.set(id, { id, set, on });
   mark(figure, on);
-  grid.send("picked", { id, set, on });
+  // All that is not answered yet: of two values sent at once, only the last arrives.
+  grid.send("picked", [...grid.wanted.values()]);
 }
 
 function open(grid, figure, event) {

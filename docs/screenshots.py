@@ -27,6 +27,11 @@ PAGES = {
     "check": "text=Download the table",
     "map": "text=nearest on this map",
     "runs": "text=The store has",
+    "theory": "text=The full table",
+    "theory?experiment=truth": "text=The full table",
+    "theory?experiment=sampling": "text=The full table",
+    "theory?experiment=features": "text=The full table",
+    "theory?experiment=views": "text=The full table",
 }
 WIDTHS = {1440: 900, 390: 844}
 
@@ -61,7 +66,7 @@ def _shoot(tab: Page, address: str, name: str, width: int, mode: str, uploads: l
     height = tab.evaluate("() => document.querySelector('[data-testid=stMain]').scrollHeight")
     tab.set_viewport_size({"width": width, "height": max(height, WIDTHS[width])})
     tab.wait_for_timeout(700)
-    path = ROOT / "docs" / "screens" / f"{name}-{width}-{mode}.png"
+    path = ROOT / "docs" / "screens" / f"{name.replace('?experiment=', '-')}-{width}-{mode}.png"
     tab.screenshot(path=path)
     # Chromium compresses for speed; with 256 colours a page looks the same and takes half of the space.
     Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)

@@ -64,22 +64,30 @@ def _find_images(root: Path) -> Iterator[Path]:
     """Each folder is entered once, however many links lead to it."""
     roots = _roots()
     entered = {root}
-    waiting = [root]
+    waiting = [(root, root)]  # as it was reached, and as it is
     while waiting:
-        for path in _visible(waiting.pop()):
-            real = Path(os.path.realpath(path))
-            if not _is_allowed(real, roots):
+        folder, real_folder = waiting.pop()
+        allowed = _is_allowed(real_folder, roots)
+        for entry in _visible(folder):
+            path, real = folder / entry.name, real_folder / entry.name
+            # Only a link can lead elsewhere; to resolve each of ten thousand files would take seconds.
+            linked = entry.is_symlink()
+            if linked:
+                real = Path(os.path.realpath(path))
+            is_folder = real.is_dir() if linked else entry.is_dir()
+            if not (_is_allowed(real, roots) if linked or is_folder else allowed):
                 continue
-            if real.is_dir() and real not in entered:
+            if is_folder and real not in entered:
                 entered.add(real)
-                waiting.append(path)
-            elif path.suffix.lower() in images.SUFFIXES and real.is_file():
+                waiting.append((path, real))
+            elif path.suffix.lower() in images.SUFFIXES and (real.is_file() if linked else entry.is_file()):
                 yield path
 
 
-def _visible(folder: Path) -> list[Path]:
+def _visible(folder: Path) -> list[os.DirEntry]:
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        with os.scandir(folder) as entries:
+            return sorted((one for one in entries if not one.name.startswith(".")), key=lambda one: one.name)
     except OSError:  # a folder that may not be opened holds nothing for us
         return []
 

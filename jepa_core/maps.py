@@ -128,7 +128,7 @@ def in_words(rows: pd.DataFrame, reference: str) -> str:
     for column, noun in (("domain", "Domains"), ("label", "Classes")):
         counts = rows[column].value_counts()
         if len(counts) > 1 or (column == "label" and counts.index[0] != NO_CLASS):
-            common = ", ".join(f"{name} {count}" for name, count in counts.head(4).items())
+            common = ", ".join(f"{name} ({count})" for name, count in counts.head(4).items())
             rest = f" and {len(counts) - 4} more" if len(counts) > 4 else ""
             words.append(f"{noun}: {common}{rest}.")
     return " ".join(words)

@@ -8,7 +8,7 @@ import streamlit as st
 from jepa_core import curation
 from jepa_core.figures.histogram import class_histogram
 from jepa_core.figures.style import CONFIG
-from pages._shared import curate, pictures, selection, state, widgets
+from pages._shared import curate, narrowing, pictures, selection, state, widgets
 from pages._shared.text import counted, plain
 
 PER_ROW = 8
@@ -53,53 +53,45 @@ of = f"{choice.config.key} {dataset.name}"
 
 def brush() -> None:
     found = curation.brushed(st.session_state["histogram"]["selection"])
-    widgets.set_range(found)
+    narrowing.set_range(found)
     st.session_state["brushed"] = st.session_state["range"]
     if found:
         st.session_state["show"] = "order"  # all that was brushed, and not its ends alone
 
 
-def everything_again() -> None:
-    widgets.set_range(None)
-
-
-# The histogram chooses and comes first, but what is chosen has to be known when it is drawn.
-histogram = st.container()
-limits = widgets.choose_range(scores, of)
-by_hand = limits if st.session_state["range"] != st.session_state.get("brushed") else None
-with histogram:
-    st.subheader(plain(f"Scores of {title}"))
+st.subheader(plain(f"Scores of {title}"))
+drawn, beside = st.columns([3, 2], vertical_alignment="center", gap="medium")
+with beside:
+    limits = narrowing.choose_range(scores, of)
+    if limits is None:
+        words = (
+            f"Percentiles (P) are among the {len(table)} images of {title}. Draw over the histogram to choose scores."
+        )
+        st.caption(plain(words))
+    else:
+        inside = len(curation.within(table, *limits))
+        words = f"{counted(inside, 'image')} of {len(table)} with scores from {limits[0]:.1f} to {limits[1]:.1f}."
+        st.button("All scores", icon=":material/close:", on_click=narrowing.set_range, args=(None,))
+        st.caption(plain(words))
+with drawn:
     low, high = table["jepa_score"].iloc[end - 1], table["jepa_score"].iloc[-end]
     # A figure that changed would lose the box that was drawn over it, so it shows only what was chosen otherwise.
+    by_hand = limits if st.session_state["range"] != st.session_state.get("brushed") else None
     st.plotly_chart(
         class_histogram(scores, chosen.everything["jepa_score"].to_numpy(), title, low, high, by_hand),
         config=CONFIG,
         key="histogram",
         on_select=brush,
         selection_mode="box",
-        alt=f"Histogram of {len(table)} scores of {title}, median {np.median(scores):.1f}. The slider below chooses "
-        "scores, too.",
+        alt=f"Histogram of {len(table)} scores of {title}, median {np.median(scores):.1f}. The slider beside it also "
+        "chooses scores.",
     )
 shown = table if limits is None else curation.within(table, *limits)
-words = f"Percentiles (P) are among the {len(table)} images of {title}. Draw over the histogram to choose scores."
-if limits is not None:
-    words = f"{counted(len(shown), 'image')} of {len(table)} with scores from {limits[0]:.1f} to {limits[1]:.1f}."
-left, right = st.columns([5, 1], vertical_alignment="center")
-left.caption(plain(words))
-if limits is not None:
-    right.button("All scores", icon=":material/close:", on_click=everything_again, width="stretch")
-count = len(pictures.picked())
-view = widgets.choose_one(
-    "Show",
-    {
-        "ends": "Both ends",
-        "order": "All in order",
-        "selection": f"Selection ({count})" if count else "Selection",
-        "curate": "What to drop",
-    },
-    "ends",
-    "show",
-)
+left, right = st.columns([3, 1], vertical_alignment="bottom")
+with left:
+    views = {"ends": "Both ends", "order": "All in order", "selection": "Selection", "curate": "What to drop"}
+    view = widgets.choose_one("Show", views, "ends", "show")
+right.caption(f"{counted(len(pictures.picked()), 'image')} selected", text_alignment="right")
 
 
 def show_ends() -> None:
@@ -130,7 +122,7 @@ def show_order() -> None:
     directions = {"rising": "Least likely first", "falling": "Most likely first"}
     order = widgets.choose_one("Order", directions, "rising", "order")
     rows = shown if order == "rising" else shown.iloc[::-1]
-    place = widgets.choose_sheet(len(rows), SHEET, "sheet", f"{of} {chosen.label} {order} {limits}")
+    place = narrowing.choose_sheet(len(rows), SHEET, "part", f"{of} {chosen.label} {order} {limits}")
     part = rows.iloc[place]
     st.caption(
         f"Images {place.start + 1} to {place.stop} of {len(rows)}, scores {part['jepa_score'].iloc[0]:.1f} to "
@@ -140,6 +132,8 @@ def show_order() -> None:
     pictures.grid(cards, key="order", label=f"Images {place.start + 1} to {place.stop} in order of their score")
 
 
+if limits is not None and view in ("selection", "curate"):
+    st.caption("The chosen range of scores is for the other two views; here it changes nothing.")
 if view == "selection":
     selection.show(choice)
 elif view == "curate":

@@ -48,7 +48,6 @@ left, middle, right = st.columns([4, 3, 2], vertical_alignment="bottom")
 further = left.multiselect(
     "Further domains",
     others,
-    format_func=lambda name: listed[name].title,
     key="further",
     bind="query-params",
     placeholder="None: this dataset alone",
@@ -132,6 +131,16 @@ def acted() -> None:
             pictures.open_link(card.link)
         else:
             st.toast(plain(f"{card.alt}. Its picture is not bundled, so there is no more to see."))
+
+
+def cards_of(rows: pd.DataFrame) -> list[pictures.Card]:
+    """Cards of images of several datasets, in the order of the rows."""
+    made = {
+        index: card
+        for name, part in rows.groupby("set", sort=False)
+        for index, card in zip(part.index, pictures.cards(choice, sets[name], part), strict=True)
+    }
+    return [made[index] for index in rows.index]
 
 
 area = areas.read(st.query_params.get("area", ""))

@@ -191,12 +191,12 @@ def show_store() -> None:
 def _offer_delete(held: Sequence[Holding], rows: Sequence[Holding], crops: upkeep.Crops) -> None:
     with st.container(horizontal=True):
         asked = st.button(
-            f"Delete {counted(len(rows), 'row')} ..." if rows else "Delete ...",
+            f"Delete {counted(len(rows), 'row')} …" if rows else "Delete …",
             icon=":material/delete:",
             disabled=not rows,
             help=None if rows else "Choose rows of the table first.",
         )
-        asked_crops = st.button("Delete the pictures ...", icon=":material/hide_image:", disabled=not crops.count)
+        asked_crops = st.button("Delete the pictures …", icon=":material/hide_image:", disabled=not crops.count)
     if asked:
         st.session_state["deleting"] = [one.config.key for one in rows]
     elif asked_crops:

@@ -33,16 +33,7 @@ Each experiment shows a **full result** that came with the explorer and the comm
 stays on this computer.""",
     picture="theory",
 )
-chosen = st.segmented_control(
-    "Experiment",
-    list(TITLES),
-    default="spheres",
-    format_func=TITLES.__getitem__,
-    key="experiment",
-    bind="query-params",
-    label_visibility="collapsed",
-    required=True,
-)
+chosen = widgets.choose_one("Experiment", TITLES, "spheres", "experiment")
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
@@ -105,11 +96,16 @@ def run_here(experiment: lab.Experiment, settings: Any, draw: Callable[[lab.Resu
 
 def show_spheres() -> None:
     cells = full_result(theory.SPHERES)
-    left, right = st.columns(2)
+    left, middle, right = st.columns(3)
     some = [(cell.settings.k, cell.result) for cell in cells if cell.settings.k in (2, 8, 32, 256, 4096)]
     with left:
         st.subheader("The length narrows")
         chart(theory_spheres.laws_figure(some, "length"), "spheres-length", "Densities of |z|/√K, narrower as K grows")
+    with middle:
+        st.subheader("A coordinate looks Gaussian")
+        chart(
+            theory_spheres.laws_figure(some, "coordinate"), "spheres-coordinate", "Densities that come close to N(0, 1)"
+        )
     with right:
         st.subheader("What the score leaves out widens")
         rows = spheres.spreads(cells)
@@ -133,14 +129,9 @@ def show_spheres() -> None:
 def show_truth() -> None:
     cells = full_result(theory.TRUTH)
     counts = [count for count in truth.SAMPLES if truth.curves(cells, count)]
-    samples = st.segmented_control(
-        "Training samples",
-        counts,
-        default=10_000,
-        format_func="{:,}".format,
-        key="samples",
-        bind="query-params",
-        required=True,
+    shown = {str(count): f"{count:,} training samples" for count in counts}
+    samples = int(
+        widgets.choose_one("Full result", shown, str(counts[-1] if 10_000 not in counts else 10_000), "samples")
     )
     rows = truth.curves(cells, samples)
     alt = "; ".join(
@@ -160,9 +151,8 @@ def show_truth() -> None:
     spread = three.slider("Distance of the components", 1.0, 8.0, 4.0, 0.5, key="spread", bind="query-params")
     one, two, three = st.columns(3)
     noise = one.select_slider("Noise of a view", (0.01, 0.03, 0.1, 0.3), value=0.03, key="noise", bind="query-params")
-    kind = two.selectbox(
-        "Output", list(truth.KINDS), format_func=truth.KINDS.__getitem__, key="kind", bind="query-params"
-    )
+    with two:
+        kind = widgets.choose_one("Output", truth.KINDS, "equal", "kind")
     seed = three.number_input("Seed of the mixture", 0, 99, 0, key="mixture", bind="query-params")
     settings = truth.Settings(
         dim=dim, samples=seen, kind=kind, seeds=(int(seed),), spread=spread, noise=noise, steps=1000
@@ -195,20 +185,15 @@ def show_sampling() -> None:
     made_by(theory.SAMPLING, cells)
     st.subheader("Run it here")
     one, two, three = st.columns(3)
-    density = one.selectbox(
-        "Density",
-        list(sampling.DENSITIES),
-        format_func=sampling.DENSITIES.__getitem__,
-        key="density",
-        bind="query-params",
-    )
+    with one:
+        density = widgets.choose_one("Density", sampling.DENSITIES, "moons", "density")
     size = two.select_slider(
         "Step size η", (0.001, 0.002, 0.005, 0.01, 0.02, 0.05), value=0.005, key="eta", bind="query-params"
     )
     heat = three.select_slider(
         "Temperature T", (0.0, 0.1, 0.3, 0.5, 1.0, 1.5, 2.0), value=1.0, key="temperature", bind="query-params"
     )
-    settings = sampling.Settings(density=density, step_size=size, temperature=heat, steps=2000, walk=400)
+    settings = sampling.Settings(density=density, step_size=size, temperature=heat, steps=1500, walk=400)
     run_here(theory.SAMPLING, settings, lambda result: _draw_samples(result, "samples-live"))
     _show_ascent()
 
@@ -232,13 +217,10 @@ def _show_ascent() -> None:
     st.header("Climbing an encoder's score")
     cells = full_result(experiment)
     one, two = st.columns(2)
-    encoder = one.segmented_control(
-        "Trained encoder", ascent.ENCODERS, default="digits", key="climber", bind="query-params", required=True
-    )
-    climb = two.segmented_control(
-        "Climb", list(ascent.TERMS), default="score", format_func=ascent.TERMS.__getitem__, key="climb",
-        bind="query-params", required=True,
-    )  # fmt: skip
+    with one:
+        encoder = widgets.choose_one("Trained encoder", {name: name for name in ascent.ENCODERS}, "digits", "climber")
+    with two:
+        climb = widgets.choose_one("Climb", ascent.TERMS, "score", "climb")
     for cell in cells:
         if (cell.settings.encoder, cell.settings.climb) == (encoder, climb):
             start = "Noise" if cell.settings.image < 0 else f"Image {cell.settings.image}"
@@ -298,15 +280,19 @@ def show_features() -> None:
     st.subheader("Run it here")
     one, two, three_columns = st.columns(3)
     depth = one.slider("Depth L", 1, 4, 2, key="depth", bind="query-params")
-    size = two.select_slider("Initial size ε", (0.01, 0.03, 0.1, 0.3), value=0.03, key="size", bind="query-params")
-    rho = three_columns.slider("\u03c1 of the noisy feature", 0.2, 1.0, 0.5, 0.05, key="rho", bind="query-params")
+    size = two.select_slider("Initial size ε", (0.01, 0.02, 0.05), value=0.02, key="size", bind="query-params")
+    rho = three_columns.slider("\u03c1 of the noisy feature", 0.4, 1.0, 0.5, 0.05, key="rho", bind="query-params")
     one, two, _rest = st.columns(3)
     share = one.slider("λ of the predictable feature", 0.5, 1.0, 0.9, 0.05, key="lambda", bind="query-params")
-    process = two.selectbox(
-        "Data", ("exact covariances", *features.PROCESSES), key="process", bind="query-params",
-        help="static: one hidden thing is seen twice, with noise. dynamic: the next moment of something that changes "
-        "is predicted from this one. Both are drawn 10,000 times.",
-    )  # fmt: skip
+    with two:
+        process = widgets.choose_one(
+            "Data",
+            {"exact": "exact covariances"} | {name: name for name in features.PROCESSES},
+            "exact",
+            "process",
+            "static: one hidden thing is seen twice, with noise. dynamic: the next moment of something that changes is "
+            "predicted from this one. Both are drawn 10,000 times.",
+        )
     drawn = process in features.PROCESSES
     settings = features.Settings(
         depth=depth,

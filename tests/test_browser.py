@@ -138,19 +138,81 @@ def test_each_page_loads_as_the_first_request_of_a_server(server: str, tab: "Pag
 
 def test_a_picture_of_the_gallery_leads_to_its_page_and_on_to_its_directions(server: str, tab: "Page") -> None:
     tab.goto(server)
+    _pictures(tab, count=24)
     _settle(tab)
+    tab.evaluate("() => { window.loadedOnce = true }")
     first = tab.locator(".jepa-grid a").first
     described = first.locator("img").get_attribute("alt")
     first.click()
     tab.wait_for_selector("text=the rank is 16")
     _settle(tab)
     _assert_sound(tab)
+    assert tab.evaluate("() => window.loadedOnce"), "the app was not loaded anew"
     assert tab.get_by_alt_text(described, exact=True).count() > 0
     tab.get_by_role("link", name="Its directions").click()
     tab.wait_for_selector("text=moves by")
     _settle(tab)
     _assert_sound(tab)
-    assert tab.locator(".jepa-grid img").first.get_attribute("alt") == described
+
+
+def test_scores_are_brushed_pages_turned_and_pictures_picked_and_exported(server: str, tab: "Page") -> None:
+    tab.goto(server)
+    _pictures(tab, count=24)
+    tab.wait_for_selector(".js-plotly-plot .nsewdrag", state="attached")
+    _settle(tab)
+    plot = tab.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
+    assert plot
+    across = plot["y"] + plot["height"] / 2
+    tab.mouse.move(plot["x"] + 0.2 * plot["width"], across)
+    tab.mouse.down()
+    tab.mouse.move(plot["x"] + 0.3 * plot["width"], across, steps=5)
+    tab.mouse.move(plot["x"] + 0.5 * plot["width"], across, steps=5)
+    tab.mouse.up()
+    tab.wait_for_selector("text=/Images 1 to 60 of/")
+    _settle(tab)
+    _assert_sound(tab)
+    assert "range=" in tab.url
+    titles = [float(text) for text in tab.locator(".jepa-grid .title").all_inner_texts()]
+    assert titles == sorted(titles)
+    assert len(titles) == 60
+    brushed = tab.url
+    tab.keyboard.press("n")
+    tab.wait_for_selector("text=/Images 61 to/")
+    _settle(tab)
+    faces = tab.locator(".jepa-grid a.face")
+    faces.first.focus()
+    tab.keyboard.press("x")
+    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("x")  # at once, before the first is answered
+    tab.wait_for_selector("text=2 images selected")
+    _settle(tab)
+    assert tab.locator(".jepa-grid .picked").count() == 2
+    focused = tab.evaluate("() => document.activeElement.querySelector('img').alt")
+    assert focused == faces.nth(1).locator("img").get_attribute("alt"), "the focus stayed where it was"
+    tab.get_by_text("Selection", exact=True).click()
+    tab.wait_for_function("() => document.querySelectorAll('.jepa-grid figure').length === 2")
+    _settle(tab)
+    with tab.expect_download() as download:
+        tab.get_by_role("button", name="CSV").click()
+    rows = Path(download.value.path()).read_text().splitlines()
+    assert len(rows) == 3
+    assert focused.split(",")[0] in rows[2]
+    tab.goto(brushed)
+    tab.wait_for_selector("text=/Images 1 to 60 of/")
+    assert [float(text) for text in tab.locator(".jepa-grid .title").all_inner_texts()] == titles
+
+
+def test_names_of_files_become_text_and_no_elements(server: str, tab: "Page", tmp_path: Path) -> None:
+    folder = tmp_path / "mine" / "<img src=x onerror=alert(1)>"
+    folder.mkdir(parents=True)
+    for item in datasets.sample(datasets.get_dataset("digits-test"), 4, seed=1):
+        (folder / f"<b>{item.position}.ppm").write_bytes(item.read())
+    tab.on("dialog", lambda _dialog: pytest.fail("a script ran"))
+    tab.goto(f"{server}/?dataset=folder+on+this+computer&folder={folder.parent}")
+    _pictures(tab, count=6)
+    _settle(tab)
+    assert tab.locator(".jepa-grid b, .jepa-grid figcaption img").count() == 0
+    assert all("<b>" in alt for alt in tab.eval_on_selector_all(".jepa-grid img", "all => all.map(i => i.alt)"))
 
 
 def test_a_link_opens_its_dataset_and_class(server: str, tab: "Page") -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from jepa_core import datasets, encoders, tables, world
+from jepa_core import across, datasets, encoders, tables, ways, world
 from jepa_core.domains import domain_table, in_words
 from jepa_core.encoders import get_spec
 from jepa_core.ends import ends_between
@@ -57,6 +57,49 @@ def test_domains_says_which_end_of_the_spectrum_separates_the_domain_that_is_cho
     app.multiselect(key="domains").set_value([]).run()
     assert_no_error(app)
     assert "The head or the tail of the spectrum?" not in shown_text(app)
+
+
+def test_domains_draws_its_sets_in_the_form_that_is_chosen(open_page: Callable[..., AppTest]) -> None:
+    app = open_page("domains")
+    app.multiselect(key="domains").set_value(["noise"]).run()
+    for form, words in (("density", "A smoothed histogram"), ("cumulative", "Dotted is the reference")):
+        app.button_group(key="form").set_value(form).run()
+        assert_no_error(app)
+        assert words in shown_text(app)
+        assert app.query_params["form"] == form
+    figure = json.loads(app.get("plotly_chart")[0].proto.spec)
+    assert [trace["line"].get("dash") for trace in figure["data"]].count("dot") == 1
+
+
+def test_domains_side_by_side_measures_each_encoder_by_its_own_reference(open_page: Callable[..., AppTest]) -> None:
+    app = open_page("domains")
+    app.multiselect(key="domains").set_value(["noise", "world-train"]).run()
+    app.button_group(key="across").set_value("all").run()
+    assert_no_error(app)
+    names = ["digits", "mixed", "photo", "photo-tenth", "world"]
+    text = shown_text(app)
+    assert [name for name in names if f"**{plain(name)}**, projector" in text] == names
+    listed = datasets.list_datasets()
+    lines = []
+    for name in names:
+        tables = {
+            one: ways.scores(state.store(), get_spec(name), "projector", one, ways.Way())
+            for one in ("digits-test", "noise", "world-train")
+        }
+        lines += [
+            across.line(name, listed[one].title, table, tables["digits-test"])
+            for one, table in tables.items()
+            if len(table)
+        ]
+    expected = pd.DataFrame(lines)
+    assert plain(across.in_words(expected, "Digits (test)")) in text
+    table = app.dataframe[0].value
+    assert table["domain"].tolist() == ["Digits (test)", "Uniform noise", listed["world-train"].title]
+    assert {name: table[name].tolist() for name in names} == {
+        name: [None if value is None else value for value in column]
+        for name, column in across.by_encoder(expected, "auroc", names).items()
+    }
+    assert table["photo"].isna().tolist() == [True, False, True], "photo has no scores of the world's training set"
 
 
 def shown_text(app: AppTest) -> str:

@@ -148,8 +148,8 @@ def test_a_selection_has_the_least_likely_first(placed):
 def test_a_selection_in_words(placed):
     words = maps.in_words(placed, "Mine")
     assert "among Mine" in words
-    assert "Domains: Mine 3, Others 1." in words
-    assert "Classes: cat 3, dog 1." in words
+    assert "Domains: Mine (3), Others (1)." in words
+    assert "Classes: cat (3), dog (1)." in words
 
 
 def test_many_classes_are_counted_not_listed():

@@ -39,7 +39,7 @@ def theirs(tmp_path: Path) -> Path:
     ones = np.ones(K, np.float32)
     estimates.put_estimates(other, SKETCH, [Estimate(digest(9), 1.0, 0.0, 2.0, False, ones, 1.0, 0.25, "cpu")])
     other.put_rank(CONFIG.space, Rank(3, "said so"))
-    other.put_crop("{}", digest(0), PNG)
+    other.put_crops("{}", {digest(0): PNG})
     other.put_measures("measures", {digest(0): np.array([1.0, np.nan], np.float32)})
     other.put_members("folder:/theirs", [Member("1.png", 0, "cat", digest(1))])
     other.put_members("digits-test", [Member("not one of them", 0, "cat", digest(1))])
@@ -59,7 +59,7 @@ def test_what_is_new_comes_in_and_what_is_here_stays(store: Store, theirs: Path)
     assert store.get(replace(CONFIG, weights="first"), digest(99)) is not None
     assert estimates.estimated(store, SKETCH, [digest(9)]) == {digest(9)}
     assert store.rank(CONFIG.space) == Rank(3, "said so")
-    assert store.crop("{}", digest(0)) == PNG
+    assert store.crops("{}", [digest(0)]) == {digest(0): PNG}
     assert list(store.measures("measures", [digest(0)])) == [digest(0)]
     assert [member.name for member in store.members("folder:/theirs")] == ["1.png"]
     assert steps[-1][0] == steps[-1][1]

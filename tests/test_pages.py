@@ -183,8 +183,9 @@ def test_check_shows_evidence_for_good_pictures_and_a_sentence_for_bad_ones(open
     app = settled(app)
     assert [element.message for element in app.exception] == []
     assert [error.value.split()[0] for error in app.error] == ["bad.png"]
-    assert any("Out of distribution" in text.value for text in app.markdown)
-    assert any("plain measures say that it is unlike the references" in text.value for text in app.markdown)
+    [verdict] = [block.proto.body for block in app.get("html") if '<div class="jepa-verdict"' in block.proto.body]
+    assert "Out of distribution" in verdict
+    assert "plain measures say that it is unlike the references" in verdict
     assert "plain measures" in app.dataframe[0].value["method"].tolist()
 
 
@@ -207,7 +208,7 @@ def test_a_folder_that_changes_is_noticed(open_page: Callable[..., AppTest], tmp
     (folder / "0.ppm").unlink()
     (folder / "1.ppm").write_bytes(datasets.get_dataset("galaxies").item(0).read())
     write_digits(folder, (7, 8))
-    state.dataset.clear()  # a listing is kept for some seconds
+    state.relist()  # a listing is kept for some seconds
     app = settled(app.run())
     assert_no_error(app)
     assert "Percentiles are among the 7 images of mine." in [text.value for text in app.caption]
@@ -225,7 +226,7 @@ def test_directions_of_a_file_that_moved_up_are_its_own(open_page: Callable[...,
     write_digits(folder, range(6))
     app = choose_folder(open_page(), folder)
     (folder / "0.ppm").unlink()
-    state.dataset.clear()
+    state.relist()
     app = settled(app.switch_page("pages/directions.py").run())
     app = settled(app)
     assert_no_error(app)
@@ -315,9 +316,9 @@ def test_a_click_on_a_card_opens_its_image_in_the_same_session(open_page: Callab
 def test_a_picked_card_is_picked_in_every_grid_and_let_go_again(open_page: Callable[..., AppTest]) -> None:
     app = open_page()
     card = grids(app)["least"][1]
-    app = tell(app, "least", "picked", {"id": card["id"], "set": card["set"], "on": True})
+    app = tell(app, "least", "picked", [{"id": card["id"], "set": card["set"], "on": True}])
     assert [shown["id"] for shown in cards(app) if shown["picked"]] == [card["id"]]
     app = app.switch_page("pages/encoders.py").run().switch_page("pages/gallery.py").run()
     assert [shown["id"] for shown in cards(app) if shown["picked"]] == [card["id"]], "the selection outlasts a page"
-    app = tell(app, "least", "picked", {"id": card["id"], "set": card["set"], "on": False})
+    app = tell(app, "least", "picked", [{"id": card["id"], "set": card["set"], "on": False}])
     assert not any(shown["picked"] for shown in cards(app))

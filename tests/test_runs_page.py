@@ -95,12 +95,12 @@ def test_the_pictures_are_deleted_after_a_second_question(open_page: Callable[..
     app = settled(open_page())  # the gallery keeps its pictures
     assert upkeep.crops(state.store()).count > 0
     app = settled(app.switch_page("pages/runs.py").run())
-    app = button(app, "Delete the pictures ...").click().run()
+    app = button(app, "Delete the pictures …").click().run()
     assert "made again" in texts(app)
     assert upkeep.crops(state.store()).count > 0
     app = app.button(key="delete-keep").click().run()
     assert upkeep.crops(state.store()).count > 0
-    app = button(app, "Delete the pictures ...").click().run()
+    app = button(app, "Delete the pictures …").click().run()
     app = settled(app.button(key="delete-really").click().run())
     assert_no_error(app)
     assert upkeep.crops(state.store()).count == 0

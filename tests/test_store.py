@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -368,3 +370,19 @@ def test_a_writer_that_waits_in_vain_is_told(store, monkeypatch):
     ):
         other.put(CONFIG, results("a"))
     assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
+
+
+def test_changes_tell_of_every_commit_and_of_nothing_else(store):
+    before = store.changes()
+    store.members("set")
+    assert store.changes() == before
+    store.put_crops("one", {"a": b"png"})
+    own = store.changes()
+    assert own != before
+    Store().put_crops("one", {"b": b"png"})
+    assert store.changes() != own
+    other = store.changes()
+    subprocess.run(
+        [sys.executable, "-c", "from jepa_core.store import Store; Store().put_crops('two', {'a': b'png'})"], check=True
+    )
+    assert store.changes() != other

@@ -37,7 +37,7 @@ def filled(store: Store) -> Store:
     estimates.put_estimates(store, replace(OTHER, method="sketch:1"), guessed)
     store.put_members("mine", [Member(f"{n}", n, "", digest) for n, digest in enumerate(digests(5))])
     for digest in digests(6):
-        store.put_crop("{}", digest, b"\x89PNG\r\n\x1a\n")
+        store.put_crops("{}", {digest: b"\x89PNG\r\n\x1a\n"})
     return store
 
 
@@ -84,7 +84,7 @@ def test_deleting_estimates_deletes_their_calibration_too(filled: Store):
 
 def test_deleting_the_pictures_leaves_the_scores(filled: Store):
     assert upkeep.delete_crops(filled) == 6
-    assert filled.crop("{}", digests(1)[0]) is None
+    assert filled.crops("{}", digests(1)) == {}
     assert len(filled.done(CONFIG, digests(5))) == 5
 
 

@@ -112,6 +112,7 @@ def _finish(figure: go.Figure) -> go.Figure:
         height=640,
         margin={"l": 4, "r": 4, "t": 34, "b": 4},
         dragmode="lasso",
+        clickmode="event+select",
         hovermode="closest",
         hoverlabel={"namelength": -1},
         # A class is chosen beside the map: hidden by a click here, its images would still be in what the lasso chose.

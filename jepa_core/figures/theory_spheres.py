@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from jepa_core.figures.style import LIKELY, NEUTRAL, UNLIKELY, finish
 
-_SHADES = ("#b9dcf2", "#7fbde3", "#2b8cc4", "#1c6390", "#0f3a56")
+_SHADES = ("#d1a32a", "#2a9d78", "#2b8cc4", "#7d6fd0", "#c77bb3")
 
 
 def spread_figure(table: Sequence[Mapping[str, float]]) -> go.Figure:
@@ -42,7 +42,7 @@ def spread_figure(table: Sequence[Mapping[str, float]]) -> go.Figure:
 def laws_figure(curves: Sequence[tuple[int, Mapping[str, Any]]], part: str) -> go.Figure:
     """The exact law of the "length" |z|/sqrt(K) or of one "coordinate" on the sphere, a line for each K.
 
-    Curves have `part` with edges and law. Wider K have darker lines.
+    Curves have `part` with edges and law.
     """
     figure = go.Figure()
     for number, (k, result) in enumerate(curves):

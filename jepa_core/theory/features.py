@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
+from numpy.typing import ArrayLike
 from scipy.integrate import solve_ivp
 
 from jepa_core.theory.lab import Cell, Experiment, Result, Step, rounded
@@ -75,8 +76,8 @@ def half_time(objective: str, depth: int, covariance: float, rho: float, size: f
     if size >= half:
         return 0.0
 
-    def reached(_t: float, w: ndarray) -> float:
-        return w[0] - half
+    def reached(_t: float, w: ArrayLike) -> float:
+        return float(np.asarray(w)[0]) - half
 
     reached.terminal = True  # type: ignore[attr-defined]
     solved = solve_ivp(
@@ -221,13 +222,20 @@ def table(cells: Sequence[Cell]) -> pd.DataFrame:
             "rho": line["regression"],
             "descent": line["half_descent"],
             "equation": line["half_flow"],
-            "off %": 100 * (line["half_descent"] / line["half_flow"] - 1),
+            "off %": _off(line),
             "predicted": line.get("predicted"),
         }
         for cell in cells
         for objective in OBJECTIVES
         for line in cell.result[objective]
     )
+
+
+def _off(line: Result) -> float | None:
+    """By how many per cent descent is later than the equation; None where either has no half-way time."""
+    if not line["half_flow"] or line["half_descent"] is None:
+        return None
+    return 100 * (line["half_descent"] / line["half_flow"] - 1)
 
 
 def order(lines: Sequence[Result]) -> list[int]:
@@ -268,7 +276,7 @@ FEATURES = Experiment(
     cells=(
         *(Settings(depth=depth, **_SAME) for depth in (1, 2, 3, 4)),
         *(Settings(depth=depth, **_DISAGREE) for depth in (1, 2, 3, 4)),
-        *(Settings(depth=3, size=size, **_DISAGREE) for size in (0.1, 0.03)),
+        *(Settings(depth=3, size=size, **_DISAGREE) for size in (0.05, 0.02)),
         *(Settings(depth=3, process=process, samples=10_000, **_DISAGREE) for process in PROCESSES),
     ),
     table=table,

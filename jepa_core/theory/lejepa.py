@@ -19,23 +19,25 @@ from jepa_core.theory.nets import Encoders
 class Recipe:
     """How the encoders are trained; the defaults were chosen on mixtures that are not reported (docs/theory.md).
 
-    `noise` is the standard deviation of a view's noise, in units of the data's own; it falls from `first_noise` to
-    `noise` over the first 70 % of the steps.
+    `noise` is the standard deviation of a view's noise in each coordinate, in units of the data's own. At first it is
+    so large that the noise of a view is as long as sqrt(2) of them in any dimension, and falls to `noise` over the
+    first 70 % of the steps: the encoder learns the coarse shape before the fine one, and folds less.
     """
 
-    steps: int = 1500
+    steps: int = 1000
     noise: float = 0.03
-    first_noise: float = 0.03
+    first_noise: float = 2**0.5
     weight: float = 0.5  # lambda, the share of SIGReg in the loss
     views: int = 2
     batch: int = 512
-    directions: int = 8
+    directions: int = 16
     rate: float = 3e-3
     width: int = 64
     depth: int = 2
 
 
 _WARM_UP = 100  # steps
+_FALLS = 0.7  # share of the steps over which the noise falls
 
 
 def train(
@@ -58,7 +60,7 @@ def train(
         chosen = torch.stack([torch.randint(n, (batch,), generator=generator) for _ in range(count)])
         points = samples.gather(1, chosen[..., None].expand(-1, -1, dim))
         drawn = torch.randn(count, recipe.views, batch, dim, generator=generator)
-        views = points[:, None] + _noise(recipe, step) * encoders.scale[:, None] * drawn
+        views = points[:, None] + _noise(recipe, step, dim) * encoders.scale[:, None] * drawn
         embedded = encoders(views.flatten(1, 2)).unflatten(1, (recipe.views, batch))
         invariance = (embedded.mean(dim=1, keepdim=True) - embedded).square().sum(dim=-1).mean(dim=(1, 2)).sum()
         regular = sigreg(embedded.flatten(0, 1), recipe.directions, generator)
@@ -73,5 +75,6 @@ def _rate(recipe: Recipe, step: int) -> float:
     return recipe.rate * min(1.0, (step + 1) / _WARM_UP) * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
 
 
-def _noise(recipe: Recipe, step: int) -> float:
-    return recipe.noise * (recipe.first_noise / recipe.noise) ** max(0.0, 1 - step / (0.7 * recipe.steps))
+def _noise(recipe: Recipe, step: int, dim: int) -> float:
+    first = max(recipe.noise, recipe.first_noise / dim**0.5)
+    return recipe.noise * (first / recipe.noise) ** max(0.0, 1 - step / (_FALLS * recipe.steps))

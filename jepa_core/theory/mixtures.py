@@ -41,7 +41,10 @@ class Mixture:
         generator = np.random.default_rng(seed)
         of = generator.choice(len(self.weights), count, p=self.weights)
         noise = generator.normal(size=(count, self.dim))
-        return self.means[of] + np.einsum("nij,nj->ni", self.factors[of], noise)
+        for component in np.unique(of):  # not all at once: a factor for each point would take gigabytes
+            mine = of == component
+            noise[mine] = self.means[component] + noise[mine] @ self.factors[component].T
+        return noise
 
     def log_density(self, points: Float[ndarray, "n dim"]) -> Float[ndarray, "n"]:
         """log p(x), by the log of a sum of exponentials."""

@@ -35,7 +35,7 @@ class Settings:
     """The density, the training's length, and the dynamics: step size eta, temperature T, how many steps."""
 
     density: str = "moons"
-    steps: int = 3000
+    steps: int = 2000
     step_size: float = 0.005
     temperature: float = 1.0
     walk: int = 600
@@ -81,7 +81,7 @@ def run(settings: Settings) -> Iterator[Step]:
         "energy_start": rounded(energy_distance(start, truth)),
     }
     total = settings.steps + settings.walk
-    recipe = lejepa.Recipe(steps=settings.steps)
+    recipe = lejepa.Recipe(steps=settings.steps, directions=8)
     for step, encoders, _regular in lejepa.train(stacked([samples]), recipe, k=2):  # noqa: B007 (the last is used below)
         if step % max(1, settings.steps // 10) == 0:
             yield Step(step, total, result)

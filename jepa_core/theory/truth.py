@@ -34,6 +34,7 @@ KINDS = {"equal": "K = D", "sphere": "K = D, output scaled to the sphere", "wide
 _SEEDS = (0, 1, 2)
 _GRID = 36  # points along a side of the drawn densities
 _SHOWN = 120  # points of a scatter
+_PREVIEW = 300  # of the test points, while the training goes on
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Settings:
     seeds: tuple[int, ...] = _SEEDS
     spread: float = mixtures.SPREAD
     noise: float = 0.03
-    steps: int = 1500
+    steps: int = 1000
 
 
 def run(settings: Settings) -> Iterator[Step]:
@@ -63,9 +64,10 @@ def run(settings: Settings) -> Iterator[Step]:
     training = lejepa.train(stacked(samples), recipe, k=k, sphere=settings.kind == "sphere")
     history: list[Result] = []
     for step, encoders, regular in training:
-        if step % max(1, settings.steps // 10) and step != settings.steps:
+        at_end = step == settings.steps
+        if step % max(1, settings.steps // 10) and not at_end:
             continue
-        result = judge(encoders)
+        result = judge(encoders, TEST if at_end else _PREVIEW)
         history.append({"step": step, "sigreg": rounded(regular), "term": result["mean"]["term"]})
         yield Step(step, settings.steps, result | {"history": history})
 
@@ -80,15 +82,15 @@ def _judge(
     fitted = [mixtures.gaussian_log_density(of, points) for of, points in zip(samples, tests, strict=True)]
     sheet = _sheet(settings, laws, samples)
 
-    def judge(encoders: "Encoders") -> Result:
-        scores, jacobians = score_points(encoders, stacked(tests))
+    def judge(encoders: "Encoders", count: int) -> Result:
+        scores, jacobians = score_points(encoders, stacked(tests)[:, :count])
         seeds: list[Result] = []
         for number, seed in enumerate(settings.seeds):
-            of = {name: values[number] for name, values in scores.items()} | {"gaussian": fitted[number]}
+            of = {name: values[number] for name, values in scores.items()} | {"gaussian": fitted[number][:count]}
             line: Result = {"seed": seed}
             for name in SCORES:
-                line[name] = rounded(correlation(of[name], truths[number]))
-                line[f"{name}_rank"] = rounded(float(spearmanr(of[name], truths[number]).statistic))
+                line[name] = rounded(correlation(of[name], truths[number][:count]))
+                line[f"{name}_rank"] = rounded(_spearman(of[name], truths[number][:count]))
             if settings.kind == "equal":
                 line["folded"] = rounded(folded_share(jacobians[number]))
             seeds.append(line)
@@ -123,6 +125,10 @@ def correlation(values: ndarray, truth: ndarray) -> float:
     if np.ptp(values) <= 1e-4 * max(1.0, float(np.abs(values).max())):
         return 0.0
     return float(np.corrcoef(values, truth)[0, 1])
+
+
+def _spearman(values: ndarray, truth: ndarray) -> float:
+    return float(spearmanr(values, truth).statistic) if correlation(values, truth) else 0.0
 
 
 def _sheet(

@@ -1,11 +1,11 @@
-"""The Gallery's view "What to drop": the least likely share of each class, looked at before it is exported as a list."""
+"""The Gallery's view "What to drop": the least likely share of each class, seen before it is exported as a list."""
 
 import pandas as pd
 import streamlit as st
 
 from jepa_core import curation
 from jepa_core.items import DatasetSpec
-from pages._shared import pictures, selection, state, widgets
+from pages._shared import narrowing, pictures, selection, state, widgets
 from pages._shared.state import Choice
 from pages._shared.text import counted, plain
 
@@ -23,14 +23,14 @@ def show(choice: Choice, chosen: widgets.Shown) -> None:
     st.warning(
         "**Look before you drop.** The score proposes, it does not judge. Among the least likely images of a class are "
         "the rare and the difficult ones beside the broken, and for some sets the score is upside down: then the odd "
-        "images are at the other end (the Domains page measures that). Nothing is deleted here; what you get is a list.",
+        "images are at the other end (the Domains page measures that). Nothing is deleted here: you get a list.",
         icon=":material/visibility:",
     )
     percent = st.slider(
         "Drop the least likely … % of each class",
         0.5,
         20.0,
-        2.0,
+        5.0,
         0.5,
         key="drop",
         format="%.1f %%",
@@ -83,7 +83,9 @@ def _show_dropped(choice: Choice, chosen: widgets.Shown, dropped: pd.DataFrame) 
     if rows.empty:
         st.info("Nothing. A larger share may remove something.", icon=":material/info:")
         return
-    place = widgets.choose_sheet(len(rows), SHEET, "drop-sheet", f"{chosen.dataset.name} {chosen.label} {len(dropped)}")
+    place = narrowing.choose_sheet(
+        len(rows), SHEET, "drop-sheet", f"{chosen.dataset.name} {chosen.label} {len(dropped)}"
+    )
     st.caption(f"Images {place.start + 1} to {place.stop} of {len(rows)}, the least likely first")
     cards = pictures.cards(choice, chosen.dataset, rows.iloc[place], chosen.label)
     pictures.grid(cards, "unlikely", key="dropped", label="Images that would be dropped")

@@ -159,11 +159,11 @@ def picked() -> dict[str, str]:
 
 
 def _pick(key: str) -> None:
-    said = st.session_state[key].get("picked")
-    if said and said["on"]:
-        picked()[str(said["id"])] = str(said["set"])
-    elif said:
-        picked().pop(str(said["id"]), None)
+    for said in st.session_state[key].get("picked") or []:
+        if said["on"]:
+            picked()[str(said["id"])] = str(said["set"])
+        else:
+            picked().pop(str(said["id"]), None)
 
 
 def _open(key: str) -> None:

@@ -1,5 +1,8 @@
 """The images that a person picked on any page: shown, cleared, exported."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 
@@ -7,7 +10,7 @@ from jepa_core import curation
 from jepa_core.errors import JepaError
 from pages._shared import pictures, state
 from pages._shared.state import Choice
-from pages._shared.text import counted, plain
+from pages._shared.text import counted
 
 MOST = 96  # pictures shown
 
@@ -17,8 +20,8 @@ def show(choice: Choice) -> None:
     chosen = pictures.picked()
     if not chosen:
         st.info(
-            "Nothing is selected. Press the ring in the corner of a picture (or x, with the keyboard) to add it, on any "
-            "page; the selection stays until you clear it or close the explorer.",
+            "Nothing is selected. Press the ring in the corner of a picture, or x on the keyboard, to add it. "
+            "The selection stays until you clear it or close the explorer.",
             icon=":material/check_circle:",
         )
         return
@@ -60,22 +63,12 @@ def _cards(choice: Choice, name: str, table: pd.DataFrame, chosen: dict[str, str
 def export(table: pd.DataFrame, name: str, paths: dict[str, pd.DataFrame]) -> None:
     """Buttons that download a table as CSV or Parquet, and lists of paths (label -> the rows whose paths they are)."""
     with st.container(horizontal=True):
-        # What a button downloads is made when it is pressed.
-        st.download_button(
-            "CSV", lambda: curation.as_csv(table), f"{name}.csv", icon=":material/download:", on_click="ignore"
-        )
-        st.download_button(
-            "Parquet",
-            lambda: curation.as_parquet(table),
-            f"{name}.parquet",
-            icon=":material/download:",
-            on_click="ignore",
-        )
+        _button("CSV", lambda: curation.as_csv(table), f"{name}.csv")
+        _button("Parquet", lambda: curation.as_parquet(table), f"{name}.parquet")
         for label, rows in paths.items():
-            st.download_button(
-                plain(label),
-                lambda rows=rows: curation.as_paths(rows),
-                f"{name}-{label.lower().replace(' ', '-')}.txt",
-                icon=":material/download:",
-                on_click="ignore",
-            )
+            _button(label, partial(curation.as_paths, rows), f"{name}-{label.lower().replace(' ', '-')}.txt")
+
+
+def _button(label: str, make: Callable[[], bytes], name: str) -> None:
+    # What a button downloads is made when it is pressed.
+    st.download_button(label, make, name, icon=":material/download:", on_click="ignore")

@@ -4,6 +4,7 @@ import runpy
 import secrets
 import tempfile
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ import streamlit as st
 from jepa_core import datasets, precision, scoring, tables, ways
 from jepa_core.config import ROOT
 from jepa_core.encoders import Encoder, list_encoders, load_encoder
-from jepa_core.errors import StoreError
+from jepa_core.errors import JepaError, StoreError
 from jepa_core.items import DatasetSpec
 from jepa_core.jobs import JobQueue
 from jepa_core.keys import make_key
@@ -28,6 +29,7 @@ from jepa_core.store import Store
 from jepa_core.ways import Way
 from pages._shared.text import plain
 
+_RELIST = 5.0  # seconds after which a listing is no longer taken for new
 _STANDINGS = 64  # datasets, each with an encoder and a way
 BOUND = {"encoder", "output", "method", "precision"}
 """The choices of the sidebar, which Streamlit keeps in the address."""
@@ -121,10 +123,47 @@ def encoder(name: str) -> Encoder:
     return load_encoder(name)
 
 
-@st.cache_resource(show_spinner=False, ttl=5, max_entries=8)
+@dataclass
+class _Listing:
+    spec: DatasetSpec
+    took: float  # seconds
+    since: float = field(default_factory=time.monotonic)
+    renewal: threading.Thread | None = None
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _listing(name: str) -> _Listing:
+    start = time.monotonic()
+    return _Listing(datasets.get_dataset(name), time.monotonic() - start)
+
+
 def dataset(name: str) -> DatasetSpec:
-    """A dataset's listing; a folder is listed again after a while, since its files may change."""
-    return datasets.get_dataset(name)
+    """A dataset's listing. A folder's files may change, so it is listed again after a while.
+
+    That takes seconds for ten thousand files, so it goes on beside the page, which shows what it finds the next time.
+    """
+    found = _listing(name)
+    # A long listing holds up the pages beside it, so it is made the more seldom.
+    old = time.monotonic() - found.since > _RELIST + 20 * found.took
+    if old and not (found.renewal and found.renewal.is_alive()):
+        found.renewal = threading.Thread(target=_renew, args=(name, found), name="jepa-listing", daemon=True)
+        found.renewal.start()
+    return found.spec
+
+
+def _renew(name: str, found: _Listing) -> None:
+    start = time.monotonic()
+    try:
+        found.spec = datasets.get_dataset(name)
+    except JepaError:
+        _listing.clear(name)  # gone: the next look says so
+    found.since = time.monotonic()
+    found.took = found.since - start
+
+
+def relist() -> None:
+    """List every dataset anew when it is next asked for."""
+    _listing.clear()
 
 
 @dataclass(frozen=True)

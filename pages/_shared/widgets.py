@@ -1,14 +1,12 @@
 """Widgets that more than one page uses: choosing a dataset, and the progress of a job."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
-from numpy import ndarray
 
-from jepa_core import curation, datasets, readers, sketching, ways
+from jepa_core import datasets, readers, sketching, ways
 from jepa_core.config import ASSETS
 from jepa_core.errors import JepaError
 from jepa_core.items import DatasetSpec
@@ -25,7 +23,7 @@ _FOLDER = "folder on this computer"
 _ASK_ABOVE = 1000
 _ALL = "all classes"
 KEPT = ("dataset", "folder", "class")
-"""Choices that go along from page to page (`_arrive`, `_publish`)."""
+"""Choices that go along from page to page (`arrive`, `publish`)."""
 
 
 # Pages take no `svg` as HTML, and as an image it would not have the theme's colours.
@@ -55,7 +53,7 @@ def header(title: str, text: str, explanation: str, picture: str = "") -> None:
         st.markdown(explanation)
 
 
-def _arrive(key: str, default: str, options: Sequence[str] | None = None) -> None:
+def arrive(key: str, default: str, options: Sequence[str] | None = None) -> None:
     """Give a widget its value: on arrival at a page from the address, else from the page before, else the default.
 
     Streamlit's own binding of widgets to the address forgets what came with a link and was never touched.
@@ -70,7 +68,7 @@ def _arrive(key: str, default: str, options: Sequence[str] | None = None) -> Non
         st.session_state[key] = default
 
 
-def _publish(key: str, value: str, default: str) -> None:
+def publish(key: str, value: str, default: str) -> None:
     """Keep a widget's value for the next page, and put it into the address unless it is the default."""
     st.session_state[f"kept:{key}"] = value
     if value == default:
@@ -81,11 +79,11 @@ def _publish(key: str, value: str, default: str) -> None:
 
 def choose_one(title: str, options: Mapping[str, str], default: str, key: str, tip: str | None = None) -> str:
     """One of a few options (value -> what is shown), side by side, in the address."""
-    _arrive(key, default, list(options))
+    arrive(key, default, list(options))
     chosen = st.segmented_control(
         title, list(options), format_func=options.__getitem__, key=key, help=tip, required=True
     )
-    _publish(key, chosen, default)
+    publish(key, chosen, default)
     return chosen
 
 
@@ -93,70 +91,15 @@ def choose_several(
     title: str, options: Sequence[str], default: Sequence[str], key: str, most: int, tip: str | None = None
 ) -> list[str]:
     """At most `most` of the options, in the address with commas between them."""
-    _arrive(key, ",".join(default))
+    arrive(key, ",".join(default))
     asked = [name for name in dict.fromkeys(st.session_state[key].split(",")) if name in options]
     widget = f"several:{key}"
     if widget not in st.session_state:  # on arrival; the widget forgets itself on other pages
         st.session_state[widget] = asked[:most] or list(default)
     chosen = st.multiselect(title, options, key=widget, max_selections=most, help=tip)
     st.session_state[key] = ",".join(chosen)
-    _publish(key, st.session_state[key], ",".join(default))
+    publish(key, st.session_state[key], ",".join(default))
     return chosen
-
-
-def choose_range(scores: ndarray, of: str) -> tuple[float, float] | None:
-    """A range of scores within those that are there, by a slider and in the address; None for all of them.
-
-    `of` says whose scores they are: a range of others means nothing here.
-    """
-    low, high = math.floor(10 * scores.min()) / 10, math.ceil(10 * scores.max()) / 10
-    if st.session_state.setdefault("range-of", of) != of:
-        st.session_state["range-of"], st.session_state["range"] = of, ""
-        st.session_state["kept:range"] = ""
-    _arrive("range", "")
-    found = curation.read_range(st.session_state["range"], scores)
-    _publish("range", st.session_state["range"] if found else "", "")
-    if low == high:
-        return None
-    st.session_state["span"] = (max(low, found[0]), min(high, found[1])) if found else (low, high)
-    st.slider("Scores, from unlikely to likely", low, high, step=0.1, key="span", format="%.1f", on_change=_spanned)
-    return found
-
-
-def _spanned() -> None:
-    low, high = st.session_state["span"]
-    set_range((low, high))
-
-
-def set_range(found: tuple[float, float] | None) -> None:
-    """Choose a range of scores from elsewhere than its slider; None for all."""
-    st.session_state["range"] = f"{found[0]:.1f}:{found[1]:.1f}" if found else ""
-
-
-def choose_sheet(count: int, each: int, key: str, of: str) -> slice:
-    """Which of `count` things are on the page to be shown, of `each` a page. Another `of` starts at the first again."""
-    sheets = max(1, math.ceil(count / each))
-    if st.session_state.setdefault(f"{key}-of", of) != of:
-        st.session_state[f"{key}-of"], st.session_state[key] = of, "1"
-    _arrive(key, "1")
-    asked = st.session_state[key]
-    sheet = min(max(int(asked), 1), sheets) if asked.isascii() and asked.isdigit() and len(asked) < 10 else 1
-    st.session_state[key] = str(sheet)
-    _publish(key, str(sheet), "1")
-
-    def turn(step: int) -> None:
-        st.session_state[key] = str(sheet + step)
-
-    def jump() -> None:
-        st.session_state[key] = str(st.session_state[f"{key}-jump"])
-
-    if sheets > 1:
-        st.session_state[f"{key}-jump"] = sheet
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.button("Back", on_click=turn, args=(-1,), disabled=sheet == 1, shortcut="P", key=f"{key}-back")
-            st.pagination(sheets, key=f"{key}-jump", on_change=jump)
-            st.button("Next", on_click=turn, args=(1,), disabled=sheet == sheets, shortcut="N", key=f"{key}-next")
-    return slice((sheet - 1) * each, min(sheet * each, count))
 
 
 def _forget_class(key: str) -> None:
@@ -173,11 +116,11 @@ def choose_dataset(
     """
     options = [*datasets.list_datasets(), _FOLDER]
     default = default if default in options else options[0]
-    _arrive(key, default, options)
+    arrive(key, default, options)
     name = st.selectbox(title, options, key=key, on_change=_forget_class, args=(class_key,))
-    _publish(key, name, default)
+    publish(key, name, default)
     if name == _FOLDER:
-        _arrive("folder", "")
+        arrive("folder", "")
         name = st.text_input(
             "Folder, archive or name",
             key="folder",
@@ -189,7 +132,7 @@ def choose_dataset(
             on_change=_forget_class,
             args=(class_key,),
         ).strip()
-        _publish("folder", name, "")
+        publish("folder", name, "")
         if not name:
             st.info(
                 "Give the path of a folder or archive of images, or the name of a dataset to download.",
@@ -218,9 +161,9 @@ def choose_class(dataset: DatasetSpec, key: str = "class") -> str | None:
     if len(labels) == 1:
         return None
     options = [_ALL, *labels]
-    _arrive(key, _ALL, options)
+    arrive(key, _ALL, options)
     chosen = st.selectbox("Class", options, key=key)
-    _publish(key, chosen, _ALL)
+    publish(key, chosen, _ALL)
     return None if chosen == _ALL else chosen
 
 
