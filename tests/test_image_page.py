@@ -49,6 +49,10 @@ def asked(app: AppTest) -> str:
     return digest if isinstance(digest, str) else digest[0]
 
 
+def shown_score(app: AppTest) -> float:
+    return float(fact(app, "JEPA-SCORE"))
+
+
 # --- one image --------------------------------------------------------------------------------------------------------
 
 
