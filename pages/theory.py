@@ -180,7 +180,8 @@ def show_sampling() -> None:
     cells = full_result(theory.SAMPLING)
     first = [cell for cell in cells if cell.settings.seed == 0]
     for cell in first:
-        st.subheader(sampling.DENSITIES[cell.settings.density].capitalize())
+        name = sampling.DENSITIES[cell.settings.density]
+        st.subheader(name[0].upper() + name[1:])
         _draw_samples(cell.result, f"samples-{cell.settings.density}")
     made_by(theory.SAMPLING, cells)
     st.subheader("Run it here")
@@ -188,12 +189,12 @@ def show_sampling() -> None:
     with one:
         density = widgets.choose_one("Density", sampling.DENSITIES, "moons", "density")
     size = two.select_slider(
-        "Step size η", (0.001, 0.002, 0.005, 0.01, 0.02, 0.05), value=0.005, key="eta", bind="query-params"
+        "Step size η", (0.001, 0.002, 0.005, 0.01, 0.02, 0.05), value=0.002, key="eta", bind="query-params"
     )
     heat = three.select_slider(
         "Temperature T", (0.0, 0.1, 0.3, 0.5, 1.0, 1.5, 2.0), value=1.0, key="temperature", bind="query-params"
     )
-    settings = sampling.Settings(density=density, step_size=size, temperature=heat, steps=1500, walk=400)
+    settings = sampling.Settings(density=density, step_size=size, temperature=heat, steps=1500, walk=600)
     run_here(theory.SAMPLING, settings, lambda result: _draw_samples(result, "samples-live"))
     _show_ascent()
 
@@ -209,6 +210,11 @@ def _draw_samples(result: lab.Result, key: str) -> None:
             f"starting points {result['energy_start']:.3f}"
         )
         chart(theory_sampling.energy_figure(result), f"{key}-energy", words)
+        if "density" in result:
+            words += (
+                f". Mean true log-density: samples {result['density']:.2f}, fresh true sample "
+                f"{result['density_fresh']:.2f}"
+            )
         st.caption(f"{words}.")
 
 

@@ -117,7 +117,7 @@ ASCENT = Experiment(
     name="ascent",
     title="Climbing an encoder's score",
     look_for="Uphill from a picture and from noise: this is ascent, not sampling. If the score knew what pictures look "
-    "like, noise would turn into one; mostly it turns into what the encoder reacts to most.",
+    "like, noise would turn into one; watch whether it does, and what becomes of the picture.",
     version=1,
     settings=Settings,
     run=run,

@@ -147,7 +147,7 @@ def shipped(experiment: Experiment) -> list[Cell]:
         return [Cell(experiment.read(cell["settings"]), cell["result"]) for cell in content["cells"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TableError(
-            f"The shipped result {path} cannot be read ({type(error).__name__}: {error}); a file written by "
+            f"The shipped result {path.name} cannot be read ({type(error).__name__}); a file written by "
             f"'{command(experiment)}' is accepted; make it again."
         ) from error
 

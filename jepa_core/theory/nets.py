@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import torch
 from jaxtyping import Float
+from numpy import ndarray
 from torch import Tensor, nn
 
 
@@ -95,6 +96,6 @@ def folded_share(jacobian: Float[Tensor, "n dim dim"]) -> float:
     return min(negative, 1 - negative)
 
 
-def stacked(samples: Sequence[Float[Tensor, "n dim"]]) -> Float[Tensor, "count n dim"]:
+def stacked(samples: Sequence[Float[ndarray, "n dim"]]) -> Float[Tensor, "count n dim"]:
     """Samples of several encoders as one tensor of float32."""
     return torch.stack([torch.as_tensor(one, dtype=torch.float32) for one in samples])

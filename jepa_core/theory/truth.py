@@ -30,7 +30,7 @@ SCORES = {
 }
 """What is held against the truth, by name."""
 
-KINDS = {"equal": "K = D", "sphere": "K = D, output scaled to the sphere", "wide": "K = 2 D"}
+KINDS = {"equal": "K = D", "sphere": "on the sphere", "wide": "K = 2 D"}
 _SEEDS = (0, 1, 2)
 _GRID = 36  # points along a side of the drawn densities
 _SHOWN = 120  # points of a scatter

@@ -51,8 +51,8 @@ def run(settings: Settings) -> Iterator[Step]:
     clean, _jacobians = score_points(encoders, stacked(tests))
     result: Result = {"none": _correlations(clean["score"], clean["term"], truths)}
     for view in range(1, COUNTS[-1] + 1):
-        moved = stacked(tests) + deviations * generator.standard_normal((len(laws), _TEST, settings.dim))
-        scores, _jacobians = score_points(encoders, moved.float())
+        noise = deviations * generator.standard_normal((len(laws), _TEST, settings.dim))
+        scores, _jacobians = score_points(encoders, stacked(list(np.stack(tests) + noise)))
         plain.append(scores["score"])
         term.append(scores["term"])
         if view in COUNTS:
