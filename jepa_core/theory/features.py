@@ -183,7 +183,7 @@ def run(settings: Settings) -> Iterator[Step]:
         for (covariance, rho), half in zip(features, halves, strict=True):
             times, values = flow(objective, settings.depth, covariance, rho, settings.size, until)
             end = fixed_point(objective, settings.depth, rho)
-            line = {"covariance": covariance, "regression": rho, "end": end, "half_flow": half}
+            line: Result = {"covariance": covariance, "regression": rho, "end": end, "half_flow": half}
             line |= {"times": rounded(times), "flow": rounded(values / end)}
             if objective == "JEPA":
                 line["predicted"] = critical_time(settings.depth, covariance, rho, settings.size)

@@ -56,8 +56,8 @@ def run(settings: Settings) -> Iterator[Step]:
         plain.append(scores["score"])
         term.append(scores["term"])
         if view in COUNTS:
-            joined = [multi_view_score(np.stack(values)) for values in (plain, term)]
-            counts.append({"views": view} | _correlations(*joined, truths))
+            joined, with_term = (np.asarray(multi_view_score(np.stack(values))) for values in (plain, term))
+            counts.append({"views": view} | _correlations(joined, with_term, truths))
             result = result | {"counts": counts}
             yield Step(settings.steps + 100 * view // COUNTS[-1], total, result)
 
