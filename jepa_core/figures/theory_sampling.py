@@ -1,6 +1,6 @@
 """Samples of Langevin dynamics beside the truth, and their energy distance on the way."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -56,7 +56,7 @@ def energy_figure(result: Mapping[str, Any]) -> go.Figure:
     return finish(figure, x="steps of the walk", y="energy distance to the truth", height=260)
 
 
-def climb_figure(path: list[Mapping[str, float]]) -> go.Figure:
+def climb_figure(path: Sequence[Mapping[str, Any]]) -> go.Figure:
     """Both scores along a climb."""
     figure = go.Figure()
     for name, title, colour, dash in (

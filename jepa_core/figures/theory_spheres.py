@@ -12,7 +12,7 @@ from jepa_core.figures.style import LIKELY, NEUTRAL, UNLIKELY, finish
 _SHADES = ("#d1a32a", "#2a9d78", "#2b8cc4", "#7d6fd0", "#c77bb3")
 
 
-def spread_figure(table: Sequence[Mapping[str, float]]) -> go.Figure:
+def spread_figure(table: Sequence[Mapping[str, Any]]) -> go.Figure:
     """Standard deviations over K, on log axes: |z|/sqrt(K) falls, |z|^2/2 grows; points are drawn, lines exact.
 
     Rows have k, length_sd, term_sd (exact) and length_drawn, term_drawn.
