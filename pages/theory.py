@@ -72,9 +72,13 @@ def run_here(experiment: lab.Experiment, settings: Any, draw: Callable[[lab.Resu
     if job is not None and job.state is State.FAILED:
         st.error(plain(job.message), icon=":material/error:")
     if job is None or not job.active:
-        if not st.button("Run it here", icon=":material/play_arrow:", type="primary", key=f"run:{experiment.name}"):
+        offer = st.empty()
+        with offer.container():
+            asked = st.button("Run it here", icon=":material/play_arrow:", type="primary", key=f"run:{experiment.name}")
             st.caption("Under a minute on two cores.")
+        if not asked:
             return
+        offer.empty()
 
         def work(job: Job) -> object:
             def show(step: lab.Step) -> None:
@@ -83,7 +87,7 @@ def run_here(experiment: lab.Experiment, settings: Any, draw: Callable[[lab.Resu
 
             return lab.compute(experiment, settings, show, job.cancelled)
 
-        job = state.jobs().submit(key, experiment.title, work, unit="step")
+        job = state.jobs().submit(key, experiment.title, work, urgent=True, unit="step")
     widgets.watch(job)
 
     @st.fragment(run_every=1.0)
