@@ -89,7 +89,7 @@ with drawn:
 shown = table if limits is None else curation.within(table, *limits)
 left, right = st.columns([3, 1], vertical_alignment="bottom")
 with left:
-    views = {"ends": "Both ends", "order": "All in order", "selection": "Selection", "curate": "What to drop"}
+    views = {"ends": "Ends", "order": "In order", "selection": "Selection", "curate": "To drop"}
     view = widgets.choose_one("Show", views, "ends", "show")
 right.caption(f"{counted(len(pictures.picked()), 'image')} selected", text_alignment="right")
 

@@ -164,8 +164,22 @@ def store() -> "Store":
     return Store()
 
 
+@pytest.fixture(scope="session")
+def shipped_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with all shipped tables read in, to be copied: reading them takes seconds."""
+    from jepa_core import tables
+    from jepa_core.store import Store
+
+    made = Store(tmp_path_factory.mktemp("shipped") / "store.sqlite")
+    assert tables.load_all_shipped(made) == []
+    made.select("PRAGMA wal_checkpoint(TRUNCATE)")
+    return made.path
+
+
 @pytest.fixture
-def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., "AppTest"]]:
+def open_page(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> Iterator[Callable[..., "AppTest"]]:
     """Open a page of the app in a fresh session, with nothing left of other tests' stores."""
     import streamlit as st
     from streamlit.testing.v1 import AppTest
@@ -174,6 +188,9 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., "AppTes
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     st.cache_resource.clear()
     st.cache_data.clear()
+
+    if "own_assets" not in request.fixturenames and not (cache / "store.sqlite").exists():
+        shutil.copy(request.getfixturevalue("shipped_store"), cache / "store.sqlite")
 
     def open_page(name: str = "gallery") -> AppTest:
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()

@@ -199,6 +199,7 @@ def test_scores_are_brushed_pages_turned_and_pictures_picked_and_exported(server
     assert focused.split(",")[0] in rows[2]
     tab.goto(brushed)
     tab.wait_for_selector("text=/Images 1 to 60 of/")
+    _pictures(tab, count=60)
     assert [float(text) for text in tab.locator(".jepa-grid .title").all_inner_texts()] == titles
 
 
@@ -267,6 +268,7 @@ def test_the_address_follows_the_image(server: str, tab: "Page") -> None:
 def test_the_next_image_by_score_is_a_key_away_and_its_address_opens_it_again(server: str, tab: "Page") -> None:
     tab.goto(f"{server}/image")
     tab.get_by_text("1 of 360 by score").wait_for()
+    _settle(tab)
     tab.keyboard.press("k")
     tab.get_by_text("2 of 360 by score").wait_for()
     tab.wait_for_selector("text=the rank is 16")

@@ -70,8 +70,8 @@ def test_the_prediction_is_the_length_of_j_times_the_direction(walked):
 
 def test_long_steps_clip_and_the_pictures_stay_pictures(walked):
     _encoder, _found, both, _told = walked
-    assert both.along.clipped[0] > 0
-    assert both.along.clipped[-1] > 0
+    assert both.along.clipped[both.along.lengths == 0] == 0
+    assert max(both.along.clipped[0], both.along.clipped[-1]) > 0
     assert both.along.clipped.max() <= 256
     assert both.along.pictures.shape == (13, 16, 16, 1)
 

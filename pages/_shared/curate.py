@@ -1,4 +1,4 @@
-"""The Gallery's view "What to drop": the least likely share of each class, seen before it is exported as a list."""
+"""The Gallery's view "To drop": the least likely share of each class, seen before it is exported as a list."""
 
 import pandas as pd
 import streamlit as st
