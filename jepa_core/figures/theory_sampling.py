@@ -47,10 +47,13 @@ def energy_figure(result: Mapping[str, Any]) -> go.Figure:
         name="samples",
         hovertemplate="after %{x} steps: %{y:.3f}<extra></extra>",
     )
-    figure.add_hline(
-        y=result["energy_fresh"],
+    figure.add_scatter(
+        x=[0, max(history[-1]["step"], 1)],
+        y=[result["energy_fresh"]] * 2,
+        mode="lines",
         line={"color": LIKELY, "dash": "dash"},
-        annotation={"text": "fresh true sample", "yanchor": "bottom"},
+        name="a fresh true sample",
+        hovertemplate="a fresh true sample: %{y:.3f}<extra></extra>",
     )
     figure.add_hline(y=0, line={"color": NEUTRAL, "width": 1})
     return finish(figure, x="steps of the walk", y="energy distance to the truth", height=260)

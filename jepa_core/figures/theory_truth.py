@@ -49,7 +49,8 @@ def table_figure(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     figure.add_hline(y=0, line={"color": NEUTRAL, "width": 1})
     figure = finish(figure, x="dimension D", y="Pearson with log p(x)", height=400)
     figure.update_xaxes(type="log", tickvals=sorted({row["dim"] for row in rows}))
-    figure.update_yaxes(range=[-0.4, 1.03])
+    least = min((min(row["values"]) for row in rows), default=0.0)
+    figure.update_yaxes(range=[min(-0.03, least - 0.03), 1.03])
     return figure
 
 
