@@ -61,55 +61,60 @@ def in_bytes(size: int) -> str:
 
 
 def show_jobs() -> None:
-    """The jobs of this visitor; while one is active, they are drawn again each second."""
-    polling = any(job.active for job in state.jobs().all())
+    """The jobs of this visitor, and that others wait or run; what is active is looked at each second."""
+    everything = state.jobs().all()
+    active = {job.key for job in everything if job.active}
+    mine = [job for job in everything if job.concerns(state.visitor())]
+    for job in everything:
+        if job.key in active:
+            _show_active(job, active, own=job in mine)
+    ended = [job for job in reversed(mine) if job.key not in active]
+    for job in ended:
+        if job.state is not State.DONE:
+            _show_ended(job)
+    done = [job for job in ended if job.state is State.DONE]
+    if not mine:
+        st.info("Nothing has been computed since this server was started.", icon=":material/done_all:")
+    elif not any(job.key in active for job in mine):
+        st.caption("Nothing is running or waiting.")
+    if done:
+        with st.expander(f"Done ({len(done)})", icon=ICONS[State.DONE]):
+            st.dataframe(
+                pd.DataFrame({"what": [job.title for job in done], "took": [lasting(job.seconds) for job in done]}),
+                hide_index=True,
+                height="content",
+                column_config={"what": "What", "took": "Took"},
+            )
 
-    @st.fragment(run_every=1.0 if polling else None)
+
+def _show_active(job: Job, active: set[str], own: bool) -> None:
+    """One that runs or waits; the page runs again when others are active than when it was drawn."""
+
+    @st.fragment(run_every=1.0)
     def draw() -> None:
-        everything = state.jobs().all()
-        if polling and not any(job.active for job in everything):
-            st.rerun()  # what the store holds may be other now
-        mine = [job for job in everything if job.concerns(state.visitor())]
-        for job in everything:
-            if job.active and job not in mine:
-                st.caption(f"{ICONS[job.state]} Another visitor's computation is {job.state}.")
-        for job in mine:
-            if job.active:
-                _show_active(job)
-        ended = [job for job in reversed(mine) if not job.active]
-        for job in ended:
-            if job.state is not State.DONE:
-                _show_ended(job)
-        done = [job for job in ended if job.state is State.DONE]
-        if not mine:
-            st.info("Nothing has been computed since this server was started.", icon=":material/done_all:")
-        elif not any(job.active for job in mine):
-            st.caption("Nothing is running or waiting.")
-        if done:
-            with st.expander(f"Done ({len(done)})", icon=ICONS[State.DONE]):
-                st.dataframe(
-                    pd.DataFrame({"what": [job.title for job in done], "took": [lasting(job.seconds) for job in done]}),
-                    hide_index=True,
-                    height="content",
-                    column_config={"what": "What", "took": "Took"},
-                )
+        if active != {other.key for other in state.jobs().all() if other.active}:
+            st.rerun()  # what the store holds may be other now, too
+        if own:
+            share = min(job.done / job.total, 1.0) if job.total else 0.0
+            st.progress(share, f"{ICONS[job.state]} {plain(widgets.progress_words(job))}")
+        else:
+            st.caption(f"{ICONS[job.state]} Another visitor's computation is {job.state}.")
 
-    draw()
-
-
-def _show_active(job: Job) -> None:
+    if not own:
+        draw()
+        return
     with st.container(border=True):
         left, right = st.columns([6, 1], vertical_alignment="center")
-        left.progress(
-            min(job.done / job.total, 1.0) if job.total else 0.0,
-            f"{ICONS[job.state]} {plain(widgets.progress_words(job))}",
-        )
+        with left:
+            draw()
         stopping = job.cancelled()
-        if right.button(
-            "Stopping" if stopping else "Cancel", key=f"stop:{job.key}", width="stretch", disabled=stopping
-        ):
-            job.cancel()
-            st.rerun()
+        right.button(  # not in the fragment, as in `widgets.watch`
+            "Stopping" if stopping else "Cancel",
+            key=f"stop:{job.key}",
+            width="stretch",
+            disabled=stopping,
+            on_click=job.cancel,
+        )
 
 
 def _show_ended(job: Job) -> None:
@@ -118,9 +123,14 @@ def _show_ended(job: Job) -> None:
         why = job.message or f"Stopped after {lasting(job.seconds)}; what was finished is kept."
         left.markdown(f"{ICONS[job.state]} **{plain(job.title)}**, {job.state}")
         left.caption(plain(why))
-        if right.button("Retry", key=f"retry:{job.key}", icon=":material/replay:", width="stretch"):
-            state.jobs().retry(job)
-            st.rerun()
+        right.button(
+            "Retry",
+            key=f"retry:{job.key}",
+            icon=":material/replay:",
+            width="stretch",
+            on_click=state.jobs().retry,
+            args=(job,),
+        )
 
 
 # --- the store --------------------------------------------------------------------------------------------------------

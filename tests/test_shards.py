@@ -110,7 +110,7 @@ def test_a_class_in_damaged_json_is_said(tmp_path):
         ("shard-{000..002.tar", "The braces of .* do not match"),
         ("shard-{0..10000}.tar", "names more than 10000 archives"),
         ("shard-{0..99999999999999}.tar", "names more than 10000 archives"),
-        ("{0..999}-{0..999}*.tar", "There is no archive that|names more than 10000"),
+        ("{0..999}-{0..999}*.tar", "names more than 10000 archives"),
     ],
 )
 def test_a_pattern_that_names_nothing_usable_is_said(folder, pattern, said):

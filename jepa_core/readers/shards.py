@@ -52,7 +52,9 @@ def expand(pattern: str) -> list[Path]:
 
 def _found(pattern: str) -> Iterator[Path]:
     # Backslashes are the separators of Windows.
-    for given in braceexpand(pattern, escape=False):
+    for number, given in enumerate(braceexpand(pattern, escape=False)):
+        if number == MOST:  # else two ranges with a star behind them would look into a folder a million times
+            raise _too_many(pattern)
         whole = folders.resolve(given)
         if whole is None:
             continue

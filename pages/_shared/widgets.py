@@ -337,23 +337,27 @@ def arriving(key: str, title: str, work: Callable[[Job], object], unit: str = "i
 def watch(job: Job, arrived: Callable[[], int] = lambda: 0) -> None:
     """Progress of a job with a cancel button; the page reruns when something new has arrived, and at the end."""
     before = arrived()
+    bar, button = st.columns([6, 1], vertical_alignment="center")
+    # Not in the fragment: a click on a fragment's button just after one on the link to another page has Streamlit run
+    # what is no longer there, and its front end then drops the page that it has only just drawn.
+    if job.concerns(state.visitor()):
+        stopping = job.cancelled()
+        button.button(
+            "Stopping" if stopping else "Cancel",
+            key=f"cancel:{job.key}",
+            width="stretch",
+            disabled=stopping,
+            on_click=job.cancel,
+        )
 
     @st.fragment(run_every=0.7)
     def poll() -> None:
-        if not job.active:
+        if not job.active or arrived() > before:
             st.rerun()
-        bar, button = st.columns([6, 1], vertical_alignment="center")
-        bar.progress(min(job.done / job.total, 1.0) if job.total else 0.0, plain(progress_words(job)))
-        stopping = job.cancelled()
-        if job.concerns(state.visitor()) and button.button(
-            "Stopping" if stopping else "Cancel", key=f"cancel:{job.key}", width="stretch", disabled=stopping
-        ):
-            job.cancel()
-            st.rerun(scope="fragment")
-        if arrived() > before:
-            st.rerun()
+        st.progress(min(job.done / job.total, 1.0) if job.total else 0.0, plain(progress_words(job)))
 
-    poll()
+    with bar:
+        poll()
 
 
 def progress_words(job: Job) -> str:
