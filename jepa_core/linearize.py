@@ -77,15 +77,16 @@ class Linearized:
             self._forward = parts.forward
             self._for_forward = [fixed[place] for place in parts.to_forward]
             self._for_product = self._cast([fixed[place] for place in parts.to_product])
-            self._product = parts.product
+            product = parts.product
             directions = images.new_ones(cotangents, len(images), parts.width).to(dtype)
             constants = self.constants(images)[2]
             # What is picked by an index or a mask of the image may be another row for another image.
             if all(constant.is_floating_point() for constant in constants):
-                _leave_out_zeros(self._product, [directions, *self._for_product, *constants])
+                _leave_out_zeros(product, [directions, *self._for_product, *constants])
             if images.is_cuda:
-                self._plain = GraphModule(self._product, copy.deepcopy(self._product.graph))
-            self.bytes = use_one_block(self._product, dtype, images.device)
+                self._plain = GraphModule(product, copy.deepcopy(product.graph))
+            self.bytes = use_one_block(product, dtype, images.device)
+            self._product: Callable[..., Tensor] = product
 
     def _cast(self, values: Iterable[Tensor]) -> list[Tensor]:
         return [value.to(self._dtype) if value.is_floating_point() else value for value in values]
