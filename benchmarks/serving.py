@@ -34,6 +34,7 @@ def server(cache: str | Path) -> Iterator[Served]:
         command, cwd=ROOT, env=os.environ | {"JEPA_CACHE": str(cache)}, stdout=subprocess.DEVNULL
     )
     address = f"http://127.0.0.1:{port}"
+    patience = time.monotonic() + 120
     try:
         while True:
             try:
@@ -42,11 +43,13 @@ def server(cache: str | Path) -> Iterator[Served]:
             except OSError:
                 if process.poll() is not None:
                     raise SystemExit("The server stopped before it answered.") from None
+                if time.monotonic() > patience:
+                    raise SystemExit("The server did not answer.") from None
                 time.sleep(0.02)
         yield Served(address, process.pid)
     finally:
         process.terminate()
-        process.wait()
+        process.wait(60)
 
 
 @contextmanager

@@ -248,7 +248,7 @@ def test_names_from_outside_are_shown_as_they_are(open_page: Callable[..., AppTe
     assert_no_error(app)
     shown = [element.value for kind in (app.markdown, app.subheader, app.caption) for element in kind]
     assert not any(re.search(r"(?<!\\)(\*a\*|\$b|_bad_|!\[x\]|:smile)", text) for text in shown)
-    # assets/grid.js sets these as text and attributes; tests/test_browser.py sees that no element comes of them.
+    # assets/grid.js sets these as text and attributes; tests/browser/test_gallery.py sees that no element is made.
     assert all(f"class {name}" in card["alt"] for card in cards(app))
 
 

@@ -4,17 +4,19 @@ Findings that Streamlit's own elements cause are listed here by rule and element
 others pass. docs/accessibility.md has them in words.
 """
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.test_browser import PAGES, WAIT, _settle
+from tests.browser.looking import PAGES, settle
 
-if TYPE_CHECKING:  # tests/requirements.txt brings it; collecting these tests must not need it
-    from playwright.sync_api import Browser, Page
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
-pytestmark = pytest.mark.browser
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.parametrize("tab", ["light", "dark"], indirect=True),
+]
 
 # Rule -> selectors of Streamlit's elements within which it is Streamlit's.
 STREAMLITS = {
@@ -33,24 +35,6 @@ _FIND = """async ([rules]) => {
     one.nodes.filter((node) => !(rules[one.id] ?? []).some((selector) => element(node.target)?.closest(selector)))
       .map((node) => `${one.id}: ${node.html.slice(0, 200)} (${node.failureSummary})`));
 }"""
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, "Browser"]]:
-    """A server and a browser for all of these tests: they only look."""
-    from benchmarks.serving import browser, server
-
-    with server(tmp_path_factory.mktemp("axe")) as running, browser() as chromium:
-        yield running.address, chromium
-
-
-@pytest.fixture(params=["light", "dark"])
-def tab(request: pytest.FixtureRequest, served: tuple[str, "Browser"]) -> Iterator["Page"]:
-    context = served[1].new_context(viewport={"width": 1440, "height": 1000}, color_scheme=request.param)
-    page = context.new_page()
-    page.set_default_timeout(WAIT)
-    yield page
-    context.close()
 
 
 def findings(tab: "Page") -> list[str]:
@@ -72,39 +56,37 @@ def overflow(tab: "Page") -> int:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_has_no_serious_finding_of_its_own_and_fits_a_narrow_window(
-    served: tuple[str, "Browser"], tab: "Page", name: str
-) -> None:
-    tab.goto(f"{served[0]}/{PAGES[name]}")
-    _settle(tab)
+def test_a_page_has_no_serious_finding_of_its_own_and_fits_a_narrow_window(server: str, tab: "Page", name: str) -> None:
+    tab.goto(f"{server}/{PAGES[name]}")
+    settle(tab)
     assert findings(tab) == []
     assert overflow(tab) <= 0
 
 
-def test_verdicts_have_no_serious_finding_and_fit_a_narrow_window(served: tuple[str, "Browser"], tab: "Page") -> None:
-    tab.goto(f"{served[0]}/check")
-    _settle(tab)
+def test_verdicts_have_no_serious_finding_and_fit_a_narrow_window(server: str, tab: "Page") -> None:
+    tab.goto(f"{server}/check")
+    settle(tab)
     tab.get_by_role("button", name="Take six examples").click()
     tab.wait_for_selector("text=Download the table")
-    _settle(tab)
+    settle(tab)
     assert findings(tab) == []
     assert overflow(tab) <= 0
 
 
-def test_the_tour_and_an_explanation_have_no_serious_finding(served: tuple[str, "Browser"], tab: "Page") -> None:
-    tab.goto(f"{served[0]}/encoders?tour=1")
-    _settle(tab)
+def test_the_tour_and_an_explanation_have_no_serious_finding(server: str, tab: "Page") -> None:
+    tab.goto(f"{server}/encoders?tour=1")
+    settle(tab)
     tab.get_by_role("button", name="What am I looking at?").click()
     tab.wait_for_selector(".drawing svg")
     assert findings(tab) == []
 
 
-def test_a_verdict_is_chosen_with_the_keyboard(served: tuple[str, "Browser"], tab: "Page") -> None:
-    tab.goto(f"{served[0]}/check")
-    _settle(tab)
+def test_a_verdict_is_chosen_with_the_keyboard(server: str, tab: "Page") -> None:
+    tab.goto(f"{server}/check")
+    settle(tab)
     tab.get_by_role("button", name="Take six examples").click()
     tab.wait_for_selector("text=Download the table")
-    _settle(tab)
+    settle(tab)
     button = tab.get_by_role("button", name="digits-validation.ppm")
     button.press("Enter")
     tab.wait_for_selector("img[alt='The part of digits-validation.ppm that was scored']")

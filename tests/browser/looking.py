@@ -1,0 +1,39 @@
+"""What the browser tests share: the pages, and waiting until one of them stands still."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # tests/requirements.txt brings it; collecting these tests must not need it
+    from playwright.sync_api import Page
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = {path.stem: "" if path.stem == "gallery" else path.stem for path in (ROOT / "pages").glob("*.py")}
+WAIT = 90_000  # ms; generous, since a busy machine is no fault of the page
+
+
+def settle(tab: "Page") -> None:
+    """Wait until the script has run, no job is in progress, and nothing is stale or fades in any more."""
+    tab.wait_for_selector("h1")
+    tab.wait_for_function(
+        """() => !document.querySelector('[data-testid=stStatusWidget]')
+              && !document.querySelector('[data-testid=stProgress]')
+              && document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'
+              && !document.querySelector('[data-stale=true]')
+              && !document.getAnimations().some((one) => one instanceof CSSTransition)"""
+    )
+
+
+def pictures(tab: "Page", count: int) -> list[int]:
+    """The natural widths of the pictures in grids once there are `count` of them; 0 for one that did not load."""
+    tab.wait_for_function("count => document.querySelectorAll('.jepa-grid img').length >= count", arg=count)
+    tab.wait_for_function("() => [...document.querySelectorAll('.jepa-grid img')].every(image => image.complete)")
+    return tab.eval_on_selector_all(".jepa-grid img", "images => images.map(image => image.naturalWidth)")
+
+
+def assert_sound(tab: "Page") -> None:
+    """The page shows no error, and is not wider than its window."""
+    assert tab.locator("[data-testid=stException]").count() == 0
+    assert tab.locator("[data-testid=stAlertContentError]").count() == 0
+    assert "Traceback" not in tab.inner_text("body")
+    overflow = tab.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert overflow <= 0, "the page is wider than the window"
