@@ -13,6 +13,7 @@ from jepa_core.figures.vectors import energy_picture, left_figure, signed_pictur
 from jepa_core.images import array_png
 from jepa_core.scoring import current_rank
 from pages._shared import compared, jacobians, pictures, state, walking, widgets
+from pages._shared.fragments import fragment
 from pages._shared.text import percent_place, plain
 
 STRIP = 8  # directions shown of each end
@@ -85,7 +86,7 @@ def choose_k(count: int) -> int:
     return st.slider("Direction k", 1, count, key="k", bind="query-params", help=text) - 1
 
 
-@st.fragment
+@fragment
 def show_direction(row: pd.Series, found: Directions, card: pictures.Card) -> None:
     """One direction: on the image side, on the embedding's side, in the spectrum, and as a walk."""
     k = choose_k(len(found.sigma))

@@ -17,6 +17,7 @@ from jepa_core.figures.style import CONFIG
 from jepa_core.items import DatasetSpec
 from jepa_core.keys import make_key
 from pages._shared import extremes, pictures, state, widgets
+from pages._shared.fragments import fragment
 from pages._shared.state import Choice
 from pages._shared.text import counted, place, plain
 
@@ -37,7 +38,7 @@ def share_option() -> list[str]:
     return [] if chosen == _DEFAULT else ["--share", chosen]
 
 
-@st.fragment
+@fragment
 def show(
     choices: Mapping[str, Choice], dataset: DatasetSpec, label: str | None, found: Comparison, version: str
 ) -> None:
@@ -71,7 +72,7 @@ def show(
         _all_pairs(shared)
 
 
-@st.fragment
+@fragment
 def _ranks(
     choices: Mapping[str, Choice],
     dataset: DatasetSpec,

@@ -10,6 +10,7 @@ from jepa_core import datasets, world
 from jepa_core.figures.style import CONFIG
 from jepa_core.figures.truth import truth_figure
 from pages._shared import state
+from pages._shared.fragments import fragment
 from pages._shared.state import Choice
 from pages._shared.text import plain
 
@@ -21,7 +22,7 @@ def _truth(positions: Sequence[int], scale: Sequence[float]) -> pd.Series:
     return pd.Series(world.known_log_density("test", positions, np.resize(scale, 3))[1])
 
 
-@st.fragment
+@fragment
 def show(choice: Choice) -> None:
     """The scores of the drawn world beside its known density."""
     listed = datasets.list_datasets()

@@ -19,6 +19,7 @@ from jepa_core.scoring import RunSummary, config_of, score_items
 from jepa_core.spectrum import Rank
 from jepa_core.ways import Way
 from pages._shared import compared, jacobians, pictures, state, widgets
+from pages._shared.fragments import fragment
 from pages._shared.pictures import Card, data_address
 from pages._shared.state import Choice
 from pages._shared.text import plain
@@ -133,7 +134,7 @@ def show_leverage(one: Looked) -> None:
         _leverage_map(one, found)
 
 
-@st.fragment
+@fragment
 def _leverage_map(one: Looked, found: Directions) -> None:
     values, name = found.leverage, one.row["name"]
     crop = images.rgb_array(scored_crop(state.store(), one.choice.config.transform, one.dataset, one.member))
