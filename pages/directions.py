@@ -127,7 +127,7 @@ def show_direction(row: pd.Series, found: Directions, card: pictures.Card) -> No
         words = left_in_words(found.left[k])
         st.plotly_chart(left_figure(found.left[k], largest(found.left[k])), config=CONFIG, alt=words)
         st.caption(words)
-    st.subheader(f"Walk along direction {k + 1}")
+    st.header(f"Walk along direction {k + 1}")
     walks = jacobians.walked(choice, dataset, row, found, k)
     if walks:
         walking.show(walks, k)
@@ -143,7 +143,7 @@ def show_ends(found: Directions) -> None:
             "Directions that it notices least": range(count - STRIP, count),
         }
     for title, ends in strips.items():
-        st.subheader(title)
+        st.header(title)
         pictures.grid(
             [
                 drawn(end, f"k = {end + 1}", f"moves by {found.sigma[end]:.3g}", signed_picture(found.right(end)))

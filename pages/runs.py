@@ -144,7 +144,7 @@ def _held(version: str) -> tuple[list[Holding], upkeep.Crops]:  # noqa: ARG001
 
 def show_store() -> None:
     """What is kept, by encoder, output, method and precision."""
-    st.subheader("The store")
+    st.header("The store")
     held, crops = _held(upkeep.version(state.store()))
     size = in_bytes(upkeep.size_on_disk(state.store()))
     where = "" if hosted() else f" ({state.store().path})"

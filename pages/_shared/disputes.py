@@ -161,7 +161,7 @@ def _most_disputed(
     pair: tuple[str, str],
 ) -> None:
     """The images that they disagree on most, both ways."""
-    st.subheader("Most disputed")
+    st.header("Most disputed")
     apart = disputed(found, *pair)
     st.markdown("The largest differences of percentiles; both stand below each picture.")
     ways = (("◆", *pair), ("■", *reversed(pair)))  # the symbols of the figure
@@ -178,7 +178,7 @@ def _most_disputed(
 
 def _all_pairs(shared: Mapping[tuple[str, str], Agreement]) -> None:
     """The overlaps of every pair as a figure, the figures in a table."""
-    st.subheader("How much do they agree?")
+    st.header("How much do they agree?")
     st.plotly_chart(
         agreement_figure({" and ".join(pair): one for pair, one in shared.items()}),
         config=CONFIG,
@@ -219,7 +219,7 @@ def _all_pairs(shared: Mapping[tuple[str, str], Agreement]) -> None:
 
 def show_ends(choices: Mapping[str, Choice], dataset: DatasetSpec, label: str | None, found: Comparison) -> None:
     """The paper's figure 1: the ends of each encoder's order, with the places that the others give them."""
-    st.subheader("The ends, encoder by encoder")
+    st.header("The ends, encoder by encoder")
     st.markdown("The paper's figure 1. Below each picture stand its percentiles: do the others agree?")
     for name in found.percentiles:
         others = [other for other in found.percentiles if other != name]

@@ -34,7 +34,7 @@ def show(choice: Choice) -> None:
         "with the Gaussian term": table["gaussian_score"],
         "Gaussian term alone": gaussian_term,
     }
-    st.subheader("Does the score read the density?")
+    st.header("Does the score read the density?")
     found = ", ".join(
         f"{name} {truth.corr(values, method='pearson'):.2f} and {truth.corr(values, method='spearman'):.2f}"
         for name, values in columns.items()

@@ -54,7 +54,7 @@ class Looked:
 
 def show_spectrum(one: Looked) -> None:
     """The spectrum beside the reference's, and the score taken apart."""
-    st.subheader(f"Which singular values make it {'unlikely' if one.row['percentile'] <= 50 else 'likely'}?")
+    st.header(f"Which singular values make it {'unlikely' if one.row['percentile'] <= 50 else 'likely'}?")
     config = config_of(one.choice.spec, one.choice.output, one.way.decided)
     result = None if one.row["estimated"] else state.store().get(config, one.row["digest"])
     if result is None:
@@ -121,7 +121,7 @@ def _score_fully(one: Looked, config: str) -> None:
 
 def show_leverage(one: Looked) -> None:
     """Which pixels the score hangs on."""
-    st.subheader("Which pixels does the score hang on?")
+    st.header("Which pixels does the score hang on?")
     st.markdown(
         "The brighter a pixel, the more the score would change if the encoder reacted a little more strongly to it. "
         "This is a sensitivity, not a cause."
@@ -157,7 +157,7 @@ def _leverage_map(one: Looked, found: Directions) -> None:
 
 def show_neighbours(one: Looked) -> None:
     """The nearest images in the embedding, of the reference and of what the encoder learned from."""
-    st.subheader("Nearest in the embedding")
+    st.header("Nearest in the embedding")
     training = compared.known_set(one.choice.spec.training, one.choice)
     _show_near(one, one.reference or one.dataset, "the reference" if one.reference else "this dataset")
     if training and not training.listed and (one.reference is None or training.name != one.reference.name):
