@@ -1,6 +1,7 @@
 """A server of the explorer and a browser, to measure or picture it from outside. Needs tests/requirements.txt."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import NamedTuple
 from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM = ("chromium-headless-shell", "chromium")
 
 
 class Served(NamedTuple):
@@ -54,10 +56,10 @@ def server(cache: str | Path) -> Iterator[Served]:
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium without a window."""
+    """Debian's Chromium without a window. The variant that has none takes two thirds of the time of the whole one."""
     with sync_playwright() as started:
         launched = started.chromium.launch(
-            executable_path="/usr/bin/chromium",
+            executable_path=next(path for path in map(shutil.which, CHROMIUM) if path),
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
         yield launched

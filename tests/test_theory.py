@@ -88,7 +88,7 @@ def test_a_whitening_encoder_of_a_gaussian_has_the_density_with_the_term():
 class TestMixtures:
     @pytest.mark.parametrize("law", [mixtures.drawn(2, 0), mixtures.moons(), mixtures.rings()])
     def test_densities_sum_to_one(self, law: mixtures.Mixture):
-        side = np.linspace(-9, 9, 361)
+        side = np.linspace(-9, 9, 181)
         grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
         assert np.exp(law.log_density(grid)).sum() * (side[1] - side[0]) ** 2 == pytest.approx(1, abs=1e-3)
 

@@ -12,13 +12,17 @@ WAIT = 90_000  # ms; generous, since a busy machine is no fault of the page
 
 
 def settle(tab: "Page") -> None:
-    """Wait until the script has run, no job is in progress, and nothing is stale or fades in any more."""
+    """Wait until the script has run, no job is in progress, and the page looks as it will.
+
+    That is: nothing is stale, is still loaded or fades, and the explorer's own styles, which come as an element of the
+    page and so after a part of it, are there.
+    """
     tab.wait_for_selector("h1")
     tab.wait_for_function(
-        """() => !document.querySelector('[data-testid=stStatusWidget]')
-              && !document.querySelector('[data-testid=stProgress]')
+        """() => !document.querySelector(
+                '[data-testid=stStatusWidget], [data-testid=stProgress], [data-testid=stSkeleton], [data-stale=true]')
               && document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'
-              && !document.querySelector('[data-stale=true]')
+              && document.querySelector('[data-testid=stHtml] style')
               && !document.getAnimations().some((one) => one instanceof CSSTransition)"""
     )
 
