@@ -3,7 +3,6 @@
 Start it with `make app`, or `streamlit run app.py`.
 """
 
-import logging
 import os
 
 # Before torch is imported. Its threads wait for each other awake, and where another program (the browser, say) has a
@@ -14,9 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import streamlit as st
 
 from jepa_core.config import ASSETS
-from jepa_core.errors import JepaError
-from pages._shared import pictures, state, tour
-from pages._shared.text import plain
+from pages._shared import fragments, pictures, state, tour
 
 SECTIONS = {
     "Explore": (
@@ -59,7 +56,7 @@ page = st.navigation(
         for section, pages in SECTIONS.items()
     }
 )
-try:
+with fragments.saying_errors(f"The page {page.title}"):
     st.session_state["page"] = page.title
     state.open_everything()
     state.choose_encoder()
@@ -69,14 +66,3 @@ try:
         tour.show(page.url_path or HOME)
         page.run()
     state.warm_up()
-except JepaError as error:
-    st.error(plain(str(error)), icon=":material/error:")
-except Exception as error:
-    logging.getLogger(__name__).exception("Page %r failed", page.title)
-    st.error(
-        plain(
-            f"The page {page.title} met something it did not expect ({type(error).__name__}: {error}). The log has the "
-            "details; the other pages still work."
-        ),
-        icon=":material/error:",
-    )

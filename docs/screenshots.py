@@ -1,9 +1,10 @@
 """Take the screenshots of the documentation: `python docs/screenshots.py [PAGE ...]`, by default of all pages.
 
-Starts a server with an empty cache, opens the pages at two widths in light and dark, and writes `docs/screens/*.png`.
+Starts a server with an empty cache, opens the pages at two widths in light and dark, and writes `docs/screens/*.webp`.
 Only bundled pictures are shown. Needs tests/requirements.txt and Chromium.
 """
 
+import io
 import sys
 import tempfile
 from pathlib import Path
@@ -34,6 +35,9 @@ PAGES = {
     "theory?experiment=views": "text=The full table",
 }
 WIDTHS = {1440: 900, 390: 844}
+# So that all pictures together stay below 3 MB: the start of a long page shows what it is.
+TALLEST = 2000
+WIDEST = 1000
 
 
 def _uploads(folder: Path) -> list[Path]:
@@ -64,13 +68,14 @@ def _shoot(tab: Page, address: str, name: str, width: int, mode: str, uploads: l
         tab.get_by_text("Weights of your own").click()
     tab.wait_for_timeout(1500)  # fonts, charts and fades
     height = tab.evaluate("() => document.querySelector('[data-testid=stMain]').scrollHeight")
-    tab.set_viewport_size({"width": width, "height": max(height, WIDTHS[width])})
+    tab.set_viewport_size({"width": width, "height": min(max(height, WIDTHS[width]), TALLEST)})
     tab.wait_for_timeout(700)
-    path = ROOT / "docs" / "screens" / f"{name.replace('?experiment=', '-')}-{width}-{mode}.png"
-    tab.screenshot(path=path)
-    # Chromium compresses for speed; with 256 colours a page looks the same and takes half of the space.
-    Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
-    print(path)
+    path = ROOT / "docs" / "screens" / f"{name.replace('?experiment=', '-')}-{width}-{mode}.webp"
+    with Image.open(io.BytesIO(tab.screenshot())) as picture:
+        small = picture.convert("RGB")
+    small.thumbnail((WIDEST, TALLEST))
+    small.save(path, quality=60, method=6)
+    print(path, path.stat().st_size // 1024, "kB")
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ from scipy.stats import rankdata, spearmanr
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from jepa_core import datasets, images, jacobian, sketch, spectrum
+from jepa_core import datasets, images, jacobian, linearize, sketch, spectrum
 from jepa_core.batches import Grams, exact_work
 from jepa_core.encoders import Encoder, build_net, load_encoder
 from jepa_core.jacobian import Engine, Precision
@@ -169,12 +169,16 @@ def _peak_memory(device: str) -> Iterator[list[float]]:
 
 
 def matrix_peak(f: nn.Module, device: str, dtype: torch.dtype) -> float:
-    """FLOP a second: the best of ten products of the shape of the widest linear layer, for 2,048 tokens."""
+    """FLOP a second: the best of ten products of the shape of the widest linear layer, for 2,048 tokens.
+
+    For 65,536 on a GPU, which a smaller product does not fill.
+    """
+    tokens = 2**16 if device.startswith("cuda") else 2**11
     widest = max((p for p in f.parameters() if p.ndim == 2), key=lambda p: p.numel())
-    left = torch.randn(2048, widest.shape[0], device=device).to(dtype)
+    left = torch.randn(tokens, widest.shape[0], device=device).to(dtype)
     right = torch.randn(tuple(widest.shape), device=device).to(dtype)
     best = min(_seconds(device, lambda: left @ right) for _ in range(11))
-    return 2 * 2048 * widest.numel() / best
+    return 2 * tokens * widest.numel() / best
 
 
 def nominal_flop(f: nn.Module, image: Tensor) -> int:
@@ -214,7 +218,8 @@ def _ways(f: nn.Module, shape: tuple[int, int, int], device: str, batch: int) ->
     rows = torch.randn(1, k, image.numel(), device=device)
 
     def decompose(count: int) -> object:
-        return torch.linalg.svdvals(rows.expand(count, -1, -1))
+        # One after the other, as LAPACK takes a batch too: a batch's Jacobians need not lie in memory together.
+        return [torch.linalg.svdvals(rows[0]) for _ in range(count)]
 
     def gram() -> object:
         return spectrum.singular_values(jacobian.gram_matrix(rows).cpu().numpy())
@@ -279,11 +284,15 @@ def best_batch(f: nn.Module, shape: tuple[int, int, int], device: str) -> int:
 
 
 def measure(case: Case, device: str, limit: float = 20.0) -> list[Line]:
-    """All ways on one case, interleaved; at most about `limit` seconds for each run of each way."""
+    """All ways on one case, interleaved; at most about `limit` seconds for each run of each way.
+
+    On a GPU our graphs are compiled at once, as they are in any longer run; compiling is part of no time.
+    """
     f, shape = case.build(device)
     image = torch.randn(1, *shape, device=device)
     flop, k = nominal_flop(f, image), f(image).shape[1]
     ways = _ways(f, shape, device, best_batch(f, shape, device))
+    linearize.COMPILED_AFTER = 0
     rows, memory, again = {}, {}, {}
     for way in ways:
         with _peak_memory(device) as found:

@@ -45,6 +45,11 @@ class Directions:
     _rows: ndarray
     _shape: tuple[int, int, int]
 
+    @property
+    def nbytes(self) -> int:
+        """Of all that it holds; nearly all of them are the Jacobian's."""
+        return self.sigma.nbytes + self.left.nbytes + self.leverage.nbytes + self._rows.nbytes
+
     def right(self, k: int) -> Float[ndarray, "channel height width"]:
         """v_k = J^T u_k / sigma_k, of length 1; zeros where sigma_k is 0."""
         if self.sigma[k] == 0.0:

@@ -9,7 +9,6 @@ A job has an owner, the visitor who first asked for it. Where a server has visit
 and cancel it (`jepa_core.config.hosted`); who may is asked by `Job.concerns`.
 """
 
-import itertools
 import logging
 import threading
 import time
@@ -21,8 +20,10 @@ from jepa_core.config import hosted
 from jepa_core.errors import JepaError
 
 _log = logging.getLogger(__name__)
-# Finished jobs that are remembered for the person who started them.
+# Finished jobs that are remembered for the person who started them, and the bytes of their results: one Jacobian of a
+# large encoder is hundreds of megabytes.
 _KEPT = 32
+_KEPT_BYTES = 2**29
 
 
 class State(StrEnum):
@@ -93,6 +94,11 @@ class Job:
         if self.began is None:
             return 0.0
         return (self.ended or time.monotonic()) - self.began
+
+    @property
+    def bytes(self) -> int:
+        """Of its result, where that says how large it is."""
+        return getattr(self.result, "nbytes", 0)
 
     def concerns(self, visitor: str) -> bool:
         """Whether a visitor may know its title and cancel it: at home everybody may, hosted its owner alone."""
@@ -187,10 +193,17 @@ class JobQueue:
                 job = self._jobs[key] = Job(key, title, work, between, unit, self._visitor())
                 (self._urgent if urgent else self._ordinary).append(job)
                 self._arrived.release()
-                finished = [other for other, old in self._jobs.items() if not old.active]
-                for other in itertools.islice(finished, max(0, len(finished) - _KEPT)):
-                    del self._jobs[other]
+                self._forget()
             return job
+
+    def _forget(self) -> None:
+        """The oldest of the finished jobs, where there are many or their results are large; never the youngest."""
+        finished = [job for job in self._jobs.values() if not job.active]
+        total = 0
+        for place, job in enumerate(reversed(finished)):
+            total += job.bytes
+            if place and (place >= _KEPT or total > _KEPT_BYTES):
+                del self._jobs[job.key]
 
     def retry(self, job: Job) -> Job:
         """Queue the work of a job that failed or was cancelled once more; return the job that has it now."""

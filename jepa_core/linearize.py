@@ -11,8 +11,13 @@ last block's MLP is zero at all tokens but one. And a patch embedding at its end
 pixels at all: the Gram of the Jacobian needs J J^T only, which a factor R with R R^T = W W^T gives as well as W.
 
 Shapes are fixed when a graph is traced, so there is one for each number of images and of cotangents.
+
+On a GPU the elementwise work between the matrix products, which waits for memory, takes longer than they do, so that a
+graph which is used often is compiled there: PyTorch's compiler fuses it. It takes a minute, hence "often".
 """
 
+import copy
+import logging
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -29,7 +34,10 @@ from jepa_core.rules import Rules
 Embed = Callable[[Tensor], Tensor]
 """A differentiable map from images (B, C, H, W) to embeddings (B, K), each image on its own."""
 
+_log = logging.getLogger(__name__)
 _aten = torch.ops.aten
+# After so many products of a graph on a GPU it is compiled: before, they take less time than compiling.
+COMPILED_AFTER = 100
 # Kernels that compute a constant of the image together with the product; in parts, the constant is shared.
 _DECOMPOSITIONS: Any = get_decompositions(
     [
@@ -59,6 +67,8 @@ class Linearized:
         Raises whatever a network raises that cannot be traced.
         """
         self._dtype = dtype
+        self._uses = 0
+        self._plain: GraphModule | None = None  # what may still be compiled
         graph = _trace(f, images, cotangents)
         self.patch_weight = _cut_patch_embedding(graph)
         parts = _divide(graph)
@@ -67,13 +77,16 @@ class Linearized:
             self._forward = parts.forward
             self._for_forward = [fixed[place] for place in parts.to_forward]
             self._for_product = self._cast([fixed[place] for place in parts.to_product])
-            self._product = parts.product
+            product = parts.product
             directions = images.new_ones(cotangents, len(images), parts.width).to(dtype)
             constants = self.constants(images)[2]
             # What is picked by an index or a mask of the image may be another row for another image.
             if all(constant.is_floating_point() for constant in constants):
-                _leave_out_zeros(self._product, [directions, *self._for_product, *constants])
-            self.bytes = use_one_block(self._product, dtype, images.device)
+                _leave_out_zeros(product, [directions, *self._for_product, *constants])
+            if images.is_cuda:
+                self._plain = GraphModule(product, copy.deepcopy(product.graph))
+            self.bytes = use_one_block(product, dtype, images.device)
+            self._product: Callable[..., Tensor] = product
 
     def _cast(self, values: Iterable[Tensor]) -> list[Tensor]:
         return [value.to(self._dtype) if value.is_floating_point() else value for value in values]
@@ -85,7 +98,24 @@ class Linearized:
 
     def product(self, directions: Tensor, constants: Sequence[Tensor]) -> Tensor:
         """The rows of directions (C, B, K): (C, B, ...) of image gradients, or (C * B, D, h, w) before the patches."""
-        return self._product(directions.to(self._dtype), *self._for_product, *constants)
+        given = (directions.to(self._dtype), *self._for_product, *constants)
+        self._uses += 1
+        if directions.is_cuda and self._plain is not None and self._uses > COMPILED_AFTER:
+            self._compile(self._plain, given)
+        return self._product(*given)
+
+    def _compile(self, plain: GraphModule, given: Sequence[Tensor]) -> None:
+        """Put a compiled graph in the place of the one with fixed memory, if the machine has what compiling needs."""
+        self._plain = None
+        compiled = torch.compile(plain, dynamic=False)
+        try:
+            compiled(*given)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # no C compiler, no Triton, a driver too old: each has an error of its own
+            _log.warning("The graph could not be compiled (%s), so it goes on as it is.", error)
+        else:
+            self._product, self.bytes = compiled, 0
 
 
 def _sizes(made_of: Sequence[Tensor], images: Tensor) -> Tensor:

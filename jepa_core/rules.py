@@ -24,6 +24,10 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 from torch.overrides import TorchFunctionMode
 
+# Tensor cores want rows of a multiple of 16 bytes: with 257 tokens the products take an older kernel, or are copied.
+_ALIGNED = 8
+_FILLED_ON = {"cuda"}
+
 
 class _Elementwise(torch.autograd.Function):
     """`function(x)` with its slope, computed once."""
@@ -77,11 +81,16 @@ def _attention_product(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """dq, dk, dv of cotangents `grad` (C, B, H, N, d); each comes back with C in front.
 
-    Tokens go before cotangents, so that in every product all cotangents meet one shared matrix per head.
+    Tokens go before cotangents, so that in every product all cotangents meet one shared matrix per head. On a GPU the
+    keys are filled up with zeros, which changes nothing but the speed and depends on no cotangent.
     """
     c, b, h, n, d = grad.shape
-    m = k.shape[-2]
+    keys = k.shape[-2]
+    fill = -keys % _ALIGNED if grad.device.type in _FILLED_ON else 0
+    m = keys + fill
     g = grad.permute(1, 2, 3, 0, 4).reshape(b * h, n, c * d)
+    if fill:
+        weights, k, v = F.pad(weights, (0, fill)), F.pad(k, (0, 0, 0, fill)), F.pad(v, (0, 0, 0, fill))
     weights, q, k, v, out = (part.flatten(0, 1) for part in (weights, q * scale, k * scale, v, out))
     inner = (g.view(b * h, n, c, d) * out[:, :, None]).sum(-1, keepdim=True)
     d_weights = torch.bmm(g.view(b * h, n * c, d), v.mT).view(b * h, n, c, m)
@@ -89,7 +98,7 @@ def _attention_product(
     dv = torch.bmm(weights.mT, g).view(b, h, m, c, v.shape[-1]).permute(3, 0, 1, 2, 4)
     dq = torch.bmm(d_logits.view(b * h, n * c, m), k).view(b, h, n, c, q.shape[-1]).permute(3, 0, 1, 2, 4)
     dk = torch.bmm(d_logits.view(b * h, n, c * m).mT, q).view(b, h, c, m, k.shape[-1]).permute(2, 0, 1, 3, 4)
-    return dq, dk, dv
+    return dq, dk[..., :keys, :], dv[..., :keys, :]
 
 
 class _AttentionProduct(torch.autograd.Function):

@@ -173,7 +173,7 @@ def show(found: checking.Found) -> None:
     checked = found.outcome.checked
     items = most_unusual_first(checked)
     if len(items) > 1:
-        st.subheader(plain(summary(found.outcome)))
+        st.header(plain(summary(found.outcome)))
         order = [checked.index(item) for item in items]
         if held.chosen not in order:
             held.chosen = order[0]

@@ -13,6 +13,7 @@ from jepa_core.figures.vectors import energy_picture, left_figure, signed_pictur
 from jepa_core.images import array_png
 from jepa_core.scoring import current_rank
 from pages._shared import compared, jacobians, pictures, state, walking, widgets
+from pages._shared.fragments import fragment
 from pages._shared.text import percent_place, plain
 
 STRIP = 8  # directions shown of each end
@@ -85,7 +86,7 @@ def choose_k(count: int) -> int:
     return st.slider("Direction k", 1, count, key="k", bind="query-params", help=text) - 1
 
 
-@st.fragment
+@fragment
 def show_direction(row: pd.Series, found: Directions, card: pictures.Card) -> None:
     """One direction: on the image side, on the embedding's side, in the spectrum, and as a walk."""
     k = choose_k(len(found.sigma))
@@ -126,7 +127,7 @@ def show_direction(row: pd.Series, found: Directions, card: pictures.Card) -> No
         words = left_in_words(found.left[k])
         st.plotly_chart(left_figure(found.left[k], largest(found.left[k])), config=CONFIG, alt=words)
         st.caption(words)
-    st.subheader(f"Walk along direction {k + 1}")
+    st.header(f"Walk along direction {k + 1}")
     walks = jacobians.walked(choice, dataset, row, found, k)
     if walks:
         walking.show(walks, k)
@@ -142,7 +143,7 @@ def show_ends(found: Directions) -> None:
             "Directions that it notices least": range(count - STRIP, count),
         }
     for title, ends in strips.items():
-        st.subheader(title)
+        st.header(title)
         pictures.grid(
             [
                 drawn(end, f"k = {end + 1}", f"moves by {found.sigma[end]:.3g}", signed_picture(found.right(end)))

@@ -66,7 +66,7 @@ if choice.spec.name not in cards:
     more_encoders.show()
     st.stop()
 card = cards[choice.spec.name]
-st.subheader(choice.spec.name)
+st.header(choice.spec.name)
 st.markdown(plain(choice.spec.description))
 left, right = st.columns([1, 1])
 with left:
@@ -98,6 +98,6 @@ with right:
         f"Held-out embeddings of the projector: Epps-Pulley {metrics['sigreg']['test']:.2f} (exactly Gaussian: "
         f"{metrics['sigreg']['exact_gaussian']:.2f}), effective rank {rank:.1f} of {card['outputs']['projector']}."
     )
-st.subheader("Known failures")
+st.header("Known failures")
 st.markdown("\n".join(f"- {plain(sentence)}" for sentence in card["known_failures"]) or "None are known.")
 more_encoders.show()

@@ -59,7 +59,7 @@ def brush() -> None:
         st.session_state["show"] = "order"  # all that was brushed, and not its ends alone
 
 
-st.subheader(plain(f"Scores of {title}"))
+st.header(plain(f"Scores of {title}"))
 drawn, beside = st.columns([3, 2], vertical_alignment="center", gap="medium")
 with beside:
     limits = narrowing.choose_range(scores, of)
@@ -98,11 +98,11 @@ def show_ends() -> None:
     few = min(PER_ROW, max(1, len(shown) // 2))
     if limits is None:
         widgets.verify_ends(choice, chosen, end)
-    st.subheader("Least likely")
+    st.header("Least likely")
     pictures.grid(
         pictures.cards(choice, dataset, shown.iloc[:few], chosen.label), "unlikely", key="least", label="Least likely"
     )
-    st.subheader("Most likely")
+    st.header("Most likely")
     pictures.grid(
         pictures.cards(choice, dataset, shown.iloc[::-1].iloc[:few], chosen.label),
         "likely",
@@ -110,7 +110,7 @@ def show_ends() -> None:
         label="Most likely",
     )
     left, right = st.columns([5, 1], vertical_alignment="bottom")
-    left.subheader("Random")
+    left.header("Random")
     seed = st.session_state.setdefault("shuffle", 0)
     if right.button("Shuffle", icon=":material/shuffle:", width="stretch"):
         seed = st.session_state["shuffle"] = seed + 1

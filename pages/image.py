@@ -156,7 +156,7 @@ with left:
         original.enlarge(dataset, one.member)
 with right:
     if one.count > 1:
-        st.markdown(f"##### {standing(one.row['percentile'], one.place.position, one.count, plain(one.among))}")
+        st.markdown(f"### {standing(one.row['percentile'], one.place.position, one.count, plain(one.among))}")
     facts.show(score_facts(one))
     if one.row["rank_disagrees"]:
         st.warning("Its spectrum does not fit the encoder's rank; compare it with care.", icon=":material/warning:")

@@ -167,7 +167,7 @@ if not area:
     st.stop()
 rows = maps.selected(table[table["shown"]], area)
 left, right = st.columns([5, 1], vertical_alignment="bottom")
-left.subheader(f"{counted(len(rows), 'image')} selected" if len(rows) else "No image lies in this selection")
+left.header(f"{counted(len(rows), 'image')} selected" if len(rows) else "No image lies in this selection")
 if right.button("Clear", icon=":material/close:", width="stretch"):
     st.query_params.pop("area", None)
     st.rerun()

@@ -17,6 +17,7 @@ from jepa_core.records import ResultConfig
 from jepa_core.studies import lasting
 from jepa_core.upkeep import Holding
 from pages._shared import state, widgets
+from pages._shared.fragments import fragment
 from pages._shared.text import counted, plain
 
 ICONS = {
@@ -90,7 +91,7 @@ def show_jobs() -> None:
 def _show_active(job: Job, active: set[str], own: bool) -> None:
     """One that runs or waits; the page runs again when others are active than when it was drawn."""
 
-    @st.fragment(run_every=1.0)
+    @fragment(run_every=1.0)
     def draw() -> None:
         if active != {other.key for other in state.jobs().all() if other.active}:
             st.rerun()  # what the store holds may be other now, too
@@ -143,7 +144,7 @@ def _held(version: str) -> tuple[list[Holding], upkeep.Crops]:  # noqa: ARG001
 
 def show_store() -> None:
     """What is kept, by encoder, output, method and precision."""
-    st.subheader("The store")
+    st.header("The store")
     held, crops = _held(upkeep.version(state.store()))
     size = in_bytes(upkeep.size_on_disk(state.store()))
     where = "" if hosted() else f" ({state.store().path})"

@@ -131,10 +131,10 @@ def show_figure1() -> None:
         values = table["jepa_score"].to_numpy()
         table = table.assign(percentile=percentile(values, values))
         least, most = studies.ends(table)
-        st.subheader(plain(f"{choice.spec.name}, {choice.output}"))
+        st.header(plain(f"{choice.spec.name}, {choice.output}"))
         cards = [pictures.cards(choice, dataset, rows, label, places=False) for rows in (least, most.iloc[::-1])]
         extremes.show(*cards, len(table), key=f"{choice.spec.name}:{choice.output}")
-    st.subheader("Random")
+    st.header("Random")
     some = studies.drawn_at_random(table, 2 * studies.ENDS)
     cards = [
         replace(card, title="", aside=()) for card in pictures.cards(choices[-1], dataset, some, label, places=False)
@@ -162,7 +162,7 @@ def show_figure3() -> None:
     for choice in choices:
         found = {dataset.title: state.scores(choice, dataset) for dataset in sets}
         scores = {title: table["jepa_score"].to_numpy() for title, table in found.items() if len(table)}
-        st.subheader(plain(f"{choice.spec.name}, {choice.output}"))
+        st.header(plain(f"{choice.spec.name}, {choice.output}"))
         if not scores:
             st.info("This encoder has no scores of these sets.", icon=":material/visibility_off:")
             continue
@@ -196,7 +196,7 @@ def show_figure7() -> None:
         values = table["jepa_score"].to_numpy()
         table = table.assign(percentile=percentile(values, values))
         rank = current_rank(choice.spec, choice.output, state.store()).rank
-        st.subheader(plain(f"{choice.spec.name}, {choice.output}"))
+        st.header(plain(f"{choice.spec.name}, {choice.output}"))
         for title, rows in (("least", table.iloc[:1]), ("most", table.iloc[-1:])):
 
             def compute(_job: Job, rows=rows, choice=choice, rank=rank) -> Directions:

@@ -12,6 +12,7 @@ from jepa_core.images import array_png
 from jepa_core.jobs import Job, State
 from jepa_core.theory import ascent, features, lab, sampling, spheres, truth, views
 from pages._shared import pictures, state, widgets
+from pages._shared.fragments import fragment
 from pages._shared.text import plain
 
 TITLES = {
@@ -90,7 +91,7 @@ def run_here(experiment: lab.Experiment, settings: Any, draw: Callable[[lab.Resu
         job = state.jobs().submit(key, experiment.title, work, urgent=True, unit="step")
     widgets.watch(job)
 
-    @st.fragment(run_every=1.0)
+    @fragment(run_every=1.0)
     def partial() -> None:
         if isinstance(job.partial, dict) and job.partial:
             draw(job.partial)
@@ -103,20 +104,20 @@ def show_spheres() -> None:
     left, middle, right = st.columns(3)
     some = [(cell.settings.k, cell.result) for cell in cells if cell.settings.k in (2, 8, 32, 256, 4096)]
     with left:
-        st.subheader("The length narrows")
+        st.header("The length narrows")
         chart(theory_spheres.laws_figure(some, "length"), "spheres-length", "Densities of |z|/√K, narrower as K grows")
     with middle:
-        st.subheader("A coordinate looks Gaussian")
+        st.header("A coordinate looks Gaussian")
         chart(
             theory_spheres.laws_figure(some, "coordinate"), "spheres-coordinate", "Densities that come close to N(0, 1)"
         )
     with right:
-        st.subheader("What the score leaves out widens")
+        st.header("What the score leaves out widens")
         rows = spheres.spreads(cells)
         alt = "; ".join(f"K = {row['k']}: |z|/√K {row['length_sd']:.2g}, |z|²/2 {row['term_sd']:.2g}" for row in rows)
         chart(theory_spheres.spread_figure(rows), "spheres-spread", alt)
     made_by(theory.SPHERES, cells)
-    st.subheader("Run it here")
+    st.header("Run it here")
     k = st.select_slider("K", [cell.settings.k for cell in cells], value=16, key="sphere-k", bind="query-params")
 
     def draw(result: lab.Result) -> None:
@@ -148,7 +149,7 @@ def show_truth() -> None:
         "4 apart on average, standard deviations between 1/2 and 1, fixed before any training."
     )
     made_by(theory.TRUTH, cells)
-    st.subheader("Run it here")
+    st.header("Run it here")
     one, two, three = st.columns(3)
     dim = one.select_slider("Dimension D", truth.DIMS[:5], value=2, key="dim", bind="query-params")
     seen = two.select_slider("Training samples", truth.SAMPLES, value=10_000, key="seen", bind="query-params")
@@ -185,10 +186,10 @@ def show_sampling() -> None:
     first = [cell for cell in cells if cell.settings.seed == 0]
     for cell in first:
         name = sampling.DENSITIES[cell.settings.density]
-        st.subheader(name[0].upper() + name[1:])
+        st.header(name[0].upper() + name[1:])
         _draw_samples(cell.result, f"samples-{cell.settings.density}")
     made_by(theory.SAMPLING, cells)
-    st.subheader("Run it here")
+    st.header("Run it here")
     one, two, three = st.columns(3)
     with one:
         density = widgets.choose_one("Density", sampling.DENSITIES, "moons", "density")
@@ -237,7 +238,7 @@ def _show_ascent() -> None:
             st.caption(f"{start} (left), and where {cell.settings.steps} steps uphill lead")
             pictures.grid(_frames(cell.result, start), key=f"climb-{cell.settings.image}")
     made_by(experiment, cells)
-    st.subheader("Climb here")
+    st.header("Climb here")
     one, two, three = st.columns(3)
     image = one.number_input("Image (-1 for noise)", -1, 300, 3, key="climb-image", bind="query-params")
     steps = two.slider("Steps", 10, 80, 40, 10, key="climb-steps", bind="query-params")
@@ -276,18 +277,18 @@ def show_features() -> None:
     alt = "; ".join(f"{row['objective']}, depth {row['depth']}: {row['ratio']:.2f}" for row in rows)
     left, right = st.columns(2)
     with left:
-        st.subheader("Later or earlier, by depth")
+        st.header("Later or earlier, by depth")
         chart(theory_features.depth_figure(rows), "features-depth", alt)
     three = next(cell for cell in cells if cell.settings == features.Settings(depth=3))
     with right:
-        st.subheader("JEPA, depth 3")
+        st.header("JEPA, depth 3")
         chart(
             theory_features.learning_figure(three.result["JEPA"], three.result["until"]["JEPA"]),
             "features-three",
             "The predictable feature is learned before the noisy one",
         )
     made_by(experiment, cells)
-    st.subheader("Run it here")
+    st.header("Run it here")
     one, two, three_columns = st.columns(3)
     depth = one.slider("Depth L", 1, 4, 2, key="depth", bind="query-params")
     size = two.select_slider("Initial size ε", (0.01, 0.02, 0.05), value=0.02, key="size", bind="query-params")
@@ -333,10 +334,10 @@ def show_views() -> None:
     for first in range(0, len(cells), 2):
         for column, cell in zip(st.columns(2), cells[first : first + 2], strict=False):
             with column:
-                st.subheader(f"D = {cell.settings.dim}, noise {cell.settings.noise:g}")
+                st.header(f"D = {cell.settings.dim}, noise {cell.settings.noise:g}")
                 _draw_views(cell.result, f"views-{cell.settings.dim}-{cell.settings.noise}")
     made_by(experiment, cells)
-    st.subheader("Run it here")
+    st.header("Run it here")
     one, two = st.columns(2)
     dim = one.select_slider("Dimension D", truth.DIMS[:5], value=2, key="views-dim", bind="query-params")
     noise = two.select_slider(

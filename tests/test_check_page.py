@@ -28,7 +28,7 @@ def drop(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
 
 def said(app: AppTest) -> str:
     blocks = [block.proto.html.body if hasattr(block.proto, "html") else block.proto.body for block in app.get("html")]
-    return " ".join([*blocks, *(element.value for element in [*app.markdown, *app.subheader, *app.caption])])
+    return " ".join([*blocks, *(element.value for element in [*app.markdown, *app.header, *app.caption])])
 
 
 def click(app: AppTest, label: str) -> AppTest:
@@ -48,7 +48,7 @@ def test_limits_and_the_meaning_of_verdicts_are_said_before_anything_is_dropped(
 def test_many_pictures_are_summed_up_and_the_most_unusual_is_shown(page: AppTest) -> None:
     app = drop(page, ("a.ppm", digit(0)), ("blank.png", BLANK), ("b.ppm", digit(1)))
     assert_no_error(app)
-    assert app.subheader[0].value == "1 of 3 looks out of distribution, 2 show nothing unusual."
+    assert app.header[0].value == "1 of 3 looks out of distribution, 2 show nothing unusual."
     assert "The part of blank.png that was scored" in said(app)
     assert "The part of a.ppm" not in said(app)
 
@@ -61,7 +61,7 @@ def test_a_zip_and_a_file_are_checked_together_and_a_bad_entry_is_one_sentence(p
         archive.writestr("notes.txt", b"words")
     app = drop(page, ("mine.zip", buffer.getvalue()), ("blank.png", BLANK))
     assert [element.message for element in app.exception] == []
-    assert app.subheader[0].value.startswith("1 of 2 looks out of distribution")
+    assert app.header[0].value.startswith("1 of 2 looks out of distribution")
     first, second = (error.value for error in app.error)
     assert first.startswith("Left out of mine.zip")
     assert second.startswith("in/bad.png is not an image")
@@ -69,11 +69,11 @@ def test_a_zip_and_a_file_are_checked_together_and_a_bad_entry_is_one_sentence(p
 
 def test_pictures_outlive_a_visit_to_another_page(page: AppTest) -> None:
     app = drop(page, ("a.ppm", digit(0)), ("blank.png", BLANK))
-    before = app.subheader[0].value
+    before = app.header[0].value
     app.switch_page("pages/encoders.py").run()
     assert before not in said(app)
     app = settled(app.switch_page("pages/check.py").run())
-    assert app.subheader[0].value == before
+    assert app.header[0].value == before
     assert len([job for job in state.jobs().all() if job.title == "Checking 2 pictures"]) == 1, "checked once"
 
 
@@ -84,7 +84,7 @@ def test_forgetting_drops_the_pictures_and_what_was_found_of_them(page: AppTest)
     app = click(app, "Forget them")
     assert_no_error(app)
     assert (held.pictures, held.found) == ([], {})
-    assert [heading.value for heading in app.subheader] == []
+    assert [heading.value for heading in app.header] == []
     assert "What a verdict can be" in said(app)
     for job in state.jobs().all():
         assert job.result in (None, True), "the queue keeps nothing of the pictures"
@@ -93,13 +93,13 @@ def test_forgetting_drops_the_pictures_and_what_was_found_of_them(page: AppTest)
 def test_more_pictures_are_added_to_those_that_are_held(page: AppTest) -> None:
     app = drop(page, ("a.ppm", digit(0)))
     app = drop(app, ("b.ppm", digit(1)))
-    assert app.subheader[0].value.startswith("2 of 2 show nothing unusual")
+    assert app.header[0].value.startswith("2 of 2 show nothing unusual")
 
 
 def test_examples_stand_in_for_pictures_of_ones_own(page: AppTest) -> None:
     app = click(page, "No picture at hand? Take six examples")
     assert_no_error(app)
-    assert " of 6 " in app.subheader[0].value
+    assert " of 6 " in app.header[0].value
     table = app.dataframe[0].value
     assert table["raised"].eq(True).any(), "the most unusual one comes first"
 

@@ -101,7 +101,7 @@ def test_domains_side_by_side_measures_each_encoder_by_its_own_reference(open_pa
 
 
 def shown_text(app: AppTest) -> str:
-    return "\n".join(element.value for kind in (app.markdown, app.caption, app.subheader) for element in kind)
+    return "\n".join(element.value for kind in (app.markdown, app.caption, app.header) for element in kind)
 
 
 AGREE, SIZES = "Do encoders agree?", "Does a larger training set make foreign images less likely?"

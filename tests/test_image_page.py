@@ -79,7 +79,7 @@ def test_a_link_opens_that_image_with_all_that_is_known_of_it(open_page: Callabl
     assert float(fact(app, "listing score")) == pytest.approx(row["listing_score"], abs=0.006)
     assert f"class {row['label']}" in facts(app)
     end = "unlikely" if float(fact(app, "percentile in Digits (test)")) <= 50 else "likely"
-    assert [heading.value for heading in app.subheader] == [
+    assert [heading.value for heading in app.header] == [
         f"Which singular values make it {end}?",
         "Which pixels does the score hang on?",
         "Nearest in the embedding",
@@ -183,7 +183,7 @@ def test_an_image_that_is_not_in_the_dataset_is_one_sentence_with_a_way_on(
     [warning] = app.warning
     assert "No scored image of Digits" in warning.value
     assert "![x]" not in warning.value
-    assert not app.subheader
+    assert not app.header
     app = settled(button(app, "Show the least likely image here").click().run())
     assert_no_error(app)
     assert fact(app, "Name")
@@ -204,7 +204,7 @@ def test_a_listed_image_shows_what_is_known_without_its_picture(open_page: Calla
     assert_no_error(app)
     assert "not bundled" in pictures(app)
     assert any("The map needs the picture itself" in note.value for note in app.info)
-    assert any(heading.value.startswith("Which singular values") for heading in app.subheader)
+    assert any(heading.value.startswith("Which singular values") for heading in app.header)
     assert "FOLDER" in app.code[0].value
     assert len(app.code) == 1
     assert not [job for job in state.jobs().all() if job.key.startswith("directions:")]

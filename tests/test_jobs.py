@@ -3,6 +3,7 @@
 import logging
 import threading
 
+import numpy as np
 import pytest
 
 from jepa_core.errors import DatasetError
@@ -247,3 +248,13 @@ def test_at_home_every_job_concerns_everybody_hosted_only_its_owner(monkeypatch)
     monkeypatch.setenv("JEPA_DATA_ROOTS", "/data")
     assert job.concerns("first")
     assert not job.concerns("second")
+
+
+def test_of_large_results_few_are_remembered_the_youngest_always(queue, monkeypatch):
+    monkeypatch.setattr("jepa_core.jobs._KEPT_BYTES", 1000)
+    for key, size in (("first", 50), ("second", 50), ("third", 200)):
+        assert queue.submit(key, key, lambda _job, size=size: np.zeros(size)).wait(SOON)  # 8 bytes each
+    assert queue.submit("fourth", "fourth", lambda _job: None).wait(SOON)
+    assert [job.key for job in queue.all()] == ["third", "fourth"]
+    assert queue.submit("fifth", "fifth", lambda _job: None).wait(SOON)
+    assert [job.key for job in queue.all()] == ["fourth", "fifth"]

@@ -332,3 +332,31 @@ def test_what_is_hidden_in_some_images_only_is_not_left_out(pool):
 )
 def test_what_is_picked_in_some_images_only_is_not_left_out(pool):
     assert difference(engine_of(Net(pool)), random(6, 3, 16, 16, seed=7)) <= 1e-5
+
+
+def test_a_compiled_graph_gives_the_same_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    compile_graph = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda graph, dynamic: compile_graph(graph, dynamic=dynamic, backend="eager"))
+    made = Linearized(vit(depth=2), random(2, 3, 16, 16), 3, torch.float32)
+    directions, constants = random(3, 2, 24, seed=1), made.constants(random(2, 3, 16, 16, seed=2))[2]
+    before = made.product(directions, constants).clone()
+    plain = Linearized(vit(depth=2), random(2, 3, 16, 16), 3, torch.float32)._product
+    made._compile(plain, (directions, *made._for_product, *constants))
+    assert made._product is not plain  # torch wraps it
+    assert made.bytes == 0  # the fixed memory is given up
+    assert torch.equal(made.product(directions, constants), before)
+
+
+def test_a_graph_that_cannot_be_compiled_goes_on_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compile_graph(_graph: nn.Module, dynamic: bool) -> Callable:  # noqa: ARG001 (torch's signature)
+        def fail(*_given: Tensor) -> Tensor:
+            raise RuntimeError("no compiler here")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", compile_graph)
+    made = Linearized(vit(), random(2, 3, 16, 16), 3, torch.float32)
+    directions, constants = random(3, 2, 24, seed=1), made.constants(random(2, 3, 16, 16, seed=2))[2]
+    before = made.product(directions, constants).clone()
+    made._compile(made._product, ())
+    assert torch.equal(made.product(directions, constants), before)

@@ -42,7 +42,7 @@ def act(app: AppTest, **selection: list) -> AppTest:
 
 
 def subheaders(app: AppTest) -> list[str]:
-    return [heading.value for heading in app.subheader]
+    return [heading.value for heading in app.header]
 
 
 def test_a_map_is_drawn_in_the_background_and_says_what_it_has_kept(open_page: Callable[..., AppTest]) -> None:

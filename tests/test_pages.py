@@ -44,7 +44,7 @@ def test_the_gallery_shows_both_ends_and_random_pictures_at_once(open_page: Call
     app = open_page()
     assert_no_error(app)
     headings = ["Scores of Digits (test)", "Least likely", "Most likely", "Random"]
-    assert [heading.value for heading in app.subheader] == headings
+    assert [heading.value for heading in app.header] == headings
     assert {key: len(shown) for key, shown in grids(app).items()} == {"least": 8, "most": 8, "random": 8}
     assert pictured(app) == 24
 
@@ -54,7 +54,7 @@ def test_a_class_is_ranked_within_itself(open_page: Callable[..., AppTest]) -> N
     app.selectbox(key="class").select("3").run()
     assert_no_error(app)
     assert "class 4" not in pictures(app)
-    assert "Scores of 3" in [heading.value for heading in app.subheader]
+    assert "Scores of 3" in [heading.value for heading in app.header]
 
 
 def test_shuffle_draws_other_random_pictures(open_page: Callable[..., AppTest]) -> None:
@@ -246,7 +246,7 @@ def test_names_from_outside_are_shown_as_they_are(open_page: Callable[..., AppTe
     (folder / name / "_bad_.png").write_bytes(b"nothing")
     app = choose_folder(open_page(), folder)
     assert_no_error(app)
-    shown = [element.value for kind in (app.markdown, app.subheader, app.caption) for element in kind]
+    shown = [element.value for kind in (app.markdown, app.header, app.caption) for element in kind]
     assert not any(re.search(r"(?<!\\)(\*a\*|\$b|_bad_|!\[x\]|:smile)", text) for text in shown)
     # assets/grid.js sets these as text and attributes; tests/browser/test_gallery.py sees that no element is made.
     assert all(f"class {name}" in card["alt"] for card in cards(app))

@@ -99,6 +99,12 @@ def test_attention_is_autograds_with_other_numbers_of_keys_and_of_values(mask, s
     assert rule_of(attend, *attention_inputs()).startswith("_Attention")
 
 
+def test_keys_filled_up_with_zeros_change_nothing(monkeypatch):
+    monkeypatch.setattr(rules, "_FILLED_ON", {"cpu"})
+    assert attention_inputs()[1].shape[-2] % rules._ALIGNED  # so that there is something to fill
+    check(F.scaled_dot_product_attention, *attention_inputs())
+
+
 def test_self_attention_adds_what_comes_by_queries_keys_and_values():
     check(lambda x: F.scaled_dot_product_attention(x, x, x.flip(-1)), random(BATCH, HEADS, QUERIES, WIDTH))
 

@@ -46,7 +46,7 @@ def test_figure_1_says_its_cost_and_scores_when_asked(open_page: Callable[..., A
     assert "That takes about" in texts(app)
     app = press(app, "Score 12 images")
     assert_no_error(app)
-    assert [heading.value for heading in app.subheader] == ["tiny, projector", "Random"]
+    assert [heading.value for heading in app.header] == ["tiny, projector", "Random"]
     assert len(cards(app)) == 5 + 5 + 10
     assert (command(app).encoder, command(app).data, command(app).label) == (["tiny"], str(folder), None)
     app.selectbox(key="class").select("odd").run()

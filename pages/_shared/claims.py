@@ -37,7 +37,7 @@ def _agreement(versions: Sequence[str], _mine: pd.DataFrame, _other: pd.DataFram
 
 def show_agreement(choice: Choice, reference: str) -> None:
     """Other encoders' orders of the reference beside this one's."""
-    st.subheader("Do encoders agree?")
+    st.header("Do encoders agree?")
     listed = datasets.list_datasets()
     title = listed[reference].title
     mine = state.scores(choice, listed[reference])
@@ -80,7 +80,7 @@ def show_training_sizes(choice: Choice, names: Sequence[str]) -> None:
     for pair in own:
         both = choice_of(choice, pair.smaller), choice_of(choice, pair.larger)
         if all(state.scored(one, reference) for one in both):
-            st.subheader("Does a larger training set make foreign images less likely?")
+            st.header("Does a larger training set make foreign images less likely?")
             _show_pair(pair, both, names)
 
 

@@ -6,11 +6,12 @@ import streamlit as st
 
 from jepa_core import datasets
 from pages._shared import confounds, ends
+from pages._shared.fragments import fragment
 from pages._shared.state import Choice
 from pages._shared.text import plain
 
 
-@st.fragment
+@fragment
 def show(choice: Choice, reference: str, chosen: Sequence[str], first: str) -> None:
     """One of the chosen sets, by default the `first`."""
     listed = datasets.list_datasets()

@@ -45,7 +45,7 @@ digits by nothing but their brightness."""
 def show(choice: Choice, reference: DatasetSpec, domain: DatasetSpec) -> None:
     """What else differs between the reference and a domain."""
     left, right = st.columns([3, 1], vertical_alignment="bottom")
-    left.subheader("What else differs?")
+    left.header("What else differs?")
     with right.popover("What is a confound?", icon=":material/help:", width="stretch"):
         lines = [f"- {one.title} ({one.unit}): {one.meaning[0].lower()}{one.meaning[1:]}" for one in MEASURES.values()]
         st.markdown(_EXPLANATION.format(measures="\n".join(lines)))

@@ -79,7 +79,7 @@ def show(choice: Choice, chosen: widgets.Shown) -> None:
 def _show_dropped(choice: Choice, chosen: widgets.Shown, dropped: pd.DataFrame) -> None:
     rows = state.ranked(choice, chosen.dataset, chosen.label)
     rows = rows[rows["name"].isin(set(dropped["name"]))]
-    st.subheader(plain(f"Would be dropped from {chosen.label}" if chosen.label else "Would be dropped"))
+    st.header(plain(f"Would be dropped from {chosen.label}" if chosen.label else "Would be dropped"))
     if rows.empty:
         st.info("Nothing. A larger share may remove something.", icon=":material/info:")
         return

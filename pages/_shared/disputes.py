@@ -17,6 +17,7 @@ from jepa_core.figures.style import CONFIG
 from jepa_core.items import DatasetSpec
 from jepa_core.keys import make_key
 from pages._shared import extremes, pictures, state, widgets
+from pages._shared.fragments import fragment
 from pages._shared.state import Choice
 from pages._shared.text import counted, place, plain
 
@@ -37,7 +38,7 @@ def share_option() -> list[str]:
     return [] if chosen == _DEFAULT else ["--share", chosen]
 
 
-@st.fragment
+@fragment
 def show(
     choices: Mapping[str, Choice], dataset: DatasetSpec, label: str | None, found: Comparison, version: str
 ) -> None:
@@ -71,7 +72,7 @@ def show(
         _all_pairs(shared)
 
 
-@st.fragment
+@fragment
 def _ranks(
     choices: Mapping[str, Choice],
     dataset: DatasetSpec,
@@ -160,7 +161,7 @@ def _most_disputed(
     pair: tuple[str, str],
 ) -> None:
     """The images that they disagree on most, both ways."""
-    st.subheader("Most disputed")
+    st.header("Most disputed")
     apart = disputed(found, *pair)
     st.markdown("The largest differences of percentiles; both stand below each picture.")
     ways = (("◆", *pair), ("■", *reversed(pair)))  # the symbols of the figure
@@ -177,7 +178,7 @@ def _most_disputed(
 
 def _all_pairs(shared: Mapping[tuple[str, str], Agreement]) -> None:
     """The overlaps of every pair as a figure, the figures in a table."""
-    st.subheader("How much do they agree?")
+    st.header("How much do they agree?")
     st.plotly_chart(
         agreement_figure({" and ".join(pair): one for pair, one in shared.items()}),
         config=CONFIG,
@@ -218,7 +219,7 @@ def _all_pairs(shared: Mapping[tuple[str, str], Agreement]) -> None:
 
 def show_ends(choices: Mapping[str, Choice], dataset: DatasetSpec, label: str | None, found: Comparison) -> None:
     """The paper's figure 1: the ends of each encoder's order, with the places that the others give them."""
-    st.subheader("The ends, encoder by encoder")
+    st.header("The ends, encoder by encoder")
     st.markdown("The paper's figure 1. Below each picture stand its percentiles: do the others agree?")
     for name in found.percentiles:
         others = [other for other in found.percentiles if other != name]

@@ -12,6 +12,7 @@ from jepa_core.errors import NotEnoughData
 from jepa_core.figures.domains import FORMS, SCORE, domain_figure
 from jepa_core.figures.style import CONFIG
 from pages._shared import domain_sets, state, widgets
+from pages._shared.fragments import fragment
 from pages._shared.state import Choice
 from pages._shared.text import plain
 
@@ -19,7 +20,7 @@ _A_ROW = 3  # figures side by side
 _AXIS = "spreads (likely to the right)"
 
 
-@st.fragment
+@fragment
 def show(choice: Choice, names: Sequence[str]) -> None:
     """The sets' scores in the form that is chosen; the first set is the reference."""
     listed = datasets.list_datasets()

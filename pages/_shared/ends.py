@@ -21,7 +21,7 @@ def _found(versions: Sequence[str], _choice: Choice, _reference: str, _domain: s
 def show(choice: Choice, reference: str, domain: str) -> None:
     """The section of the Domains page, for one of its domains beside its reference."""
     listed = datasets.list_datasets()
-    st.subheader("The head or the tail of the spectrum?")
+    st.header("The head or the tail of the spectrum?")
     st.markdown(
         "A score adds up the logarithms of all singular values, from the changes of a picture that the encoder notices "
         "most (the head) to those it notices least (the tail). Either end may separate two sets of images, and one can "

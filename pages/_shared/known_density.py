@@ -10,6 +10,7 @@ from jepa_core import datasets, world
 from jepa_core.figures.style import CONFIG
 from jepa_core.figures.truth import truth_figure
 from pages._shared import state
+from pages._shared.fragments import fragment
 from pages._shared.state import Choice
 from pages._shared.text import plain
 
@@ -21,7 +22,7 @@ def _truth(positions: Sequence[int], scale: Sequence[float]) -> pd.Series:
     return pd.Series(world.known_log_density("test", positions, np.resize(scale, 3))[1])
 
 
-@st.fragment
+@fragment
 def show(choice: Choice) -> None:
     """The scores of the drawn world beside its known density."""
     listed = datasets.list_datasets()
@@ -33,7 +34,7 @@ def show(choice: Choice) -> None:
         "with the Gaussian term": table["gaussian_score"],
         "Gaussian term alone": gaussian_term,
     }
-    st.subheader("Does the score read the density?")
+    st.header("Does the score read the density?")
     found = ", ".join(
         f"{name} {truth.corr(values, method='pearson'):.2f} and {truth.corr(values, method='spearman'):.2f}"
         for name, values in columns.items()

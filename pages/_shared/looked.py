@@ -19,6 +19,7 @@ from jepa_core.scoring import RunSummary, config_of, score_items
 from jepa_core.spectrum import Rank
 from jepa_core.ways import Way
 from pages._shared import compared, jacobians, pictures, state, widgets
+from pages._shared.fragments import fragment
 from pages._shared.pictures import Card, data_address
 from pages._shared.state import Choice
 from pages._shared.text import plain
@@ -53,7 +54,7 @@ class Looked:
 
 def show_spectrum(one: Looked) -> None:
     """The spectrum beside the reference's, and the score taken apart."""
-    st.subheader(f"Which singular values make it {'unlikely' if one.row['percentile'] <= 50 else 'likely'}?")
+    st.header(f"Which singular values make it {'unlikely' if one.row['percentile'] <= 50 else 'likely'}?")
     config = config_of(one.choice.spec, one.choice.output, one.way.decided)
     result = None if one.row["estimated"] else state.store().get(config, one.row["digest"])
     if result is None:
@@ -120,7 +121,7 @@ def _score_fully(one: Looked, config: str) -> None:
 
 def show_leverage(one: Looked) -> None:
     """Which pixels the score hangs on."""
-    st.subheader("Which pixels does the score hang on?")
+    st.header("Which pixels does the score hang on?")
     st.markdown(
         "The brighter a pixel, the more the score would change if the encoder reacted a little more strongly to it. "
         "This is a sensitivity, not a cause."
@@ -133,7 +134,7 @@ def show_leverage(one: Looked) -> None:
         _leverage_map(one, found)
 
 
-@st.fragment
+@fragment
 def _leverage_map(one: Looked, found: Directions) -> None:
     values, name = found.leverage, one.row["name"]
     crop = images.rgb_array(scored_crop(state.store(), one.choice.config.transform, one.dataset, one.member))
@@ -156,7 +157,7 @@ def _leverage_map(one: Looked, found: Directions) -> None:
 
 def show_neighbours(one: Looked) -> None:
     """The nearest images in the embedding, of the reference and of what the encoder learned from."""
-    st.subheader("Nearest in the embedding")
+    st.header("Nearest in the embedding")
     training = compared.known_set(one.choice.spec.training, one.choice)
     _show_near(one, one.reference or one.dataset, "the reference" if one.reference else "this dataset")
     if training and not training.listed and (one.reference is None or training.name != one.reference.name):

@@ -17,7 +17,7 @@ from pages._shared.text import plain
 
 def show() -> None:
     """The table, the facts of the chosen one, and its download."""
-    st.subheader("More encoders")
+    st.header("More encoders")
     here = list_encoders()
     specs = [spec for spec in catalogue.specs() if spec.name not in here]
     st.markdown(

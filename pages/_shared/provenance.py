@@ -14,10 +14,10 @@ def show(one: Looked) -> None:
     """The last sections of the Image page."""
     left, right = st.columns(2, gap="medium")
     with left:
-        st.subheader("The file")
+        st.header("The file")
         facts.show(_file_facts(one), lines=True)
     with right:
-        st.subheader("How this was computed")
+        st.header("How this was computed")
         facts.show(_made_facts(one), lines=True)
     again = detail.again(one.choice.spec, one.choice.output, one.dataset, one.row, one.way.decided)
     st.markdown("**Compute it again** from a terminal; nothing is read from the store:")

@@ -7,9 +7,10 @@ from jepa_core.figures.vectors import walk_figure
 from jepa_core.images import array_png
 from jepa_core.walks import SEED, STEPS, Walk, Walks
 from pages._shared import pictures
+from pages._shared.fragments import fragment
 
 
-@st.fragment
+@fragment
 def show(walks: Walks, k: int) -> None:
     """The walk along direction k (from 0) beside the random one; everything is in `walks` already."""
     along, random = walks.along, walks.random

@@ -15,6 +15,7 @@ from jepa_core.keys import make_key
 from jepa_core.scoring import RunSummary
 from jepa_core.sketching import open_ends
 from pages._shared import state
+from pages._shared.fragments import fragment
 from pages._shared.state import Choice
 from pages._shared.text import counted, plain
 
@@ -350,7 +351,7 @@ def watch(job: Job, arrived: Callable[[], int] = lambda: 0) -> None:
             on_click=job.cancel,
         )
 
-    @st.fragment(run_every=0.7)
+    @fragment(run_every=0.7)
     def poll() -> None:
         if not job.active or arrived() > before:
             st.rerun()
