@@ -113,7 +113,7 @@ def say_how(choices: list[Choice], dataset: DatasetSpec, label: str | None, foun
     words += ["--precision", way.precision] if way.precision != "fp32" else []
     words += disputes.share_option()
     st.caption("The same from a terminal:")
-    st.code(shlex.join(words), language="bash", wrap_lines=True)
+    widgets.code(shlex.join(words))
 
 
 choices = choose()

@@ -242,7 +242,7 @@ def _say_command(sets: Sequence[DatasetSpec], label: str | None = None) -> None:
     words += ["--precision", way.precision] if way.precision != "fp32" else []
     words += ["--out", f"figure{figure}.{'html' if figure == '3' else 'png'}"]
     st.caption("The same from a terminal:")
-    st.code(shlex.join(words), language="bash", wrap_lines=True)
+    widgets.code(shlex.join(words))
 
 
 {"1": show_figure1, "3": show_figure3, "7": show_figure7}[figure]()

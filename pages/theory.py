@@ -57,7 +57,7 @@ def made_by(experiment: lab.Experiment, cells: Sequence[lab.Cell]) -> None:
     with st.expander("The full table", icon=":material/table:"):
         st.dataframe(experiment.table(cells), hide_index=True)
     st.caption("Made by (it goes on where it was stopped):")
-    st.code(lab.command(experiment), language="bash", wrap_lines=True)
+    widgets.code(lab.command(experiment))
 
 
 def run_here(experiment: lab.Experiment, settings: Any, draw: Callable[[lab.Result], None]) -> None:

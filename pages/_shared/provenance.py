@@ -4,7 +4,7 @@ import streamlit as st
 
 from jepa_core import detail
 from jepa_core.errors import JepaError
-from pages._shared import facts, original
+from pages._shared import facts, original, widgets
 from pages._shared.facts import Fact
 from pages._shared.looked import Looked
 from pages._shared.text import counted
@@ -23,10 +23,10 @@ def show(one: Looked) -> None:
     st.markdown("**Compute it again** from a terminal; nothing is read from the store:")
     if one.dataset.listed:
         st.caption("This needs the pictures: put the folder that holds them in place of FOLDER.")
-    st.code(again.command, language="bash", wrap_lines=True)
+    widgets.code(again.command)
     if again.python:
         st.markdown("or from Python:")
-        st.code(again.python, language="python", wrap_lines=True)
+        widgets.code(again.python)
 
 
 def _file_facts(one: Looked) -> list[Fact]:

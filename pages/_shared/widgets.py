@@ -361,6 +361,11 @@ def watch(job: Job, arrived: Callable[[], int] = lambda: 0) -> None:
         poll()
 
 
+def code(text: str) -> None:
+    """A command or lines of Python to copy, in one colour: some of Streamlit's for code have a contrast below 3."""
+    st.code(text, language=None, wrap_lines=True)
+
+
 def progress_words(job: Job) -> str:
     """How far a job is."""
     if job.state is State.QUEUED:

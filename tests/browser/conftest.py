@@ -9,7 +9,7 @@ import pytest
 from tests.browser.looking import WAIT
 
 if TYPE_CHECKING:  # tests/requirements.txt brings it; collecting these tests must not need it
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 
 @pytest.fixture(scope="package")
@@ -38,21 +38,29 @@ def fresh_server(tmp_path: Path) -> Iterator[str]:
         yield running.address
 
 
+@pytest.fixture(scope="package")
+def context(chromium: "Browser") -> Iterator["BrowserContext"]:
+    """A profile for all tabs, so that a server's scripts are fetched and compiled once; a session is a tab's own."""
+    context = chromium.new_context()
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def tab(request: pytest.FixtureRequest, chromium: "Browser") -> Iterator["Page"]:
+def tab(request: pytest.FixtureRequest, context: "BrowserContext") -> Iterator["Page"]:
     """A tab that fails the test on an uncaught error of a script, and on a request to any other machine.
 
     It is light, or what the test's parameter says.
     """
-    scheme = getattr(request, "param", "light")
-    context = chromium.new_context(viewport={"width": 1440, "height": 1000}, color_scheme=scheme)
     page = context.new_page()
+    page.set_viewport_size({"width": 1440, "height": 1000})
+    page.emulate_media(color_scheme=getattr(request, "param", "light"))
     page.set_default_timeout(WAIT)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda request: _is_here(request.url) or errors.append(request.url))
     yield page
-    context.close()
+    page.close()
     assert errors == []
 
 
