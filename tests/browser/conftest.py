@@ -11,6 +11,16 @@ from tests.browser.looking import WAIT
 if TYPE_CHECKING:  # tests/requirements.txt brings it; collecting these tests must not need it
     from playwright.sync_api import Browser, BrowserContext, Page
 
+# Without a graphics card each frame of an animation is drawn by the processor, which has a page to compute.
+_STILL = """document.addEventListener('DOMContentLoaded', () => {
+  const style = document.createElement('style');
+  style.textContent = `*, *::before, *::after {
+    transition-duration: 1ms !important; transition-delay: 0s !important;
+    animation-duration: 1ms !important; animation-delay: 0s !important; animation-iteration-count: 1 !important;
+  }`;
+  document.head.append(style);
+});"""
+
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator["Browser"]:
@@ -42,19 +52,17 @@ def fresh_server(tmp_path: Path) -> Iterator[str]:
 def context(chromium: "Browser") -> Iterator["BrowserContext"]:
     """A profile for all tabs, so that a server's scripts are fetched and compiled once; a session is a tab's own."""
     context = chromium.new_context()
+    context.add_init_script(_STILL)
     yield context
     context.close()
 
 
 @pytest.fixture
-def tab(request: pytest.FixtureRequest, context: "BrowserContext") -> Iterator["Page"]:
-    """A tab that fails the test on an uncaught error of a script, and on a request to any other machine.
-
-    It is light, or what the test's parameter says.
-    """
+def tab(context: "BrowserContext") -> Iterator["Page"]:
+    """A light tab that fails the test on an uncaught error of a script, and on a request to any other machine."""
     page = context.new_page()
     page.set_viewport_size({"width": 1440, "height": 1000})
-    page.emulate_media(color_scheme=getattr(request, "param", "light"))
+    page.emulate_media(color_scheme="light")
     page.set_default_timeout(WAIT)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

@@ -13,10 +13,7 @@ from tests.browser.looking import PAGES, settle
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.parametrize("tab", ["light", "dark"], indirect=True),
-]
+pytestmark = pytest.mark.browser
 
 # Rule -> selectors of Streamlit's elements within which it is Streamlit's.
 STREAMLITS = {
@@ -38,11 +35,23 @@ _FIND = """async ([rules]) => {
 
 
 def findings(tab: "Page") -> list[str]:
-    """The serious and critical ones that are not Streamlit's."""
+    """The serious and critical ones that are not Streamlit's, light and dark: a page follows its browser at once."""
     from axe_playwright_python.sync_playwright import Axe
 
-    tab.evaluate(Axe().axe_script)
-    return tab.evaluate(_FIND, [STREAMLITS])
+    found = []
+    for scheme in ("light", "dark"):
+        tab.emulate_media(color_scheme=scheme)
+        tab.wait_for_function(
+            """dark => {
+              const ground = getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor;
+              return (parseInt(ground.match(/\\d+/)[0]) < 128) === dark;
+            }""",
+            arg=scheme == "dark",
+        )
+        settle(tab)
+        tab.evaluate(Axe().axe_script)
+        found += [f"{scheme}: {one}" for one in tab.evaluate(_FIND, [STREAMLITS])]
+    return found
 
 
 def overflow(tab: "Page") -> int:
