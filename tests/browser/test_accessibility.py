@@ -4,6 +4,7 @@ Findings that Streamlit's own elements cause are listed here by rule and element
 others pass. docs/accessibility.md has them in words.
 """
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,14 +55,18 @@ def findings(tab: "Page") -> list[str]:
     return found
 
 
+_OVERFLOW = """() => Math.max(...[document.documentElement, document.querySelector('[data-testid=stMain]')]
+  .map((element) => element.scrollWidth - element.clientWidth))"""
+
+
 def overflow(tab: "Page") -> int:
-    """How many pixels the page is wider than a phone's window."""
+    """How many pixels the page stays wider than a phone's window; charts are drawn anew, which takes a moment."""
+    from playwright.sync_api import TimeoutError as NotYet
+
     tab.set_viewport_size({"width": 390, "height": 844})
-    tab.wait_for_timeout(500)  # charts are drawn anew
-    return tab.evaluate(
-        """() => Math.max(...[document.documentElement, document.querySelector('[data-testid=stMain]')]
-              .map((element) => element.scrollWidth - element.clientWidth))"""
-    )
+    with suppress(NotYet):
+        tab.wait_for_function(f"() => ({_OVERFLOW})() <= 0", timeout=15_000)
+    return tab.evaluate(_OVERFLOW)
 
 
 @pytest.mark.parametrize("name", PAGES)
