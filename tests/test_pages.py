@@ -1,5 +1,6 @@
 """Every page through Streamlit's AppTest, on the bundled encoder and the shipped scores."""
 
+import ast
 import json
 import re
 import threading
@@ -322,3 +323,15 @@ def test_a_picked_card_is_picked_in_every_grid_and_let_go_again(open_page: Calla
     assert [shown["id"] for shown in cards(app) if shown["picked"]] == [card["id"]], "the selection outlasts a page"
     app = tell(app, "least", "picked", [{"id": card["id"], "set": card["set"], "on": False}])
     assert not any(shown["picked"] for shown in cards(app))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "pages").glob("*.py")), ids=lambda path: path.stem)
+def test_a_page_begins_with_the_header_that_puts_the_app_around_it(path: Path) -> None:
+    """Streamlit runs a page that is a server's first request by itself; only the header mends that."""
+    calls = [
+        ast.unparse(node.value.func)
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, (ast.Expr, ast.Assign)) and isinstance(node.value, ast.Call)
+    ]
+    shown = [call for call in calls if call.split(".")[0] in ("st", "state", "widgets", "pictures")]
+    assert shown[0] == "widgets.header"
