@@ -44,7 +44,8 @@ ARM = """() => {
 SETTLED = """quiet => {
   const { start, last, changes } = window.clock, now = performance.now();
   const ran = document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning';
-  return start && changes && ran && now - start > quiet && now - last > quiet
+  const waits = document.querySelector('[data-testid=stProgress], [data-testid=stSkeleton], [data-stale=true]');
+  return start && changes && ran && !waits && now - start > quiet && now - last > quiet
     && [...document.images].every(image => image.complete);
 }"""
 QUIET = 450  # ms; a script that has not begun looks like one that has ended
@@ -100,7 +101,7 @@ def acts() -> dict[str, tuple[str, list[Act]]]:
     return {
         "gallery": ("", [_button("Shuffle"), _next_class]),
         "gallery, in order": ("show=order", [_press("n"), _press("n"), _press("p")]),
-        "image": ("", [_press("k"), _press("k"), _press("j")]),
+        "image": ("", [_press("k"), _press("j")]),
         "directions": ("", [_slide("Direction k", "ArrowRight"), _slide("Step", "ArrowRight")]),
         "domains": ("", [_radio("Density"), _radio("Cumulative"), _radio("Histogram")]),
         "compare": ("", [_radio("20 %"), _radio("10 %"), _radio("5 %")]),
