@@ -77,12 +77,16 @@ def test_a_page_has_no_serious_finding_of_its_own_and_fits_a_narrow_window(serve
     assert overflow(tab) <= 0
 
 
-def test_verdicts_have_no_serious_finding_and_fit_a_narrow_window(server: str, tab: "Page") -> None:
+def _check_examples(server: str, tab: "Page") -> None:
     tab.goto(f"{server}/check")
     settle(tab)
     tab.get_by_role("button", name="Take six examples").click()
     tab.wait_for_selector("text=Download the table")
     settle(tab)
+
+
+def test_verdicts_have_no_serious_finding_and_fit_a_narrow_window(server: str, tab: "Page") -> None:
+    _check_examples(server, tab)
     assert findings(tab) == []
     assert overflow(tab) <= 0
 
@@ -96,11 +100,7 @@ def test_the_tour_and_an_explanation_have_no_serious_finding(server: str, tab: "
 
 
 def test_a_verdict_is_chosen_with_the_keyboard(server: str, tab: "Page") -> None:
-    tab.goto(f"{server}/check")
-    settle(tab)
-    tab.get_by_role("button", name="Take six examples").click()
-    tab.wait_for_selector("text=Download the table")
-    settle(tab)
+    _check_examples(server, tab)
     button = tab.get_by_role("button", name="digits-validation.ppm")
     button.press("Enter")
     tab.wait_for_selector("img[alt='The part of digits-validation.ppm that was scored']")
