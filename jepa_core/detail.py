@@ -45,11 +45,12 @@ def place(table: pd.DataFrame, digest: str) -> Place | None:
 
 def neighbours(embedding: np.ndarray, digest: str, among: Domain, count: int) -> pd.DataFrame:
     """The `count` images of a domain nearest to an embedding (K), with a column `distance`; never the image itself."""
-    others = among.only((among.table["digest"] != digest).to_numpy(dtype=bool))
-    if others.table.empty:
-        return others.table.assign(distance=np.empty(0))
-    distances, indices = nearest(embedding[None], others.embeddings, count)
-    return others.table.iloc[indices[0]].assign(distance=distances[0])
+    itself = (among.table["digest"] == digest).to_numpy(dtype=bool)
+    if itself.all():
+        return among.table.iloc[:0].assign(distance=np.empty(0))
+    [distances], [indices] = nearest(embedding[None], among.embeddings, count + int(itself.sum()))
+    others = ~itself[indices]
+    return among.table.iloc[indices[others][:count]].assign(distance=distances[others][:count])
 
 
 def reference_spread(

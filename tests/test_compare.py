@@ -10,7 +10,8 @@ import pytest
 from jepa_core.agreement import of_orders
 from jepa_core.compare import Comparison, agreements, compare, disputed, pair_table
 from jepa_core.errors import NotEnoughData
-from jepa_core.figures.ranks import WEBGL_ABOVE, rank_figure, selected_rows
+from jepa_core.figures.ranks import rank_figure, selected_rows
+from jepa_core.figures.style import WEBGL_ABOVE
 
 RNG = np.random.default_rng(0)
 

@@ -49,7 +49,7 @@ def test_a_map_is_drawn_in_the_background_and_says_what_it_has_kept(open_page: C
     app = settled(open_page("map"))
     assert_no_error(app)
     (chart,) = app.get("plotly_chart")
-    assert chart.proto.spec.count("scattergl") == 1
+    assert chart.proto.spec.count("customdata") == 1
     assert any("nearest on this map" in caption.value for caption in app.caption)
     assert any("Click on a point" in info.value for info in app.info)
 
@@ -121,7 +121,7 @@ def test_it_can_be_coloured_by_class_and_domain(drawn: AppTest, colour: str) -> 
     app = drawn.segmented_control(key="colour").set_value(colour).run()
     assert_no_error(app)
     (chart,) = app.get("plotly_chart")
-    assert chart.proto.spec.count("scattergl") == (10 if colour == "label" else 1)
+    assert chart.proto.spec.count("customdata") == (10 if colour == "label" else 1)
 
 
 def test_the_buttons_above_the_map_can_draw_and_move() -> None:

@@ -165,11 +165,16 @@ def test_how_far_to_trust_a_map_is_said_in_figures():
 
 
 @pytest.mark.parametrize("colour", ["percentile", "label", "domain"])
-def test_every_image_is_drawn_once_and_by_webgl(placed, colour):
+def test_every_image_is_drawn_once(placed, colour):
     groups = maps.common_first(placed[colour].tolist()) if colour != "percentile" else ()
     figure = map_figure(placed.assign(shown=True), colour, "Mine", groups)
-    assert {trace.type for trace in figure.data} == {"scattergl"}
     assert sorted(index for trace in figure.data for index in trace.customdata) == [0, 1, 2, 3]
+
+
+def test_many_images_are_drawn_by_webgl(placed):
+    many = pd.concat([placed] * 300, ignore_index=True).assign(shown=[True, False] * 600)
+    assert {trace.type for trace in map_figure(many, "percentile", "Mine").data} == {"scattergl"}
+    assert {trace.type for trace in map_figure(many.iloc[:100], "percentile", "Mine").data} == {"scatter"}
 
 
 def test_images_of_other_classes_are_faint_and_cannot_be_chosen(placed):

@@ -1,4 +1,4 @@
-"""Images as points where UMAP placed them, drawn by WebGL so that ten thousand move fluidly."""
+"""Images as points where UMAP placed them; ten thousand move fluidly."""
 
 from collections.abc import Sequence
 from html import escape
@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from jepa_core.areas import Area
-from jepa_core.figures.style import DOMAINS, LIKELY, NEUTRAL, UNLIKELY
+from jepa_core.figures.style import DOMAINS, LIKELY, NEUTRAL, UNLIKELY, point_trace
 
 # Shapes beside colours: with ten colours alone, the eleventh class would look like the first.
 _MARKS = [(colour, symbol) for symbol, colour in product(("circle", "diamond", "square", "cross"), DOMAINS)]
@@ -34,14 +34,16 @@ def map_figure(
     figure = go.Figure()
     faint = table[~table["shown"]]
     if len(faint):
-        figure.add_scattergl(
-            x=faint["x"],
-            y=faint["y"],
-            mode="markers",
-            marker={"size": _size(len(table)) - 1, "color": NEUTRAL, "opacity": 0.25},
-            hoverinfo="skip",
-            showlegend=False,
-            name="not chosen",
+        figure.add_trace(
+            point_trace(len(table))(
+                x=faint["x"],
+                y=faint["y"],
+                mode="markers",
+                marker={"size": _size(len(table)) - 1, "color": NEUTRAL, "opacity": 0.25},
+                hoverinfo="skip",
+                showlegend=False,
+                name="not chosen",
+            )
         )
     shown = table[table["shown"]]
     if colour == "percentile":
@@ -70,16 +72,18 @@ def _add_points(figure: go.Figure, part: pd.DataFrame, count: int, marker: dict,
         f"score {row.jepa_score:.1f}, percentile {row.percentile:.1f}"
         for row in part[["name", "label", "domain", "jepa_score", "percentile"]].itertuples(index=False)
     ]
-    figure.add_scattergl(
-        x=part["x"],
-        y=part["y"],
-        mode="markers",
-        name=escape(name),
-        marker={"size": _size(count), "opacity": 0.85, **marker},
-        customdata=part.index,
-        hovertext=hover,
-        hovertemplate="%{hovertext}<extra></extra>",
-        unselected={"marker": {"opacity": 0.15}},
+    figure.add_trace(
+        point_trace(count)(
+            x=part["x"],
+            y=part["y"],
+            mode="markers",
+            name=escape(name),
+            marker={"size": _size(count), "opacity": 0.85, **marker},
+            customdata=part.index,
+            hovertext=hover,
+            hovertemplate="%{hovertext}<extra></extra>",
+            unselected={"marker": {"opacity": 0.15}},
+        )
     )
 
 

@@ -9,10 +9,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from numpy import ndarray
 
-from jepa_core.figures.style import DOMAINS, NEUTRAL, finish
-
-WEBGL_ABOVE = 1000
-"""Points from which on the browser draws them with WebGL, which stays fluid but is coarser."""
+from jepa_core.figures.style import DOMAINS, NEUTRAL, finish, point_trace
 
 SELECTABLE = {
     "displaylogo": False,
@@ -47,7 +44,7 @@ def rank_figure(
         rows = np.array(disputed.get(encoder, ()), dtype=int)
         groups.append((f"disputed, likely for {encoder}", rows, colour, symbol, 10))
     figure = go.Figure()
-    kind = go.Scattergl if len(first) > WEBGL_ABOVE else go.Scatter
+    kind = point_trace(len(first))
     for title, rows, colour, symbol, size in groups:
         figure.add_trace(
             kind(

@@ -4,12 +4,13 @@ import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
 from numpy import ndarray
-from plotly.subplots import make_subplots
 
-from jepa_core.figures.style import LIKELY, NEUTRAL, UNLIKELY, finish
+from jepa_core.figures.style import AXIS, LAYOUT, LIKELY, NEUTRAL, UNLIKELY, finish
 from jepa_core.shortfall import Parts, Spread
 
-BAND = "rgba(139,149,161,0.22)"
+BAND, HALF = "rgba(139,149,161,0.22)", "rgba(139,149,161,0.34)"
+# Fixed: with margins that Plotly finds by itself these two figures take it half as long again to draw.
+MARGIN = {"l": 60, "r": 8, "t": 28, "b": 44}
 
 
 def spectrum_figure(
@@ -24,7 +25,9 @@ def spectrum_figure(
         band: the spread of a reference, drawn behind: its median, its middle half and its middle 90 %.
     """
     index = np.arange(1, len(sigma) + 1)
-    figure = go.Figure()
+    # Fewer digits on the axis than Plotly's default of every 2 and 5 of each decade.
+    power = {"type": "log", "dtick": 1, "exponentformat": "power", "automargin": False}
+    figure = go.Figure(layout={"xaxis": {"automargin": False}, "yaxis": power})
     if band is not None:
         _draw_band(figure, band)
     figure.add_scatter(
@@ -49,18 +52,26 @@ def spectrum_figure(
             marker={"color": UNLIKELY, "size": 11, "line": {"width": 2, "color": "white"}},
             hoverinfo="skip",
         )
-    # Fewer digits on the axis than Plotly's default of every 2 and 5 of each decade.
-    figure.update_yaxes(type="log", dtick=1, exponentformat="power")
-    return finish(figure, x="k", y="singular value", height=320)
+    figure = finish(figure, x="k", y="singular value", height=320)
+    figure.layout.margin = MARGIN
+    return figure
 
 
 def _draw_band(figure: go.Figure, band: Spread) -> None:
     low, lower, median, upper, high = np.exp(band.logs)
     index = np.arange(1, len(median) + 1)
-    shared = {"x": index, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
-    for bottom, top, name in ((low, high, "90 % of the reference"), (lower, upper, "half of it")):
-        figure.add_scatter(y=bottom, showlegend=False, **shared)
-        figure.add_scatter(y=top, fill="tonexty", fillcolor=BAND, name=name, **shared)
+    around = np.concatenate([index, index[::-1]])
+    bands = ((low, high, BAND, "90 % of the reference"), (lower, upper, HALF, "half of it"))
+    for bottom, top, colour, name in bands:
+        figure.add_scatter(
+            x=around,
+            y=np.concatenate([top, bottom[::-1]]),
+            mode="none",
+            fill="toself",
+            fillcolor=colour,
+            name=name,
+            hoverinfo="skip",
+        )
     figure.add_scatter(
         x=index,
         y=median,
@@ -77,31 +88,37 @@ def parts_figure(parts: Parts) -> go.Figure:
     The shortest run of directions that holds half of the whole difference is shaded.
     """
     index = np.arange(1, len(parts.difference) + 1)
-    figure = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.06, row_heights=[0.45, 0.55])
-    figure.add_bar(
+    each = go.Bar(
         x=index,
         y=parts.difference,
         marker={"color": np.where(parts.difference < 0, UNLIKELY, LIKELY).tolist(), "line": {"width": 0}},
         hovertemplate="k = %{x}: %{y:+.2f}<extra></extra>",
-        row=1,
-        col=1,
     )
-    figure.add_scatter(
+    summed = go.Scatter(
         x=index,
         y=parts.cumulated,
+        yaxis="y2",
         mode="lines+markers",
         line={"color": UNLIKELY if parts.total < 0 else LIKELY, "width": 2},
         marker={"size": 3},
         hovertemplate="up to k = %{x}: %{y:+.2f}<extra></extra>",
-        row=2,
-        col=1,
     )
     first, last = parts.run
-    figure.add_vrect(x0=first - 0.5, x1=last + 0.5, fillcolor=NEUTRAL, opacity=0.2, line_width=0, layer="below")
-    figure = finish(figure, x="", y="", height=320)
-    figure.add_hline(y=0, line={"color": NEUTRAL, "width": 1})
-    figure.update_layout(showlegend=False)
-    figure.update_xaxes(title="k", row=2, col=1)
-    figure.update_yaxes(title="each", row=1, col=1)
-    figure.update_yaxes(title="summed up", row=2, col=1)
-    return figure
+    zero = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 0, "y1": 0, "line": {"color": NEUTRAL, "width": 1}}
+    shaded = {"type": "rect", "x0": first - 0.5, "x1": last + 0.5, "yref": "paper", "y0": 0, "y1": 1}
+    # Not by `make_subplots` and `add_hline`, which take Plotly ten times as long.
+    axis = AXIS | {"automargin": False}
+    layout = LAYOUT | {
+        "height": 320,
+        "margin": MARGIN,
+        "showlegend": False,
+        "xaxis": axis | {"title": {"text": "k"}, "anchor": "y2"},
+        "yaxis": axis | {"title": {"text": "each"}, "domain": [0.58, 1]},
+        "yaxis2": axis | {"title": {"text": "summed up"}, "domain": [0, 0.52]},
+        "shapes": [
+            shaded | {"fillcolor": NEUTRAL, "opacity": 0.2, "line": {"width": 0}, "layer": "below"},
+            zero,
+            zero | {"yref": "y2"},
+        ],
+    }
+    return go.Figure([each, summed], layout)
