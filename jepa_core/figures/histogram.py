@@ -1,6 +1,6 @@
 """Histograms of scores, binned here so that the browser gets a few dozen numbers and not every image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
@@ -38,7 +38,7 @@ def class_histogram(
     """
     edges = _edges(np.concatenate([chosen, everything]), 40)
     centres = (edges[:-1] + edges[1:]) / 2
-    figure = go.Figure()
+    figure = go.Figure(layout={"yaxis": {"tickformat": ".0%"}})
     if len(everything) > len(chosen):
         share = np.histogram(everything, edges)[0] / len(everything)
         figure.add_bar(
@@ -56,14 +56,8 @@ def class_histogram(
     )
     if marked:
         figure.add_vrect(*marked, fillcolor=NEUTRAL, opacity=0.2, line_width=0, layer="below")
-    figure.update_yaxes(tickformat=".0%")
     finish(figure, x=_AXIS, y="share of images", height=210)
     return figure.update_layout(dragmode="select", selectdirection="h")
-
-
-def domain_colours(names: Mapping[str, object]) -> dict[str, str]:
-    """A colour for each domain, by its place in the list."""
-    return {name: DOMAINS[position % len(DOMAINS)] for position, name in enumerate(names)}
 
 
 def mark_on_reference(reference: Float[ndarray, "m"], name: str, score: float, others: Sequence[float]) -> go.Figure:

@@ -5,12 +5,10 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from numpy import ndarray
 
-from jepa_core.figures.style import AXIS, LAYOUT, LIKELY, NEUTRAL, UNLIKELY, finish
+from jepa_core.figures.style import AXIS, LAYOUT, LIKELY, NEUTRAL, UNLIKELY, ZERO, finish
 from jepa_core.shortfall import Parts, Spread
 
 BAND, HALF = "rgba(139,149,161,0.22)", "rgba(139,149,161,0.34)"
-# Fixed: with margins that Plotly finds by itself these two figures take it half as long again to draw.
-MARGIN = {"l": 60, "r": 8, "t": 28, "b": 44}
 
 
 def spectrum_figure(
@@ -26,8 +24,7 @@ def spectrum_figure(
     """
     index = np.arange(1, len(sigma) + 1)
     # Fewer digits on the axis than Plotly's default of every 2 and 5 of each decade.
-    power = {"type": "log", "dtick": 1, "exponentformat": "power", "automargin": False}
-    figure = go.Figure(layout={"xaxis": {"automargin": False}, "yaxis": power})
+    figure = go.Figure(layout={"yaxis": {"type": "log", "dtick": 1, "exponentformat": "power"}})
     if band is not None:
         _draw_band(figure, band)
     figure.add_scatter(
@@ -52,9 +49,7 @@ def spectrum_figure(
             marker={"color": UNLIKELY, "size": 11, "line": {"width": 2, "color": "white"}},
             hoverinfo="skip",
         )
-    figure = finish(figure, x="k", y="singular value", height=320)
-    figure.layout.margin = MARGIN
-    return figure
+    return finish(figure, x="k", y="singular value", height=320)
 
 
 def _draw_band(figure: go.Figure, band: Spread) -> None:
@@ -104,21 +99,18 @@ def parts_figure(parts: Parts) -> go.Figure:
         hovertemplate="up to k = %{x}: %{y:+.2f}<extra></extra>",
     )
     first, last = parts.run
-    zero = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 0, "y1": 0, "line": {"color": NEUTRAL, "width": 1}}
     shaded = {"type": "rect", "x0": first - 0.5, "x1": last + 0.5, "yref": "paper", "y0": 0, "y1": 1}
-    # Not by `make_subplots` and `add_hline`, which take Plotly ten times as long.
-    axis = AXIS | {"automargin": False}
+    # Not by `make_subplots`, which takes Plotly ten times as long.
     layout = LAYOUT | {
         "height": 320,
-        "margin": MARGIN,
         "showlegend": False,
-        "xaxis": axis | {"title": {"text": "k"}, "anchor": "y2"},
-        "yaxis": axis | {"title": {"text": "each"}, "domain": [0.58, 1]},
-        "yaxis2": axis | {"title": {"text": "summed up"}, "domain": [0, 0.52]},
+        "xaxis": AXIS | {"title": {"text": "k"}, "anchor": "y2"},
+        "yaxis": AXIS | {"title": {"text": "each"}, "domain": [0.58, 1]},
+        "yaxis2": AXIS | {"title": {"text": "summed up"}, "domain": [0, 0.52]},
         "shapes": [
             shaded | {"fillcolor": NEUTRAL, "opacity": 0.2, "line": {"width": 0}, "layer": "below"},
-            zero,
-            zero | {"yref": "y2"},
+            ZERO,
+            ZERO | {"yref": "y2"},
         ],
     }
     return go.Figure([each, summed], layout)

@@ -6,7 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from jepa_core.figures.style import LIKELY, NEUTRAL, UNLIKELY, finish
+from jepa_core.figures.style import LIKELY, UNLIKELY, ZERO, finish
 
 
 def samples_figure(result: Mapping[str, Any]) -> go.Figure:
@@ -55,7 +55,7 @@ def energy_figure(result: Mapping[str, Any]) -> go.Figure:
         name="a fresh true sample",
         hovertemplate="a fresh true sample: %{y:.3f}<extra></extra>",
     )
-    figure.add_hline(y=0, line={"color": NEUTRAL, "width": 1})
+    figure.add_shape(ZERO)
     return finish(figure, x="steps of the walk", y="energy distance to the truth", height=260)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from jepa_core.figures.style import DOMAINS, LIKELY, NEUTRAL, UNLIKELY, finish
+from jepa_core.figures.style import DOMAINS, LIKELY, NEUTRAL, UNLIKELY, ZERO, finish
 
 _LINES = {
     "term": ("score with the Gaussian term", LIKELY, "circle", "solid"),
@@ -46,7 +46,7 @@ def table_figure(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
             },
             hovertemplate="D = %{x}: %{y:.3f}<extra>" + title + "</extra>",
         )
-    figure.add_hline(y=0, line={"color": NEUTRAL, "width": 1})
+    figure.add_shape(ZERO)
     figure = finish(figure, x="dimension D", y="Pearson with log p(x)", height=400)
     figure.update_xaxes(type="log", tickvals=sorted({row["dim"] for row in rows}))
     least = min((min(row["values"]) for row in rows), default=0.0)

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
-from jepa_core.figures.style import LIKELY, NEUTRAL, UNLIKELY, finish
+from jepa_core.figures.style import LIKELY, UNLIKELY, ZERO, finish
 
 
 def signed_picture(vector: Float[ndarray, "channel height width"]) -> UInt8[ndarray, "height width 3"]:
@@ -49,20 +49,19 @@ def overlay(
 def left_figure(vector: Float[ndarray, "k"], named: Sequence[int]) -> go.Figure:
     """A left singular vector as bars: which of the embedding's numbers move, and which way; some of them named."""
     index = np.arange(1, len(vector) + 1)
-    figure = go.Figure()
-    figure.add_bar(
+    names = [str(place) if place - 1 in named else "" for place in index]
+    bars = go.Bar(
         x=index,
         y=vector,
+        text=names,
+        textposition="outside",
+        textangle=0,
+        cliponaxis=False,
         marker={"color": np.where(vector < 0, UNLIKELY, LIKELY).tolist(), "line": {"width": 0}},
         hovertemplate="number %{x}: %{y:+.3f}<extra></extra>",
         showlegend=False,
     )
-    for place in named:
-        figure.add_annotation(
-            x=place + 1, y=vector[place], text=str(place + 1), showarrow=False, yshift=10 if vector[place] >= 0 else -10
-        )
-    figure.add_hline(y=0, line={"color": NEUTRAL, "width": 1})
-    return finish(figure, x="number of the embedding", y="moves by", height=260)
+    return finish(go.Figure(bars, {"shapes": [ZERO]}), x="number of the embedding", y="moves by", height=260)
 
 
 def walk_figure(
@@ -82,6 +81,8 @@ def walk_figure(
         predicted: what they would be if the encoder were linear, dashed.
     """
     figure = go.Figure()
+    if predicted:  # a steep prediction must not press the curves to the ground
+        figure.layout.yaxis.range = [0, 1.15 * max(1e-9, *(float(found.max()) for found in values.values()))]
     for (name, found), colour in zip(values.items(), (LIKELY, UNLIKELY), strict=True):
         if predicted:
             figure.add_scatter(
@@ -102,6 +103,4 @@ def walk_figure(
             name=name,
             hovertemplate=f"t = %{{x:.3g}}: %{{y:.4g}}<extra>{name}</extra>",
         )
-    if predicted:  # a steep prediction must not press the curves to the ground
-        figure.update_yaxes(range=[0, 1.15 * max(1e-9, *(float(found.max()) for found in values.values()))])
     return finish(figure, x="t (length in normalised pixels)", y=title, height=300)
