@@ -76,8 +76,8 @@ def _slide(label: str, key: str) -> Act:
     return act
 
 
-def _next(label: str) -> Act:
-    """The following option of a list."""
+def _pick(label: str, key: str) -> Act:
+    """The option of a list below the chosen one (ArrowDown), or the one above it."""
 
     def act(tab: Page) -> None:
         box = tab.get_by_role("combobox", name=label)
@@ -85,7 +85,7 @@ def _next(label: str) -> Act:
         if not tab.get_by_role("option").count():
             box.press("ArrowDown")
         tab.get_by_role("option").first.wait_for()
-        box.press("ArrowDown")
+        box.press(key)
         tab.evaluate(ARM)  # opening the list is not the press that asks for pictures
         box.press("Enter")
 
@@ -102,9 +102,9 @@ def _verdict(turn: Iterator[int]) -> Act:
 
 def acts() -> dict[str, tuple[str, list[Act]]]:
     """Page -> (what its address has to say, what a person does there, over and over)."""
-    turn = itertools.count(1)
+    turn, both = itertools.count(1), ("ArrowDown", "ArrowUp")
     return {
-        "gallery": ("", [_button("Shuffle"), _next("Class")]),
+        "gallery": ("", [act for key in both for act in (_button("Shuffle"), _pick("Class", key))]),
         "gallery, in order": ("show=order", [_press("n"), _press("n"), _press("p"), _press("p")]),
         "image": ("", [_press("k"), _press("j")]),
         "directions": (
@@ -117,7 +117,7 @@ def acts() -> dict[str, tuple[str, list[Act]]]:
         "check": ("", [_verdict(turn)]),
         "studies": ("", [_radio("3: Datasets"), _radio("1: Extremes")]),
         "theory": ("", [_slide("K", "ArrowRight"), _slide("K", "ArrowLeft")]),
-        "encoders": ("", [_next("Encoder")]),
+        "encoders": ("", [_pick("Encoder", key) for key in both]),
     }
 
 

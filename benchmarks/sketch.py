@@ -1,6 +1,7 @@
 """How good the calibrated sketch is: rank correlation and intervals, in domain and out of it, over many draws.
 
     python benchmarks/sketch.py [--encoder digits] [--output backbone] [--data NAME] [--pictures FOLDER] [--draws 20]
+                               [--calibration 48 96 144]
 
 Each draw takes other calibration images of a dataset, the encoder's reference unless another is named, and other random
 directions, and is measured on the dataset's remaining images and on drawn domains. Choices (how many calibration
@@ -59,6 +60,7 @@ def main() -> None:
     parser.add_argument("--data", help="a dataset; the encoder's reference if left out")
     parser.add_argument("--pictures", type=Path, help="the folder with its pictures, if it is a listed one")
     parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--calibration", type=int, nargs="+", default=[48, 96, 144], help="numbers of images")
     args = parser.parse_args()
     encoder = load_encoder(args.encoder)
     k, rank = encoder.spec.outputs[args.output], encoder.spec.ranks[args.output].rank
@@ -72,7 +74,7 @@ def main() -> None:
     print(f"{part.scores.std():.2f}; {args.draws} draws, mean (spread) over them\n")
     print("| calibration images | r | Spearman | plain sketch | in interval | half-width / spread | flagged | s |")
     print("|---|---|---|---|---|---|---|---|")
-    for count in (48, 96, 144):
+    for count in args.calibration:
         for r in sorted({max(1, rows) for rows in (k // 24, k // 12, round(k / 12), k // 6)}):
             _print_row(part, count, r, rank, args.draws)
     foreign = {

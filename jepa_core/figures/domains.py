@@ -13,7 +13,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.stats import gaussian_kde
 
-from jepa_core.figures.style import LIKELY, NEUTRAL, finish
+from jepa_core.figures.style import LIKELY, NEUTRAL, finish, shaded
 
 FORMS = {"histogram": "Histogram", "density": "Density", "cumulative": "Cumulative"}
 """The ways to draw a set, by name, with their titles."""
@@ -42,8 +42,10 @@ def domain_figure(
     """
     finite = {name: values[np.isfinite(values)] for name, values in scores.items()}
     low, high = _span(np.concatenate([*finite.values(), np.empty(0)]))
-    figure = go.Figure()
     rows = len(scores)
+    names = {"tickvals": list(range(rows)), "ticktext": [escape(name) for name in scores][::-1]}
+    axes = {"xaxis": {"range": [low, high]}, "yaxis": names | {"range": [-0.2, rows], "showgrid": False}}
+    figure = go.Figure(layout={"showlegend": False, **axes})
     grounds = {name: rows - 1 - position for position, name in enumerate(scores)}  # the first on top
     normal = finite[reference]
     for colour, names in ((NEUTRAL, [name for name in scores if name != reference]), (LIKELY, [reference])):
@@ -63,14 +65,8 @@ def domain_figure(
         )
     if len(scores[reference]):
         left, right = np.quantile(scores[reference], [0.25, 0.75])
-        figure.add_vrect(x0=left, x1=right, fillcolor=LIKELY, opacity=0.12, line_width=0, layer="below")
-    figure = finish(figure, x=axis, y="", height=90 + row_height * rows)
-    figure.update_layout(showlegend=False)
-    figure.update_xaxes(range=[low, high])
-    figure.update_yaxes(
-        tickvals=list(range(rows)), ticktext=[escape(name) for name in scores][::-1], range=[-0.2, rows], showgrid=False
-    )
-    return figure
+        figure.add_shape(shaded(left, right, LIKELY, 0.12))
+    return finish(figure, x=axis, y="", height=90 + row_height * rows)
 
 
 def _span(values: ndarray) -> tuple[float, float]:
@@ -138,7 +134,7 @@ def _add_curves(
 
 
 def _add_middles(figure: go.Figure, sets: Mapping[str, ndarray], grounds: Mapping[str, int], colour: str) -> None:
-    """For each set a bar over its middle half and a tick at its median, at the foot of its row."""
+    """For each set a bar over its middle half and a tick at its median, at the ground of its row."""
     x: list[float] = []
     y: list[float] = []
     said: list[str] = []

@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from numpy import ndarray
 
-from jepa_core.figures.style import DOMAINS, NEUTRAL, finish
+from jepa_core.figures.style import DOMAINS, NEUTRAL, finish, shaded
 
 
 def ends_figure(
@@ -21,7 +21,7 @@ def ends_figure(
     rank = len(single)
     figure = go.Figure()
     for first, last in ((1, quarter), (rank - quarter + 1, rank)):
-        figure.add_vrect(x0=first - 0.5, x1=last + 0.5, fillcolor=NEUTRAL, opacity=0.16, line_width=0, layer="below")
+        figure.add_shape(shaded(first - 0.5, last + 0.5, NEUTRAL, 0.16))
     index = np.arange(1, rank + 1)
     curves = (
         (single, "k alone", "markers", DOMAINS[2], "solid"),

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from numpy import ndarray
 
-from jepa_core.figures.style import LIKELY, NEUTRAL, UNLIKELY, finish
+from jepa_core.figures.style import LIKELY, NEUTRAL, UNLIKELY, finish, shaded
 
 _AXIS = "JEPA-SCORE (likely to the right)"
 
@@ -55,7 +55,7 @@ def class_histogram(
         hovertemplate="score about %{x:.1f}: %{y:.1%} of the images<extra></extra>",
     )
     if marked:
-        figure.add_vrect(*marked, fillcolor=NEUTRAL, opacity=0.2, line_width=0, layer="below")
+        figure.add_shape(shaded(*marked, NEUTRAL))
     finish(figure, x=_AXIS, y="share of images", height=210)
     return figure.update_layout(dragmode="select", selectdirection="h")
 

@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from numpy import ndarray
 
-from jepa_core.figures.style import AXIS, LAYOUT, LIKELY, NEUTRAL, UNLIKELY, ZERO, finish
+from jepa_core.figures.style import AXIS, LAYOUT, LIKELY, NEUTRAL, UNLIKELY, ZERO, finish, shaded
 from jepa_core.shortfall import Parts, Spread
 
 BAND, HALF = "rgba(139,149,161,0.22)", "rgba(139,149,161,0.34)"
@@ -99,7 +99,6 @@ def parts_figure(parts: Parts) -> go.Figure:
         hovertemplate="up to k = %{x}: %{y:+.2f}<extra></extra>",
     )
     first, last = parts.run
-    shaded = {"type": "rect", "x0": first - 0.5, "x1": last + 0.5, "yref": "paper", "y0": 0, "y1": 1}
     # Not by `make_subplots`, which takes Plotly ten times as long.
     layout = LAYOUT | {
         "height": 320,
@@ -107,10 +106,6 @@ def parts_figure(parts: Parts) -> go.Figure:
         "xaxis": AXIS | {"title": {"text": "k"}, "anchor": "y2"},
         "yaxis": AXIS | {"title": {"text": "each"}, "domain": [0.58, 1]},
         "yaxis2": AXIS | {"title": {"text": "summed up"}, "domain": [0, 0.52]},
-        "shapes": [
-            shaded | {"fillcolor": NEUTRAL, "opacity": 0.2, "line": {"width": 0}, "layer": "below"},
-            ZERO,
-            ZERO | {"yref": "y2"},
-        ],
+        "shapes": [shaded(first - 0.5, last + 0.5, NEUTRAL), ZERO, ZERO | {"yref": "y2"}],
     }
     return go.Figure([each, summed], layout)

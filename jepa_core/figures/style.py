@@ -14,8 +14,6 @@ DOMAINS = ("#2b8cc4", "#e07b39", "#2a9d78", "#c77bb3", "#d1a32a", "#6cb8e6", "#7
 
 AXIS = {"fixedrange": True, "zeroline": False, "automargin": False}
 MARGIN = {"l": 60, "r": 8, "t": 28, "b": 44}
-# `add_hline` takes Plotly ten times as long.
-ZERO = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 0, "y1": 0, "line": {"color": NEUTRAL, "width": 1}}
 LAYOUT = {
     "margin": MARGIN,
     "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
@@ -42,6 +40,16 @@ def finish(figure: go.Figure, *, x: str, y: str, height: int = 300) -> go.Figure
     margin = {"l": 8, "r": 8, "t": 28, "b": 8} if names else MARGIN
     # At once and as a whole: updating layout and axes one after another takes Plotly four times as long.
     return figure.update_layout(LAYOUT | titled | {"height": height, "margin": margin}, overwrite=True)
+
+
+# `add_hline` and `add_vrect` take Plotly ten times as long as a shape.
+ZERO = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 0, "y1": 0, "line": {"color": NEUTRAL, "width": 1}}
+
+
+def shaded(left: float, right: float, colour: str, opacity: float = 0.2) -> dict:
+    """A range of the horizontal axis as a shape of the layout: a ground behind all that is drawn."""
+    shape = {"type": "rect", "x0": left, "x1": right, "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
+    return shape | {"fillcolor": colour, "opacity": opacity, "line": {"width": 0}}
 
 
 WEBGL_ABOVE = 1000
