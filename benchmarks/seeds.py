@@ -28,6 +28,8 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, required=True, help="Imagenette's folder, with train and val")
     parser.add_argument("--steps", type=int, default=get_recipe("photo-2").steps)
     parser.add_argument("--fp32", action="store_true", help="for a processor without bfloat16 products")
+    parser.add_argument("--made", default="", help="how the twin was made, for --write")
+    parser.add_argument("--write", action="store_true", help="into assets, so that the Domains page says it")
     args = parser.parse_args()
     whole = get_recipe("photo-2")
     name = whole.name if args.steps == whole.steps else f"{whole.name}-{args.steps}"
@@ -38,6 +40,7 @@ def main() -> None:
     for problem in tables.load_all_shipped(store):
         print(problem)
     dataset = datasets.with_pictures(photo.reference, args.pictures)
+    twins = []
     for output in photo.outputs:
         mine = ways.scores(store, photo, output, dataset.name, ways.Way())
         if mine.empty:
@@ -46,6 +49,9 @@ def main() -> None:
         score_items(store, twin, dataset.name, list(dataset.items()), output)
         found = agreement.agreement(mine, ways.scores(store, twin.spec, output, dataset.name, ways.Way()))
         print(f"{output}: {agreement.in_words(found, photo.name, name)}")
+        twins.append(agreement.Twin(photo.name, output, dataset.name, name, args.made, found))
+    if args.write:
+        agreement.write_twins(twins)
 
 
 if __name__ == "__main__":

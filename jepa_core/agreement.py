@@ -4,8 +4,10 @@ Balestriero, Ballas, Rabbat, LeCun (arXiv 2510.05949, figure 1) report that diff
 least and most likely. Scores of two encoders are not on one scale, so only their orders are compared.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +16,16 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.stats import hypergeom
 
+from jepa_core.config import ASSETS
 from jepa_core.encoders import load_card
 from jepa_core.errors import NotEnoughData
 from jepa_core.metrics import LEVEL, rank_correlation
 from jepa_core.specs import EncoderSpec
 
 SHARE = 0.05  # of the images, at each end, unless another share is asked for
+
+TWINS = ASSETS / "twins.json"
+"""Agreements with encoders that are not bundled themselves, written by `benchmarks/seeds.py`."""
 
 # Fields of a recipe that name and describe an encoder, and change none of its weights.
 _LABELS = {"name", "description", "limits"}
@@ -157,3 +163,33 @@ def relation(first: EncoderSpec, second: EncoderSpec) -> str:
     """How two encoders were trained, compared: "same recipe, another seed" or "another recipe"."""
     one, other = recipe_of(first), recipe_of(second)
     return "same recipe, another seed" if one and other and differing(one, other) == {"seed"} else "another recipe"
+
+
+@dataclass(frozen=True)
+class Twin:
+    """How far an encoder agrees, on the images of a dataset, with one of the same recipe and another seed."""
+
+    encoder: str
+    output: str
+    dataset: str
+    name: str
+    made: str
+    agreement: Agreement
+
+
+def write_twins(twins: Sequence[Twin], path: Path = TWINS) -> None:
+    """Write agreements for `twin_of` to find."""
+    path.write_text(json.dumps([asdict(twin) for twin in twins], indent=1) + "\n", encoding="utf-8")
+
+
+def twin_of(encoder: str, output: str, dataset: str, path: Path = TWINS) -> Twin | None:
+    """The twin of an encoder that was compared with it on a dataset before; None where there is none."""
+    twins = (_twin(found) for found in json.loads(path.read_text(encoding="utf-8"))) if path.exists() else ()
+    asked = (encoder, output, dataset)
+    return next((twin for twin in twins if (twin.encoder, twin.output, twin.dataset) == asked), None)
+
+
+def _twin(found: Mapping[str, Any]) -> Twin:
+    said = dict(found["agreement"])
+    ends = {end: Overlap(**said.pop(end)) for end in ("least", "most")}
+    return Twin(**{**found, "agreement": Agreement(**said, **ends)})

@@ -298,3 +298,20 @@ def test_the_figure_has_both_encoders_on_every_domain():
         "&lt;i&gt;tenth (smaller training set)": table["auroc_smaller"].tolist(),
         "whole (larger training set)": table["auroc_larger"].tolist(),
     }
+
+
+def test_a_twin_that_was_compared_before_is_found_as_it_was_written(tmp_path):
+    found = Agreement(10, Overlap(2, 0.5, 0.2, 0.0, 0.5), Overlap(2, 1.0, 0.2, 0.0, 0.5), 0.9, 0.8, 0.95)
+    twin = agreement.Twin("photo", "projector", "imagenette-val", "photo-2", "on a card", found)
+    agreement.write_twins([twin], tmp_path / "twins.json")
+    assert agreement.twin_of("photo", "projector", "imagenette-val", tmp_path / "twins.json") == twin
+    assert agreement.twin_of("photo", "backbone", "imagenette-val", tmp_path / "twins.json") is None
+    assert agreement.twin_of("photo", "projector", "imagenette-val", tmp_path / "none.json") is None
+
+
+def test_the_shipped_twins_are_of_bundled_encoders_and_have_shares():
+    for said in json.loads(agreement.TWINS.read_text(encoding="utf-8")):
+        twin = agreement.twin_of(said["encoder"], said["output"], said["dataset"])
+        assert get_spec(twin.encoder).reference == twin.dataset
+        assert 0 <= twin.agreement.least.share <= 1
+        assert twin.made

@@ -55,6 +55,11 @@ def show_agreement(choice: Choice, reference: str) -> None:
         found[name] = one
         words = agreement.in_words(one, choice.spec.name, name)
         sentences.append(f"- {plain(words)} *({agreement.relation(choice.spec, spec)})*")
+    twin = agreement.twin_of(choice.spec.name, choice.output, reference)
+    if twin and twin.name not in found:
+        found[twin.name] = twin.agreement
+        words = agreement.in_words(twin.agreement, choice.spec.name, twin.name)
+        sentences.append(f"- {plain(words)} *(same recipe, another seed; not bundled, {plain(twin.made)})*")
     if not found:
         st.markdown(plain(f"No other encoder has scores of {title}, so there is nothing to compare."))
         return
