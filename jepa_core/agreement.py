@@ -190,6 +190,6 @@ def twin_of(encoder: str, output: str, dataset: str, path: Path = TWINS) -> Twin
 
 
 def _twin(found: Mapping[str, Any]) -> Twin:
-    said = dict(found["agreement"])
-    ends = {end: Overlap(**said.pop(end)) for end in ("least", "most")}
-    return Twin(**{**found, "agreement": Agreement(**said, **ends)})
+    said = found["agreement"]
+    ends = {end: Overlap(**said[end]) for end in ("least", "most")}
+    return Twin(**{**found, "agreement": Agreement(**{**said, **ends})})

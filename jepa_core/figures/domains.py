@@ -43,8 +43,8 @@ def domain_figure(
     finite = {name: values[np.isfinite(values)] for name, values in scores.items()}
     low, high = _span(np.concatenate([*finite.values(), np.empty(0)]))
     rows = len(scores)
-    names = {"tickvals": list(range(rows)), "ticktext": [escape(name) for name in scores][::-1]}
-    axes = {"xaxis": {"range": [low, high]}, "yaxis": names | {"range": [-0.2, rows], "showgrid": False}}
+    ticks = {"tickvals": list(range(rows)), "ticktext": [escape(name) for name in scores][::-1]}
+    axes = {"xaxis": {"range": [low, high]}, "yaxis": ticks | {"range": [-0.2, rows], "showgrid": False}}
     figure = go.Figure(layout={"showlegend": False, **axes})
     grounds = {name: rows - 1 - position for position, name in enumerate(scores)}  # the first on top
     normal = finite[reference]
