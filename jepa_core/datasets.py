@@ -122,7 +122,8 @@ def _folder(root: Path) -> DatasetSpec:
             f"The folder {root} has no images; files that end in {', '.join(sorted(images.SUFFIXES))} are accepted, "
             "also in its sub-folders; choose another folder."
         )
-    labels = _folder_labels(root, found)
+    parts = [folders.below(root, path) for path in found]
+    labels = _folder_labels(parts)
     return DatasetSpec(
         name=f"{FOLDER_PREFIX}{root}",
         title=folders.readable(root.name or str(root)),
@@ -133,15 +134,14 @@ def _folder(root: Path) -> DatasetSpec:
         classes=tuple(dict.fromkeys(labels)),
         size=len(found),
         label_of=labels.__getitem__,
-        name_of=tuple(folders.readable(path.relative_to(root).as_posix()) for path in found).__getitem__,
+        name_of=tuple(folders.readable("/".join(names)) for names in parts).__getitem__,
         reader_of=partial(_reading, tuple(found)),
         fingerprint=folders.fingerprint(found),
     )
 
 
-def _folder_labels(root: Path, paths: Sequence[Path]) -> tuple[str, ...]:
+def _folder_labels(parts: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     """The class of each picture; ImageNet's folders are named by WordNet ids, their classes in words."""
-    parts = [path.relative_to(root).parts for path in paths]
     labels = [folders.readable(part[0]) if len(part) > 1 else NO_CLASS for part in parts]
     different = tuple(dict.fromkeys(labels))
     words = dict(zip(different, all_in_words(different), strict=True))

@@ -6,6 +6,7 @@ Where `$JEPA_DATA_ROOTS` is set, only its folders and what lies in them may be r
 import os
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from jepa_core import images
@@ -69,18 +70,19 @@ def _find_images(root: Path) -> Iterator[Path]:
         folder, real_folder = waiting.pop()
         allowed = _is_allowed(real_folder, roots)
         for entry in _visible(folder):
-            path, real = folder / entry.name, real_folder / entry.name
+            path, real = folder / entry.name, None
             # Only a link can lead elsewhere; to resolve each of ten thousand files would take seconds.
-            linked = entry.is_symlink()
-            if linked:
+            if entry.is_symlink():
                 real = Path(os.path.realpath(path))
-            is_folder = real.is_dir() if linked else entry.is_dir()
-            if not (_is_allowed(real, roots) if linked or is_folder else allowed):
+            elif entry.is_dir():
+                real = real_folder / entry.name
+            if not (_is_allowed(real, roots) if real else allowed):
                 continue
-            if is_folder and real not in entered:
-                entered.add(real)
-                waiting.append((path, real))
-            elif path.suffix.lower() in images.SUFFIXES and (real.is_file() if linked else entry.is_file()):
+            if real and real.is_dir():
+                if real not in entered:
+                    entered.add(real)
+                    waiting.append((path, real))
+            elif path.suffix.lower() in images.SUFFIXES and (real or entry).is_file():
                 yield path
 
 
@@ -94,14 +96,22 @@ def _visible(folder: Path) -> list[os.DirEntry]:
 
 def _order(root: Path, path: Path) -> tuple[bool, list[tuple[tuple[str, int, str], ...]]]:
     """Class by class, those without one last."""
-    parts = path.relative_to(root).parts
-    return len(parts) == 1, [_natural(part) for part in parts]
+    parts = below(root, path)
+    return len(parts) == 1, [*map(_natural_folder, parts[:-1]), _natural(parts[-1])]
+
+
+def below(root: Path, path: Path) -> tuple[str, ...]:
+    """The parts of a path below the folder in which it was found; `Path.relative_to` takes five times as long."""
+    return path.parts[len(root.parts) :]
 
 
 def _natural(text: str) -> tuple[tuple[str, int, str], ...]:
     pieces = re.findall(r"([^0-9]*)([0-9]*)", text)
     # The piece itself last, so that "1" and "01" keep one order on each machine.
     return tuple((word.casefold(), int(number or -1), word + number) for word, number in pieces)
+
+
+_natural_folder = lru_cache(maxsize=1024)(_natural)  # a folder's name comes with each of its files
 
 
 def fingerprint(paths: Sequence[Path]) -> str:

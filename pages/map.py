@@ -76,7 +76,15 @@ if chosen.running:
 
 sets = {dataset.name: dataset} | {name: listed[name] for name in further}
 tables = {name: state.scores(choice, one) for name, one in sets.items()}
-digests = sorted({digest for table in tables.values() for digest in table["digest"]})
+versions = [state.version(choice, one) + one.fingerprint for one in sets.values()]
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _digests(versions: Sequence[str]) -> list[str]:  # noqa: ARG001
+    return sorted({digest for table in tables.values() for digest in table["digest"]})
+
+
+digests = _digests(versions)
 if len(digests) < LEAST:
     st.info(
         f"There are {counted(len(digests), 'different image')} here; a map needs at least {LEAST}. Add a domain, or "
@@ -96,7 +104,6 @@ if found is None:
     made = widgets.computed(f"map:{key}", f"Drawing a map of {counted(len(digests), 'image')}", work)
     assert isinstance(made, Map)
     found = made
-versions = [state.version(choice, one) for one in sets.values()]
 
 
 @st.cache_data(show_spinner=False, max_entries=8)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 
 from jepa_core import datasets, studies
@@ -17,7 +18,6 @@ from jepa_core.images import array_png
 from jepa_core.items import DatasetSpec
 from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
-from jepa_core.reference import percentile
 from jepa_core.scoring import current_rank
 from jepa_core.studies import Subject, lasting
 from pages._shared import extremes, pictures, state, widgets
@@ -57,10 +57,10 @@ choices = [
 
 def scored(sets: Sequence[DatasetSpec], label: str | None = None) -> None:
     """Have what is missing scored, once asked for. The page stops here until it is there."""
-    pairs = [(Subject(choice.spec, choice.output), data) for choice in choices for data in sets if not data.listed]
-    left = {(str(one), data.name): studies.missing(state.store(), one, data, way, label) for one, data in pairs}
-    wanted = [(one, data) for one, data in pairs if left[str(one), data.name]]
-    counts = [left[str(one), data.name] for one, data in wanted]
+    pairs = [(choice, data) for choice in choices for data in sets if not data.listed]
+    left = [(choice, data, state.missing(choice, data, label)) for choice, data in pairs]
+    wanted = [(Subject(choice.spec, choice.output), data) for choice, data, count in left if count]
+    counts = [count for _choice, _data, count in left if count]
     if not wanted:
         return
     key = make_key("study", repr(way), label or "", *(f"{subject} {data.name}" for subject, data in wanted))
@@ -126,24 +126,38 @@ def show_figure1() -> None:
     with right:
         label = widgets.choose_class(dataset)
     scored([dataset], label)
-    for choice in choices:
-        table = studies.table(state.store(), Subject(choice.spec, choice.output), dataset, way, label)
-        values = table["jepa_score"].to_numpy()
-        table = table.assign(percentile=percentile(values, values))
-        least, most = studies.ends(table)
+    tables = [(choice, state.ranked(choice, dataset, label)) for choice in choices]
+    for choice, table in tables:
         st.header(plain(f"{choice.spec.name}, {choice.output}"))
+        if table.empty:
+            _tell_unscored()
+            continue
+        least, most = studies.ends(table)
         cards = [pictures.cards(choice, dataset, rows, label, places=False) for rows in (least, most.iloc[::-1])]
         extremes.show(*cards, len(table), key=f"{choice.spec.name}:{choice.output}")
-    st.header("Random")
-    some = studies.drawn_at_random(table, 2 * studies.ENDS)
-    cards = [
-        replace(card, title="", aside=()) for card in pictures.cards(choices[-1], dataset, some, label, places=False)
-    ]
-    halves = {"left": cards[: studies.ENDS], "right": cards[studies.ENDS :]}
-    for column, (side, half) in zip(st.columns(2), halves.items(), strict=True):
-        with column:
-            pictures.grid(half, key=f"random:{side}", five=True)
+    some = [(choice, table) for choice, table in tables if len(table)]
+    if some:
+        st.header("Random")
+        choice, table = some[-1]
+        rows = studies.drawn_at_random(table, 2 * studies.ENDS)
+        cards = [
+            replace(card, title="", aside=()) for card in pictures.cards(choice, dataset, rows, label, places=False)
+        ]
+        halves = {"left": cards[: studies.ENDS], "right": cards[studies.ENDS :]}
+        for column, (side, half) in zip(st.columns(2), halves.items(), strict=True):
+            with column:
+                pictures.grid(half, key=f"random:{side}", five=True)
     _say_command([dataset], label)
+
+
+def _tell_unscored() -> None:
+    st.info("This encoder has no scores of these images.", icon=":material/visibility_off:")
+
+
+# Kept as it is: to draw it anew, or to read a pickle of it, takes a quarter of what a click takes.
+@st.cache_resource(show_spinner=False, max_entries=24)
+def _figure3(versions: Sequence[str], _scores: dict[str, np.ndarray]) -> go.Figure:  # noqa: ARG001
+    return domain_figure(_scores, next(iter(_scores)))
 
 
 def show_figure3() -> None:
@@ -164,10 +178,10 @@ def show_figure3() -> None:
         scores = {title: table["jepa_score"].to_numpy() for title, table in found.items() if len(table)}
         st.header(plain(f"{choice.spec.name}, {choice.output}"))
         if not scores:
-            st.info("This encoder has no scores of these sets.", icon=":material/visibility_off:")
+            _tell_unscored()
             continue
         st.plotly_chart(
-            domain_figure(scores, next(iter(scores))),
+            _figure3([state.version(choice, dataset) for dataset in sets], scores),
             config=CONFIG,
             alt="; ".join(f"{title}: median {np.median(values):.1f}" for title, values in scores.items()),
             key=f"figure3:{choice.spec.name}",
@@ -191,12 +205,12 @@ def show_figure7() -> None:
         st.stop()
     scored([dataset])
     for choice in choices:
-        subject = Subject(choice.spec, choice.output)
-        table = studies.table(state.store(), subject, dataset, way)
-        values = table["jepa_score"].to_numpy()
-        table = table.assign(percentile=percentile(values, values))
+        table = state.ranked(choice, dataset, None)
         rank = current_rank(choice.spec, choice.output, state.store()).rank
         st.header(plain(f"{choice.spec.name}, {choice.output}"))
+        if table.empty:
+            _tell_unscored()
+            continue
         for title, rows in (("least", table.iloc[:1]), ("most", table.iloc[-1:])):
 
             def compute(_job: Job, rows=rows, choice=choice, rank=rank) -> Directions:

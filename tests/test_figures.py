@@ -11,7 +11,7 @@ from scipy.stats import gaussian_kde
 from jepa_core.figures.domains import FORMS, domain_figure
 from jepa_core.figures.histogram import mark_on_reference
 from jepa_core.figures.places import places_figure
-from jepa_core.figures.style import LIKELY, NEUTRAL
+from jepa_core.figures.style import LIKELY, NEUTRAL, finish
 from jepa_core.figures.truth import truth_figure
 
 
@@ -133,3 +133,16 @@ def test_every_method_has_a_row_and_its_shape_says_whether_it_finds_the_picture_
     }
     assert list(found["distance"].error_x.arrayminus) == [5.0]
     assert list(found["distance"].error_x.array) == [5.0]
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [("cats", "cats that are asleep"), ("<b>cats</b>", "cats"), ("&lt;b&gt;", "cats, dogs"), ("猫", "猫たち")],
+)
+def test_names_have_the_margin_that_they_need(short, long):
+    def margin(name):
+        axis = {"yaxis": {"tickvals": [0], "ticktext": [name]}}
+        return finish(go.Figure(layout=axis), x="score", y="").layout.margin.l
+
+    assert margin(short) <= margin(long)
+    assert margin(long) > 7 * len(long) if long.isascii() else margin(long) > 13 * len(long)

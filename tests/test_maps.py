@@ -173,8 +173,22 @@ def test_every_image_is_drawn_once(placed, colour):
 
 def test_many_images_are_drawn_by_webgl(placed):
     many = pd.concat([placed] * 300, ignore_index=True).assign(shown=[True, False] * 600)
-    assert {trace.type for trace in map_figure(many, "percentile", "Mine").data} == {"scattergl"}
+    figure = map_figure(many, "label", "Mine", maps.common_first(many["label"].tolist()))
+    assert {trace.type for trace in figure.data} == {"scattergl"}
     assert {trace.type for trace in map_figure(many.iloc[:100], "percentile", "Mine").data} == {"scatter"}
+
+
+def test_many_images_share_colours_in_bands_and_the_unlikely_lie_on_top(placed):
+    percentiles = np.linspace(0, 100, 1200)
+    many = pd.concat([placed] * 300, ignore_index=True).assign(shown=True, percentile=percentiles)
+    *bands, scale = map_figure(many, "percentile", "Mine").data
+    assert sorted(index for trace in bands for index in trace.customdata) == list(range(1200))
+    means = [percentiles[np.array(trace.customdata)].mean() for trace in bands]
+    assert means == sorted(means, reverse=True)
+    assert all(np.ptp(percentiles[np.array(trace.customdata)]) <= 4.01 for trace in bands)
+    assert len({trace.marker.color for trace in bands}) == len(bands) == 25
+    assert {trace.type for trace in bands} == {"scattergl"}
+    assert scale.marker.colorbar.title.text == "percentile among Mine"
 
 
 def test_images_of_other_classes_are_faint_and_cannot_be_chosen(placed):

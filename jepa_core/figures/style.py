@@ -4,6 +4,10 @@ The colours are from Okabe and Ito's palette, which stays apart under the common
 lightened so that they read on a white and on a dark page. Fonts and backgrounds come from the page's theme.
 """
 
+import re
+from html import unescape
+from unicodedata import east_asian_width
+
 import plotly.graph_objects as go
 
 LIKELY = "#2b8cc4"
@@ -12,6 +16,7 @@ NEUTRAL = "#8b95a1"
 DOMAINS = ("#2b8cc4", "#e07b39", "#2a9d78", "#c77bb3", "#d1a32a", "#6cb8e6", "#7d6fd0", "#9a9a9a", "#b3563f", "#5f8f3e")
 
 
+_TAG = re.compile(r"<[^>]*>")
 AXIS = {"fixedrange": True, "zeroline": False, "automargin": False}
 MARGIN = {"l": 60, "r": 8, "t": 28, "b": 44}
 LAYOUT = {
@@ -27,19 +32,29 @@ LAYOUT = {
 def finish(figure: go.Figure, *, x: str, y: str, height: int = 300) -> go.Figure:
     """Apply the shared layout: axis titles, tight margins, a legend above the plot.
 
-    Where the vertical axis has no title it has names, as wide as they are, and the margins are left to Plotly. Numbers
-    have fixed margins: finding them takes a browser half as long again as all the rest of the drawing.
+    Where the vertical axis has a title it has numbers, else names. Margins are fixed: finding them takes a browser half
+    as long again as all the rest of the drawing. Only an axis with neither leaves them to Plotly.
     """
-    names = not y
     axes = {"xaxis": {}, "yaxis": {}} | figure.layout.to_plotly_json()
+    names = axes["yaxis"].get("ticktext")
+    open_ended = not y and names is None
     titled = {
-        name: axis | AXIS | {"automargin": names, "title": {"text": x if name.startswith("x") else y}}
+        name: axis | AXIS | {"automargin": open_ended, "title": {"text": x if name.startswith("x") else y}}
         for name, axis in axes.items()
         if name.startswith(("xaxis", "yaxis"))
     }
-    margin = {"l": 8, "r": 8, "t": 28, "b": 8} if names else MARGIN
+    margin = {"l": 8, "r": 8, "t": 28, "b": 8} if open_ended else MARGIN
+    if names is not None and not y:
+        margin = MARGIN | {"l": 12 + max(map(_width, names), default=0)}
     # At once and as a whole: updating layout and axes one after another takes Plotly four times as long.
     return figure.update_layout(LAYOUT | titled | {"height": height, "margin": margin}, overwrite=True)
+
+
+def _width(name: str) -> int:
+    """About the pixels of a tick's text, an emphasised tag or an entity counted as what it shows."""
+    lines = [unescape(_TAG.sub("", line)) for line in name.split("<br>")]
+    wide = ("W", "F")  # Chinese, Japanese and Korean characters
+    return max(sum(13 if east_asian_width(one) in wide else 7 for one in line) for line in lines)
 
 
 # `add_hline` and `add_vrect` take Plotly ten times as long as a shape.

@@ -205,15 +205,23 @@ def scored(choice: Choice, dataset: DatasetSpec) -> dict[str, tuple[str, bool]]:
     return _standing(choice, dataset).scored
 
 
-def missing(choice: Choice, dataset: DatasetSpec) -> int:
-    """How many images of a dataset have no score."""
-    return _missing(version(choice, dataset), dataset.name, dataset.fingerprint, dataset, choice)
+def missing(choice: Choice, dataset: DatasetSpec, label: str | None = None) -> int:
+    """How many images of a dataset, or of a class of it, have no score."""
+    return _missing(version(choice, dataset), dataset.name, dataset.fingerprint, label, dataset, choice)
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
-def _missing(version: str, name: str, fingerprint: str, _dataset: DatasetSpec, _choice: Choice) -> int:  # noqa: ARG001
+def _missing(
+    version: str,  # noqa: ARG001
+    name: str,  # noqa: ARG001
+    fingerprint: str,  # noqa: ARG001
+    label: str | None,
+    _dataset: DatasetSpec,
+    _choice: Choice,
+) -> int:
     known = scored(_choice, _dataset)
-    return sum(_dataset.name_of(position) not in known for position in range(len(_dataset)))
+    wanted = (place for place in range(len(_dataset)) if label is None or _dataset.label_of(place) == label)
+    return sum(_dataset.name_of(place) not in known for place in wanted)
 
 
 def settled_way(choice: Choice, dataset: DatasetSpec) -> Way:
