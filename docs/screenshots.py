@@ -66,6 +66,7 @@ def _shoot(tab: Page, address: str, name: str, width: int, mode: str, uploads: l
         written.press("Enter")
         tab.get_by_role("button", name="Ask its publisher").wait_for()
         tab.get_by_text("Weights of your own").click()
+        tab.locator("[data-testid=stMain]").evaluate("main => main.scrollTo(0, 0)")
     tab.wait_for_timeout(1500)  # fonts, charts and fades
     height = tab.evaluate("() => document.querySelector('[data-testid=stMain]').scrollHeight")
     tab.set_viewport_size({"width": width, "height": min(max(height, WIDTHS[width]), TALLEST)})

@@ -24,7 +24,7 @@ def spectrum_figure(
     """
     index = np.arange(1, len(sigma) + 1)
     # Fewer digits on the axis than Plotly's default of every 2 and 5 of each decade.
-    figure = go.Figure(layout={"yaxis": {"type": "log", "dtick": 1, "exponentformat": "power"}})
+    figure = go.Figure(layout={"yaxis": {"type": "log", "dtick": 1}})
     if band is not None:
         _draw_band(figure, band)
     figure.add_scatter(

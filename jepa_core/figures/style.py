@@ -38,8 +38,12 @@ def finish(figure: go.Figure, *, x: str, y: str, height: int = 300) -> go.Figure
     axes = {"xaxis": {}, "yaxis": {}} | figure.layout.to_plotly_json()
     names = axes["yaxis"].get("ticktext")
     open_ended = not y and names is None
+    plain = {"tickformat": "~g"}  # 0.1, not 10 with a small raised number
     titled = {
-        name: axis | AXIS | {"automargin": open_ended, "title": {"text": x if name.startswith("x") else y}}
+        name: (plain if axis.get("type") == "log" else {})
+        | axis
+        | AXIS
+        | {"automargin": open_ended, "title": {"text": x if name.startswith("x") else y}}
         for name, axis in axes.items()
         if name.startswith(("xaxis", "yaxis"))
     }

@@ -35,7 +35,7 @@ def spread_figure(table: Sequence[Mapping[str, Any]]) -> go.Figure:
             hovertemplate="K = %{x}: %{y:.3g}<extra></extra>",
         )
     figure.update_xaxes(type="log", tickvals=k[::2])
-    figure.update_yaxes(type="log", dtick=1, exponentformat="power")
+    figure.update_yaxes(type="log", dtick=1)
     return finish(figure, x="K", y="standard deviation", height=340)
 
 

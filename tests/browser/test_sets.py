@@ -39,6 +39,11 @@ def test_a_lasso_on_compare_shows_the_pictures_of_its_points(server: str, tab: "
     tab.get_by_text("20 %", exact=True).click()  # what is selected stays when something else changes
     settle(tab)
     assert tab.get_by_text(re.compile(r"^\d+ images selected")).count() == 1
+    tab.locator(".jepa-grid a").first.click()  # in a fragment of a fragment, whose click runs no more than that
+    tab.wait_for_selector("text=the rank is")
+    settle(tab)
+    assert_sound(tab)
+    assert (tab.locator("h1").inner_text(), "image=" in tab.url) == ("Image", True)
 
 
 def test_another_form_of_domains_is_in_the_address(server: str, tab: "Page") -> None:
