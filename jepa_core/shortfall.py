@@ -52,13 +52,14 @@ def spread(name: str, spectra: Float[ndarray, "images k"], rank: int) -> Spread:
 class Parts:
     """A score beside a reference: `difference` of each log sigma_k from the median, `cumulated` from the largest on.
 
-    `run` is the shortest run of directions, first and last from 1, that holds half of the whole difference; `outside`
-    counts the singular values beyond the reference's 5 % and 95 % quantiles.
+    `run` is the shortest run of directions, first and last from 1, that holds half of the whole difference, and None
+    where half of the reference differs by no more; `outside` counts the singular values beyond the reference's 5 % and
+    95 % quantiles.
     """
 
     difference: Float[ndarray, "k"]
     cumulated: Float[ndarray, "k"]
-    run: tuple[int, int]
+    run: tuple[int, int] | None
     outside: int
 
     @property
@@ -73,7 +74,9 @@ def parts(sigma: Float[ndarray, "k"], reference: Spread) -> Parts:
     logs = np.log(np.maximum(sigma[:rank].astype(np.float64), _TINY))
     difference = logs - reference.median
     low, high = reference.logs[0], reference.logs[-1]
-    return Parts(difference, np.cumsum(difference), shortest_run(difference), int(((logs < low) | (logs > high)).sum()))
+    ordinary = reference.middle[0] <= difference.sum() <= reference.middle[1]
+    run = None if ordinary else shortest_run(difference)
+    return Parts(difference, np.cumsum(difference), run, int(((logs < low) | (logs > high)).sum()))
 
 
 def shortest_run(values: Float[ndarray, "k"]) -> tuple[int, int]:
@@ -102,7 +105,7 @@ def in_words(found: Parts, reference: Spread) -> str:
         f"Its singular values add up to {abs(total):.1f} {more} than the medians of the {reference.size} images of "
         f"{reference.name}."
     ]
-    if reference.middle[0] <= total <= reference.middle[1]:
+    if found.run is None:
         sentences.append("Half of those images differ by no more than that, so there is little to explain.")
     else:
         first, last = found.run

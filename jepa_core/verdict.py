@@ -125,7 +125,7 @@ def verdict(
     """
     asked = {name: places[name] for name in ASKED if name in places}
     score = asked["jepa"]
-    sentences = [_of_score(score), _of_distances(asked, fitted_on)]
+    sentences = [_of_score(score, len(asked)), _of_distances(asked, fitted_on)]
     for name, place in asked.items():
         least = least_references(name, len(asked))
         if place.size < least:
@@ -187,24 +187,24 @@ def _conclusion(raised: Mapping[str, bool], score: Place, complexity: Complexity
     return Kind.ORDINARY, "The score, the distances and plain measures are like those of the references."
 
 
-def _of_score(score: Place) -> str:
+def _of_score(score: Place, methods: int) -> str:
     """Where the score falls, with the interval that the size of the reference leaves."""
     if _low(score):
         comparison, share, low, high = "Less", 100 - score.percentile, 100 - score.high, 100 - score.low
     else:
         comparison, share, low, high = "More", score.percentile, score.low, score.high
-    interval = f"{_percent(low, unit=False)} to {_percent(high)}"
-    return f"{comparison} likely than {_percent(share)} of the {score.size} references ({interval}{_p_words(score)})."
+    interval = f"{_percent(low, unit=False)} to {_percent(high)}{_p_words(score, methods)}"
+    return f"{comparison} likely than {_percent(share)} of the {score.size} references ({interval})."
 
 
 def _of_distances(asked: Mapping[str, Place], fitted_on: str) -> str:
     there = [name for name in DISTANCES if name in asked]
     if not there:
         return "There are no distances: the encoder's training images have no embeddings here."
-    parts = [
-        f"{_percent(100 - place.percentile)} by the {DETECTORS[name]().title}{_p_words(place, brackets=True)}"
-        for name, place in ((name, asked[name]) for name in there)
-    ]
+    parts = []
+    for name in there:
+        share, words = _percent(100 - asked[name].percentile), _p_words(asked[name], len(asked), brackets=True)
+        parts.append(f"{share} by the {DETECTORS[name]().title}{words}")
     size = asked[there[0]].size
     return f"Farther from {fitted_on} than this share of {size} references: {' and '.join(parts)}."
 
@@ -247,12 +247,14 @@ def _low(place: Place) -> bool:
     return place.percentile < 50
 
 
-def _p_words(place: Place, *, brackets: bool = False) -> str:
-    """The one-sided p-value of the side it is on, for places near an end."""
-    p = _p_value("jepa", place) / 2
-    if p > ALPHA:
+def _p_words(place: Place, methods: int, *, brackets: bool = False) -> str:
+    """The two-sided p-value that the verdict asks, for places near an end, and where it is not small enough."""
+    p = _p_value("jepa", place)
+    if p > 2 * ALPHA:
         return ""
     words = f"p = {p:.1g}"
+    if p > ALPHA / methods:
+        words += f", which counts only from {ALPHA / methods:.2g} down"
     return f" ({words})" if brackets else f"; {words}"
 
 

@@ -32,7 +32,7 @@ embedding's numbers move.
 
 **Walk.** The direction is added to the picture, a little or a lot, and the result is scored. A direction is a tangent:
 it holds for small steps, and the walk shows how far. A random change of the same length is shown beside it, which an
-encoder should notice less.
+encoder should notice less than the first directions and more than the last.
 
 When two singular values are nearly equal, their two directions can be mixed freely; the page says so.""",
     picture="directions",
@@ -80,10 +80,12 @@ def choose_k(count: int) -> int:
     """The direction, from 0."""
     if count == 1:
         return 0
-    if st.session_state.get("k", 1) > count:
-        st.session_state["k"] = count
-    text = "1 moves the embedding most, the last one least."
-    return st.slider("Direction k", 1, count, key="k", bind="query-params", help=text) - 1
+    widgets.arrive("k", "1")
+    asked = str(st.session_state["k"])
+    st.session_state["k"] = min(max(int(asked), 1), count) if asked.isdecimal() else 1
+    chosen = st.slider("Direction k", 1, count, key="k", help="1 moves the embedding most, the last one least.")
+    widgets.publish("k", str(chosen), "1")
+    return chosen - 1
 
 
 @fragment

@@ -32,7 +32,8 @@ score. With the keyboard: arrow keys move between pictures, Enter opens one, **x
 image whose interval reaches into the ends shown here is scored fully before it is shown there.
 
 **Read it with care.** The score has no unit, differs between encoders, and smooth or simple images can look likely. The
-Domains page shows where it fails.
+Domains page shows where it fails. Pictures are ranked by the score alone, as the paper proposes; on points whose true
+density is known (Theory), the score with its Gaussian term follows the truth far better. Image shows both.
 
 Source: [arXiv 2510.05949](https://arxiv.org/abs/2510.05949).""",
     picture="gallery",
@@ -41,7 +42,7 @@ choice = state.choice()
 chosen = widgets.choose_scored(choice)
 dataset, table = chosen.dataset, chosen.table
 scores = table["jepa_score"].to_numpy()
-title = chosen.label or dataset.title
+title = f"class {chosen.label} of {dataset.title}" if chosen.label else dataset.title
 if len(table) == 1:
     st.info("There is one image here, so nothing to rank it against.", icon=":material/info:")
     cards = pictures.cards(choice, dataset, table, chosen.label)
@@ -133,7 +134,7 @@ def show_order() -> None:
 
 
 if limits is not None and view in ("selection", "curate"):
-    st.caption("The chosen range of scores is for the other two views; here it changes nothing.")
+    st.caption("The chosen range of scores is for Ends and In order; here it changes nothing.")
 if view == "selection":
     selection.show(choice)
 elif view == "curate":

@@ -126,7 +126,8 @@ def score_facts(one: Looked) -> list[Fact]:
     row = one.row
     about = "≈ " if row["estimated"] else ""
     interval = f"90 % interval {row['low']:.1f} to {row['high']:.1f}" if row["estimated"] else ""
-    listing = ("none", "needs the full spectrum") if row["estimated"] else (f"{row['listing_score']:.2f}", "")
+    same = "the same: it has no noise" if abs(row["listing_score"] - row["jepa_score"]) < 0.005 else "counts noise, too"
+    listing = ("none", "needs the full spectrum") if row["estimated"] else (f"{row['listing_score']:.2f}", same)
     shown = [
         Fact("JEPA-SCORE", f"{about}{row['jepa_score']:.2f}", interval),
         Fact("with Gaussian term", f"{about}{row['gaussian_score']:.2f}", f"takes off {row['squared_norm'] / 2:.2f}"),

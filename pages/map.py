@@ -53,15 +53,8 @@ further = left.multiselect(
     placeholder="None: this dataset alone",
     help="Whole sets that are drawn on the same map.",
 )
-colour = middle.segmented_control(
-    "Colour",
-    list(COLOURS),
-    format_func=COLOURS.__getitem__,
-    default="percentile",
-    key="colour",
-    bind="query-params",
-    required=True,
-)
+with middle:
+    colour = widgets.choose_one("Colour", COLOURS, "percentile", "colour")
 seed = right.number_input(
     "Seed",
     min_value=0,

@@ -43,10 +43,10 @@ the store, so a study that was stopped goes on where it was.""",
     picture="studies",
 )
 here = list_encoders()
-chosen = st.multiselect("Encoders", list(here), default=list(here)[:3], key="studies-encoders", max_selections=6)
-figure = st.segmented_control("Figure", list(FIGURES), default="1", format_func=FIGURES.__getitem__, key="study")
-if not chosen or not figure:
-    st.info("Choose one encoder or more, and a figure.", icon=":material/checklist:")
+chosen = widgets.choose_several("Encoders", list(here), list(here)[:3], "studied", 6)
+figure = widgets.choose_one("Figure", FIGURES, "1", "figure")
+if not chosen:
+    st.info("Choose one encoder or more.", icon=":material/checklist:")
     st.stop()
 way = state.choice().way
 output = state.choice().output

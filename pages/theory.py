@@ -166,6 +166,10 @@ def show_truth() -> None:
     def draw(result: lab.Result) -> None:
         mean = result["mean"]
         words = ", ".join(f"{title} {mean[name]:.2f}" for name, title in truth.SCORES.items())
+        st.caption(
+            "Each point is a fresh sample: its true log-density to the right, its score upwards, so a good score makes "
+            "a rising line."
+        )
         if "sheet" in result:
             left, right = st.columns([3, 2])
             with left:

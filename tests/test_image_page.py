@@ -78,14 +78,31 @@ def test_a_link_opens_that_image_with_all_that_is_known_of_it(open_page: Callabl
     assert float(fact(app, "with Gaussian term")) == pytest.approx(row["gaussian_score"], abs=0.006)
     assert float(fact(app, "listing score")) == pytest.approx(row["listing_score"], abs=0.006)
     assert f"class {row['label']}" in facts(app)
-    end = "unlikely" if float(fact(app, "percentile in Digits (test)")) <= 50 else "likely"
     assert [heading.value for heading in app.header] == [
-        f"Which singular values make it {end}?",
+        _question(app),
         "Which pixels does the score hang on?",
         "Nearest in the embedding",
         "The file",
         "How this was computed",
     ]
+
+
+def _question(app: AppTest) -> str:
+    """The heading that fits what is said below it."""
+    [said] = [text.value for text in app.markdown if text.value.startswith("Its singular values add up to")]
+    if "little to explain" in said:
+        return "How do its singular values compare?"
+    return f"Which singular values make it {'unlikely' if 'less than the medians' in said else 'likely'}?"
+
+
+def test_the_question_about_singular_values_fits_the_answer(open_page: Callable[..., AppTest]) -> None:
+    seen = set()
+    table = state.scores(open_image(open_page).session_state["choice"], DIGITS).sort_values("jepa_score")
+    for digest in table["digest"].iloc[[0, len(table) // 2, -1]]:
+        app = open_image(open_page, image=digest)
+        seen.add(_question(app))
+        assert app.header[0].value == _question(app)
+    assert len(seen) == 3
 
 
 def test_its_percentiles_are_in_its_class_and_in_the_reference(open_page: Callable[..., AppTest]) -> None:

@@ -55,7 +55,7 @@ def test_a_class_is_ranked_within_itself(open_page: Callable[..., AppTest]) -> N
     app.selectbox(key="class").select("3").run()
     assert_no_error(app)
     assert "class 4" not in pictures(app)
-    assert "Scores of 3" in [heading.value for heading in app.header]
+    assert "Scores of class 3 of Digits (test)" in [heading.value for heading in app.header]
 
 
 def test_shuffle_draws_other_random_pictures(open_page: Callable[..., AppTest]) -> None:
@@ -335,3 +335,15 @@ def test_a_page_begins_with_the_header_that_puts_the_app_around_it(path: Path) -
     ]
     shown = [call for call in calls if call.split(".")[0] in ("st", "state", "widgets", "pictures")]
     assert shown[0] == "widgets.header"
+
+
+@pytest.mark.parametrize("key", ["dataset", "class", "show", "encoder"])
+def test_an_address_that_asks_for_what_is_not_here_is_answered(open_page: Callable[..., AppTest], key: str) -> None:
+    app = open_page()
+    app.query_params[key] = "*nonsense*"
+    app.session_state["page:" + key] = ""  # as on arrival
+    app.run()
+    assert_no_error(app)
+    [said] = [toast.value for toast in app.toast]
+    assert f"The address asks for {key} '\\*nonsense\\*', which is not here; " in said
+    assert key == "encoder" or not app.run().toast, "once is enough; a browser takes a bound value out of the address"

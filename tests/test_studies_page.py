@@ -33,7 +33,7 @@ def command(app: AppTest) -> argparse.Namespace:
 
 def choose(app: AppTest, figure: str) -> AppTest:
     """The study of that number."""
-    return app.button_group(key="study").set_value(figure).run()
+    return app.button_group(key="figure").set_value(figure).run()
 
 
 @pytest.mark.usefixtures("own_assets", "quick")
@@ -66,7 +66,7 @@ def test_a_broken_picture_does_not_hold_a_study_up(open_page: Callable[..., AppT
 
 def test_figure_3_has_a_chart_for_each_encoder_out_of_the_store(open_page: Callable[..., AppTest]) -> None:
     app = choose(open_page("studies"), "3")
-    app.multiselect(key="studies-encoders").set_value(["digits", "photo"]).run()
+    app.multiselect(key="several:studied").set_value(["digits", "photo"]).run()
     app = settled(app)
     assert_no_error(app)
     assert len(app.get("plotly_chart")) == 2
@@ -87,6 +87,6 @@ def test_figure_7_has_directions_of_both_ends(open_page: Callable[..., AppTest],
 @pytest.mark.usefixtures("own_assets")
 def test_without_an_encoder_the_page_asks_for_one(open_page: Callable[..., AppTest]) -> None:
     app = open_page("studies")
-    app.multiselect(key="studies-encoders").set_value([]).run()
+    app.multiselect(key="several:studied").set_value([]).run()
     assert_no_error(app)
     assert any("Choose one encoder or more" in note.value for note in app.info)

@@ -61,7 +61,9 @@ def test_what_the_methods_find_is_weighed(values, kind, words):
 def test_the_evidence_gives_shares_intervals_and_p_values():
     score = Reference("held-out images", np.arange(720.0)).place(20.5)
     found = verdict({**places(), "jepa": score}, "the 100 images of training")
-    assert found.sentences[0] == "Less likely than 97 % of the 720 references (96 to 98 %; p = 0.03)."
+    said = "96 to 98 %; p = 0.06, which counts only from 0.013 down"
+    assert found.sentences[0] == f"Less likely than 97 % of the 720 references ({said})."
+    assert "counts only" not in " ".join(verdict(places(jepa=LOW), "").sentences), "it does count there"
     assert found.sentences[1].startswith("Farther from the 100 images of training than this share of 700 references: ")
     assert verdict(places(jepa=LOW), "").sentences[0].startswith("Less likely than 100 % of the 700")
     assert verdict(places(jepa=HIGH), "").sentences[0].startswith("More likely than 100 % of the 700")

@@ -42,7 +42,12 @@ def class_histogram(
     if len(everything) > len(chosen):
         share = np.histogram(everything, edges)[0] / len(everything)
         figure.add_bar(
-            x=centres, y=share, name="all classes", marker={"color": NEUTRAL, "opacity": 0.35}, hoverinfo="skip"
+            # No opacity: the legend would show the colour without it.
+            x=centres,
+            y=share,
+            name="all classes",
+            marker={"color": "rgba(139, 149, 161, 0.35)"},
+            hoverinfo="skip",
         )
     share = np.histogram(chosen, edges)[0] / max(len(chosen), 1)
     colours = np.where(edges[1:] <= low, UNLIKELY, np.where(edges[:-1] >= high, LIKELY, "#7c93ad"))

@@ -80,7 +80,7 @@ def _draw_band(figure: go.Figure, band: Spread) -> None:
 def parts_figure(parts: Parts) -> go.Figure:
     """A score taken apart: each log singular value minus the reference's median (bars), and their running sum below.
 
-    The shortest run of directions that holds half of the whole difference is shaded.
+    The shortest run of directions that holds half of the whole difference is shaded, if there is one.
     """
     index = np.arange(1, len(parts.difference) + 1)
     each = go.Bar(
@@ -98,7 +98,7 @@ def parts_figure(parts: Parts) -> go.Figure:
         marker={"size": 3},
         hovertemplate="up to k = %{x}: %{y:+.2f}<extra></extra>",
     )
-    first, last = parts.run
+    ground = [] if parts.run is None else [shaded(parts.run[0] - 0.5, parts.run[1] + 0.5, NEUTRAL)]
     # Not by `make_subplots`, which takes Plotly ten times as long.
     layout = LAYOUT | {
         "height": 320,
@@ -106,6 +106,6 @@ def parts_figure(parts: Parts) -> go.Figure:
         "xaxis": AXIS | {"title": {"text": "k"}, "anchor": "y2"},
         "yaxis": AXIS | {"title": {"text": "each"}, "domain": [0.58, 1]},
         "yaxis2": AXIS | {"title": {"text": "summed up"}, "domain": [0, 0.52]},
-        "shapes": [shaded(first - 0.5, last + 0.5, NEUTRAL), ZERO, ZERO | {"yref": "y2"}],
+        "shapes": [*ground, ZERO, ZERO | {"yref": "y2"}],
     }
     return go.Figure([each, summed], layout)

@@ -72,9 +72,8 @@ def scatter_figure(points: Mapping[str, Sequence[float]], correlations: Mapping[
             row=1,
             col=column,
         )
-    figure = finish(figure, x="true log-density", y="", height=320)
-    figure.update_layout(margin={"t": 40})
-    return figure
+    figure = finish(figure, x="true log-density", y="score", height=320)
+    return figure.update_layout(margin={"t": 40})
 
 
 _PANELS = {"term": "with the Gaussian term", "score": "score alone"}

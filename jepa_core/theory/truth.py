@@ -210,9 +210,9 @@ SAMPLES = (100, 1_000, 10_000, 100_000)
 TRUTH = Experiment(
     name="truth",
     title="Score against truth",
-    look_for="Each point is a fresh sample of a Gaussian mixture: its true log-density to the right, its score "
-    "upwards, so a good score makes a rising line. Compare the score alone, the score with the Gaussian term, and what "
-    "the length of the embedding or one fitted Gaussian gives already.",
+    look_for="Fresh points of a Gaussian mixture are scored; each line says how well one score follows their true "
+    "log-density (Pearson: 1 is perfectly, 0 not at all). Compare the score alone, the score with the Gaussian term, "
+    "and what the length of the embedding or one fitted Gaussian gives already.",
     version=1,
     settings=Settings,
     run=run,

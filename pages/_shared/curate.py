@@ -39,7 +39,8 @@ def show(choice: Choice, chosen: widgets.Shown) -> None:
     decided = _decided(state.version(choice, dataset), dataset.fingerprint, percent, choice, dataset)
     counts, dropped = curation.by_class(decided), decided[decided["decision"] == "drop"]
     words = f"This drops **{counted(len(dropped), 'image')}** of {len(decided)}"
-    words += f" from {int((counts['dropped'] > 0).sum())} of {len(counts)} classes." if len(counts) > 1 else "."
+    touched = int((counts["dropped"] > 0).sum())
+    words += f" from {touched} of {len(counts)} classes, rounded down in each." if len(counts) > 1 else "."
     spared = int((counts["dropped"] == 0).sum())
     if spared:
         words += f" {counted(spared, 'class') if spared == 1 else f'{spared} classes'} too small for {percent:g} % "
@@ -79,7 +80,7 @@ def show(choice: Choice, chosen: widgets.Shown) -> None:
 def _show_dropped(choice: Choice, chosen: widgets.Shown, dropped: pd.DataFrame) -> None:
     rows = state.ranked(choice, chosen.dataset, chosen.label)
     rows = rows[rows["name"].isin(set(dropped["name"]))]
-    st.header(plain(f"Would be dropped from {chosen.label}" if chosen.label else "Would be dropped"))
+    st.header(plain(f"Would be dropped from class {chosen.label}" if chosen.label else "Would be dropped"))
     if rows.empty:
         st.info("Nothing. A larger share may remove something.", icon=":material/info:")
         return

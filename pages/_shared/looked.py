@@ -54,15 +54,18 @@ class Looked:
 
 def show_spectrum(one: Looked) -> None:
     """The spectrum beside the reference's, and the score taken apart."""
-    st.header(f"Which singular values make it {'unlikely' if one.row['percentile'] <= 50 else 'likely'}?")
     config = config_of(one.choice.spec, one.choice.output, one.way.decided)
     result = None if one.row["estimated"] else state.store().get(config, one.row["digest"])
+    band = compared.spread(one.choice, one.dataset)
+    apart = shortfall.parts(result.spectrum, band) if result and band else None
+    end = "unlikely" if apart and apart.total < 0 else "likely"
+    plainly = apart is None or apart.run is None  # nothing to explain, or nothing to explain it by
+    st.header("How do its singular values compare?" if plainly else f"Which singular values make it {end}?")
     if result is None:
         _score_fully(one, config.key)
         return
     sigma, rank = result.spectrum, one.rank.rank
-    band = compared.spread(one.choice, one.dataset)
-    if band is None:
+    if band is None or apart is None:
         st.info(
             f"Fewer than {detail.LEAST_SPREAD} images here have full scores, too few to say which singular values are "
             "unusual. Choose a larger dataset.",
@@ -70,7 +73,6 @@ def show_spectrum(one: Looked) -> None:
         )
         st.plotly_chart(spectrum_figure(sigma, rank), config=CONFIG, alt="Its singular values on a log axis")
         return
-    apart = shortfall.parts(sigma, band)
     words = shortfall.in_words(apart, band)
     st.markdown(plain(words))
     left, right = st.columns(2, gap="medium")
@@ -86,7 +88,8 @@ def show_spectrum(one: Looked) -> None:
         st.plotly_chart(parts_figure(apart), config=CONFIG, alt=words)
         st.caption(
             "Each log singular value minus the reference's median, and their sum from the first on: where the line "
-            "falls, the image loses score. The shaded directions hold half of the difference."
+            "falls, the image loses score."
+            + (" The shaded directions hold half of the difference." if apart.run else "")
         )
 
 

@@ -282,6 +282,7 @@ def how(choice: Choice, dataset: DatasetSpec, table: pd.DataFrame) -> str:
 def choose_encoder() -> None:
     """The encoder and its output, in the sidebar of every page and in the address."""
     specs = list_encoders()
+    asked = st.query_params.get("encoder")
     with st.sidebar:
         name = st.selectbox(
             "Encoder",
@@ -304,6 +305,14 @@ def choose_encoder() -> None:
             with st.expander("Known failures", icon=":material/warning:"):
                 st.markdown("\n".join(f"- {sentence}" for sentence in spec.known_failures))
     st.session_state["choice"] = Choice(spec, output, way)
+    if asked is not None and asked not in specs:
+        not_there("encoder", asked, name)
+
+
+def not_there(key: str, asked: str, shown: str) -> None:
+    """Say that an address asked for what is not here."""
+    sentence = f"The address asks for {key} {asked[:60]!r}, which is not here; {shown} is shown."
+    st.toast(plain(sentence), icon=":material/link_off:", duration="long")
 
 
 def _choose_way() -> Way:

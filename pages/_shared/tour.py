@@ -45,13 +45,13 @@ STEPS = (
         "What makes it unlikely",
         "There are 16 kinds of small change that this network can notice, and the score adds up how strongly it "
         "answers to each. Move along them: where many answers are weak, the sum is low, and the picture is unlikely.",
-        _DIGITS | {"image": UNLIKELY_DIGIT},
+        _DIGITS | {"image": UNLIKELY_DIGIT, "k": "2"},
     ),
     Step(
         "domains",
         "Does the score tell other pictures apart?",
-        "Often not. Each row is a set of pictures that are no such digits, and many lie to the right: the network "
-        "finds noise or galaxies *more* likely than digits like those it learned from; other methods stand beside it.",
+        "Often not. Below the blue row, digits that it has not seen, most rows are other pictures, and many lie to the "
+        "right: the network finds noise or galaxies *more* likely than digits; other methods stand beside it.",
         {"encoder": "digits"},
     ),
     Step(
@@ -109,8 +109,10 @@ def _step(page: str, number: int) -> None:
             if number < len(STEPS):
                 following = f"Next: {STEPS[number].title}"
                 st.button(following, icon=":material/arrow_forward:", on_click=_go, args=(number + 1,))
-            last = number == len(STEPS)
-            st.button("Done" if last else "Close the tour", key="tour:close", on_click=_close, type="tertiary")
+            if number < len(STEPS):
+                st.button("Close the tour", key="tour:close", on_click=_close, type="tertiary")
+            else:
+                st.button("Done", key="tour:close", icon=":material/check:", on_click=_close)
 
 
 def _go(number: int) -> None:

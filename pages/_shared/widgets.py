@@ -45,7 +45,7 @@ def header(title: str, text: str, explanation: str, picture: str = "") -> None:
     `picture` names a drawing of `assets/explain`, which stands above the explanation.
     """
     state.require_app()
-    left, right = st.columns([4, 1], vertical_alignment="bottom")
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
     left.title(title)
     left.markdown(text)
     with right.popover("What am I looking at?", icon=":material/help:", width="stretch"):
@@ -64,6 +64,9 @@ def arrive(key: str, default: str, options: Sequence[str] | None = None) -> None
     if st.session_state.get(f"page:{key}") != here:
         st.session_state[f"page:{key}"] = here
         st.session_state[key] = st.query_params.get(key, kept)
+        asked = st.query_params.get(key)
+        if options is not None and asked is not None and asked not in options:
+            state.not_there(key, asked, default)
     value = st.session_state.setdefault(key, kept)
     if options is not None and value not in options:
         st.session_state[key] = default
@@ -220,7 +223,7 @@ def _tell_listed(choice: Choice, dataset: DatasetSpec) -> None:
     """Nobody can score pictures that are not here."""
     words = f"The pictures of {dataset.title} are not bundled. Each is known by its class and its digest"
     if state.scored(choice, dataset):
-        words += ", and its score came with the explorer."
+        words += ", and its score came with the explorer. To see them, choose the folder that holds them."
     else:
         words += f", and encoder {choice.spec.name}, output {choice.output}, has no scores of them: choose another set."
     st.info(plain(words), icon=":material/visibility_off:")

@@ -79,13 +79,13 @@ def test_a_link_opens_its_dataset_and_class(server: str, tab: "Page") -> None:
     tab.goto(f"{server}/?dataset=shapes&class=star")
     settle(tab)
     assert_sound(tab)
-    tab.wait_for_selector("text=Scores of star")
+    tab.wait_for_selector("text=Scores of class star")
     assert all("class star" in alt for alt in tab.eval_on_selector_all(".jepa-grid img", "all => all.map(i => i.alt)"))
 
 
 def test_another_dataset_drops_the_class_from_the_address(server: str, tab: "Page") -> None:
     tab.goto(f"{server}/?dataset=shapes&class=star")
-    tab.wait_for_selector("text=Scores of star")
+    tab.wait_for_selector("text=Scores of class star")
     tab.get_by_role("combobox", name="Dataset").click()
     tab.get_by_role("option", name="galaxies").click()
     tab.wait_for_selector("text=Scores of Galaxies")

@@ -34,7 +34,7 @@ def test_a_picture_of_the_gallery_leads_to_its_page_and_on_to_its_directions(ser
 
 def test_a_linked_dataset_stays_from_page_to_page(server: str, tab: "Page") -> None:
     tab.goto(f"{server}/?dataset=shapes&class=star")
-    tab.wait_for_selector("text=Scores of star")
+    tab.wait_for_selector("text=Scores of class star")
     tab.get_by_role("link", name="Directions").click()
     tab.wait_for_selector("text=moves by")
     settle(tab)
