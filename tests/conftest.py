@@ -62,6 +62,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     return folder
 
 
+@pytest.fixture(autouse=True)
+def main_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streamlit leaves a page as the main module, which processes started by later tests would then run."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
 @pytest.fixture(scope="session")
 def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the two files of an encoder `tiny`: a small ViT and a projector, random weights, 16 px, grey."""
@@ -177,15 +183,11 @@ def shipped_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def open_page(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, cache: Path
-) -> Iterator[Callable[..., "AppTest"]]:
+def open_page(request: pytest.FixtureRequest, cache: Path) -> Iterator[Callable[..., "AppTest"]]:
     """Open a page of the app in a fresh session, with nothing left of other tests' stores."""
     import streamlit as st
     from streamlit.testing.v1 import AppTest
 
-    # Streamlit leaves app.py as the main module, which processes started by later tests would then run.
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     st.cache_resource.clear()
     st.cache_data.clear()
 
