@@ -23,7 +23,9 @@ def settle(tab: "Page") -> None:
                 '[data-testid=stStatusWidget], [data-testid=stProgress], [data-testid=stSkeleton], [data-stale=true]')
               && document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'
               && document.querySelector('[data-testid=stHtml] style')
-              && !document.getAnimations().some((one) => one instanceof CSSTransition)"""
+              && !document.getAnimations().some(
+                (one) => one instanceof CSSTransition && one.playState === 'running')""",
+        polling=100,  # a page on which nothing moves may draw no frame for seconds
     )
 
 
