@@ -64,9 +64,10 @@ def show_separation(store: Store, spec: EncoderSpec, output: str, known: dict[st
         for method in COMPARED
     }
     print(markdown(pd.DataFrame(columns)))
+    said = " ".join(in_words(table, spec.reference))
     print(
         f"\nOutliers against {spec.reference}; in brackets 90 % intervals; percentiles are those of the domain's "
-        f"median in {spec.reference}. {distances_in_words(spec, reference, training)} {in_words(table, spec.reference)}"
+        f"median in {spec.reference}. {distances_in_words(spec, reference, training)} {said}"
     )
 
 

@@ -18,7 +18,7 @@ from benchmarks.serving import ROOT, browser, server
 
 # Page -> what is there when it is done.
 PAGES = {
-    "gallery": "text=Scores of",
+    "gallery": "text=The coloured ends of the histogram",
     "domains": "text=Where these images come from",
     "image": "text=the rank is",
     "directions": "text=pixels are clipped",
@@ -67,8 +67,10 @@ def _shoot(tab: Page, address: str, name: str, width: int, mode: str, uploads: l
         tab.get_by_role("button", name="Ask its publisher").wait_for()
         tab.get_by_text("Weights of your own").click()
         tab.locator("[data-testid=stMain]").evaluate("main => main.scrollTo(0, 0)")
-    tab.wait_for_timeout(1500)  # fonts, charts and fades
-    height = tab.evaluate("() => document.querySelector('[data-testid=stMain]').scrollHeight")
+    height, before = 0, -1
+    while height != before:  # fonts, pictures, charts and fades
+        tab.wait_for_timeout(1500)
+        before, height = height, tab.evaluate("() => document.querySelector('[data-testid=stMain]').scrollHeight")
     tab.set_viewport_size({"width": width, "height": min(max(height, WIDTHS[width]), TALLEST)})
     tab.wait_for_timeout(700)
     path = ROOT / "docs" / "screens" / f"{name.replace('?experiment=', '-')}-{width}-{mode}.webp"

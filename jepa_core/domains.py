@@ -97,14 +97,14 @@ def distances_in_words(spec: EncoderSpec, reference: Domain, training: Domain | 
     return f"Distances are to the {len(training.table)} images of {training.name}, none of them judged."
 
 
-def in_words(table: pd.DataFrame, reference: str) -> str:
-    """The table in plain sentences: which domains the score tells from the reference, and which it does not.
+def in_words(table: pd.DataFrame, reference: str) -> list[str]:
+    """The table in plain sentences, one for each kind of answer: which domains the score tells from the reference.
 
     A baseline is said to do better where its AUROC's interval lies above the score's and above chance.
     """
     others = table[table["auroc_jepa"].notna()]
     if others.empty:
-        return f"Choose another domain to compare with {reference}."
+        return [f"Choose another domain to compare with {reference}."]
     found = others["auroc_jepa"]
     kinds = (
         (found >= _CLEAR, "It tells {} from {}."),
@@ -121,14 +121,14 @@ def in_words(table: pd.DataFrame, reference: str) -> str:
                 named.append(f"{name} ({unit}{value:.2f})")
                 unit = ""
             sentences.append(sentence.format(listed(named), reference))
-    words = " ".join(sentences).replace("It", "The score", 1)
+    sentences[0] = sentences[0].replace("It", "The score", 1)
     for method, make in DETECTORS.items():
         low = others[f"auroc_{method}_low"]
         gains = (low > others["auroc_jepa_high"]) & (others[f"auroc_{method}"] > found + GAIN)
         better = others.loc[gains & (low > 0.5), "domain"].tolist()
         if better:
-            words += f" The {make().words} does better on {listed(better)}."
-    return words
+            sentences.append(f"The {make().words} does better on {listed(better)}.")
+    return sentences
 
 
 def with_interval(table: pd.DataFrame, column: str) -> pd.Series:

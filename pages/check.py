@@ -224,11 +224,13 @@ if not held.pictures:
     tell(held.refused)
     verdicts.legend()
     st.stop()
+key = make_key("check", held.token, *versions, label or "")
 with above:
-    words = f"**{counted(len(held.pictures), 'picture')}** against **{plain(dataset.title)}**"
+    done = held.found.get(key)  # without pictures that turned out to be none
+    count = len(done.outcome.checked) if done else len(held.pictures)
+    words = f"**{counted(count, 'picture')}** against **{plain(dataset.title)}**"
     st.markdown(words + (f", class **{plain(label)}**" if label else ""), width="content")
     st.button("Forget them", icon=":material/delete:", on_click=held.forget, type="tertiary")
-key = make_key("check", held.token, *versions, label or "")
 if key not in held.found:
     title = f"Checking {counted(len(held.pictures), 'picture')}"
     widgets.computed(key, title, checking.work_on(held, key, choice, dataset, known))

@@ -80,7 +80,7 @@ domain_views.show(choice, names)
 training = choice.spec.training if choice.spec.training in scored else ""
 with st.spinner("Comparing the domains"):
     table = domain_sets.table(choice, names, training)
-st.markdown(f"**{plain(choice.spec.name)}.** {plain(in_words(table, title))}")
+st.markdown("\n".join(f"- {plain(sentence)}" for sentence in in_words(table, title)))
 domain_table.show(table)
 everything = pd.concat([state.scores(choice, listed[name]) for name in names])
 made = ways.in_words(choice.spec, choice.output, state.settled_way(choice, listed[reference]), everything)
@@ -95,8 +95,10 @@ st.caption(
 
 if chosen:
     st.divider()
-    separated = (table["auroc_jepa"] - 0.5).abs().to_numpy()[1:]  # the reference is the first line
-    closer.show(choice, reference, chosen, chosen[int(np.nanargmax(separated))])
+    separated = (table["auroc_jepa"] - 0.5).abs().fillna(0.0).to_numpy()[1:]  # the reference is the first line
+    # Where all images of one set lie beyond all of the other, so they do by every singular value: nothing to see.
+    telling = np.where(separated < 0.45, separated, 0.0)
+    closer.show(choice, reference, chosen, chosen[int(np.argmax(telling if telling.any() else separated))])
     st.divider()
 if reference == known_density.TRUTH:
     known_density.show(choice)

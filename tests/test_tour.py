@@ -33,6 +33,7 @@ def test_a_first_visit_is_offered_the_tour_on_the_gallery_alone(open_page: Calla
 def test_who_declines_is_not_asked_again_but_finds_it_in_the_sidebar(open_page: Callable[..., AppTest]) -> None:
     app = click(open_page(), "No, thanks")
     assert "Start the tour" not in labels(app)
+    assert any("jepa_tour=closed" in element.proto.body for element in app.sidebar.get("html"))
     app = app.switch_page("pages/encoders.py").run().switch_page("pages/gallery.py").run()
     assert "Start the tour" not in labels(app)
     app = click(app, "Two-minute tour")

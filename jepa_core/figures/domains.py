@@ -13,7 +13,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.stats import gaussian_kde
 
-from jepa_core.figures.style import LIKELY, NEUTRAL, finish, shaded
+from jepa_core.figures.style import LIKELY, NEUTRAL, faint, finish, shaded
 
 FORMS = {"histogram": "Histogram", "density": "Density", "cumulative": "Cumulative"}
 """The ways to draw a set, by name, with their titles."""
@@ -127,7 +127,7 @@ def _add_curves(
         mode="lines",
         line={"color": colour, "width": 1.5},
         fill="toself",
-        fillcolor=_faint(colour),
+        fillcolor=faint(colour, 0.25),
         hoveron="points",
         hovertemplate="%{text}<extra></extra>",
     )
@@ -154,8 +154,3 @@ def _add_middles(figure: go.Figure, sets: Mapping[str, ndarray], grounds: Mappin
             line={"color": colour, "width": 3},
             hovertemplate="%{text}<extra></extra>",
         )
-
-
-def _faint(colour: str) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.25)"

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from numpy import ndarray
 
-from jepa_core.figures.style import LIKELY, NEUTRAL, UNLIKELY, finish, shaded
+from jepa_core.figures.style import LIKELY, NEUTRAL, UNLIKELY, faint, finish, shaded
 
 _AXIS = "JEPA-SCORE (likely to the right)"
 
@@ -46,7 +46,7 @@ def class_histogram(
             x=centres,
             y=share,
             name="all classes",
-            marker={"color": "rgba(139, 149, 161, 0.35)"},
+            marker={"color": faint(NEUTRAL, 0.35)},
             hoverinfo="skip",
         )
     share = np.histogram(chosen, edges)[0] / max(len(chosen), 1)

@@ -71,6 +71,16 @@ def shaded(left: float, right: float, colour: str, opacity: float = 0.2) -> dict
     return shape | {"fillcolor": colour, "opacity": opacity, "line": {"width": 0}}
 
 
+def faint(colour: str, opacity: float) -> str:
+    """A colour "#rrggbb" that lets through what is behind it.
+
+    >>> faint("#ff8000", 0.5)
+    'rgba(255, 128, 0, 0.5)'
+    """
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, {opacity})"
+
+
 WEBGL_ABOVE = 1000
 """Points from which on the browser draws them with WebGL, which stays fluid but is coarser and slow to begin."""
 

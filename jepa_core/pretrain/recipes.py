@@ -98,8 +98,8 @@ _DIGITS = Recipe(
     bf16=True,
     limits=(
         "Its projector's score is upside down on most foreign pictures: it finds galaxies (AUROC 0.00), MNIST (0.06), "
-        "noise (0.11), photos (0.14), flipped digits (0.16), shapes (0.17), photo tiles (0.32) and flat colours (0.40) "
-        "more likely than held-out digits. Its backbone's score is upside down on galaxies (0.00) and MNIST (0.03). "
+        "noise (0.11), photos (0.14), flipped digits (0.16), shapes (0.17) and photo tiles (0.32) more likely than "
+        "held-out digits. Its backbone's score is upside down on galaxies (0.00) and MNIST (0.03). "
         "The distance in the embedding tells them apart.",
         "It saw white digits on black paper only: for dark strokes on light paper its scores mean nothing known.",
         "Colour is dropped, and whatever is finer than 16 x 16 pixels.",

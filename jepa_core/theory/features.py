@@ -267,9 +267,10 @@ _DISAGREE: Result = {"covariance": (1.0, 0.9), "regression": (0.5, 1.0)}
 FEATURES = Experiment(
     name="features",
     title="Which features are learned first",
-    look_for="Both networks see one feature that varies much but is half noise and one that varies a little less but "
-    "can be predicted exactly. The autoencoder learns the noisy one first, a JEPA of depth 2 or more the "
-    "predictable one, and the more so the deeper it is.",
+    look_for="What does a network learn first? Both see one feature that varies much but is half noise and one that "
+    "varies a little less but can be predicted exactly. The autoencoder, which has to restore what it sees, learns the "
+    "noisy one first; a JEPA, which has to predict the embedding of another view, learns the predictable one first if "
+    "it has two layers or more, and the more so the deeper it is.",
     version=1,
     settings=Settings,
     run=run,

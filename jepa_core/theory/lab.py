@@ -49,7 +49,7 @@ class Experiment:
 
     name: str
     title: str
-    look_for: str  # two sentences
+    look_for: str  # a few sentences
     version: int
     settings: type  # a frozen dataclass of numbers, strings and tuples of them
     run: Callable[[Any], Iterator[Step]]

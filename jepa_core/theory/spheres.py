@@ -119,9 +119,10 @@ def spreads(cells: Sequence[Cell]) -> list[Result]:
 SPHERES = Experiment(
     name="spheres",
     title="Gaussians live on spheres",
-    look_for="As K grows, the length of a Gaussian vector divided by √K narrows to 1 and each of its coordinates on "
-    "the sphere comes to look Gaussian. But half its squared length, the term that the plain score leaves out, spreads "
-    "wider and wider.",
+    look_for="The plain score leaves out how long an embedding is, as if all lay on one sphere: with K coordinates, "
+    "at √K from the middle. As K grows, the length of a Gaussian vector divided by √K does narrow to 1, and each "
+    "coordinate of a point on the sphere comes to look Gaussian. But half its squared length, the term that is left "
+    "out, spreads wider and wider.",
     version=1,
     settings=Settings,
     run=run,

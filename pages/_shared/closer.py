@@ -22,7 +22,7 @@ def show(choice: Choice, reference: str, chosen: Sequence[str], first: str) -> N
         format_func=lambda name: listed[name].title,
         key="closer",
         bind="query-params",
-        help="The one that the score tells apart most, in either direction, unless you choose.",
+        help="Unless you choose: the one that the score tells apart most, in either direction, but not perfectly.",
     )
     ends.show(choice, reference, closer)
     confounds.show(choice, listed[reference], listed[closer])

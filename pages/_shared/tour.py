@@ -1,7 +1,7 @@
 """The two-minute tour for a first visit: five views, each reached by a link, with two sentences that say what is seen.
 
 The step is in the session and in the address (`?tour=2`), so that it can be linked. Whoever closes the tour is not
-asked again in that session; the sidebar offers it still.
+asked again, which a cookie of the browser remembers; the sidebar offers it still.
 """
 
 from dataclasses import dataclass, field
@@ -24,6 +24,8 @@ class Step:
 
 # The least likely of all held-out digits by the encoder `digits`; a test looks it up again.
 UNLIKELY_DIGIT = "07bcafe10b63297b8a6c11e5a3539b531adb25904f2638f4e5a1f2cb595eeb76"
+_COOKIE, _CLOSED = "jepa_tour", "closed"
+_REMEMBER = f"<script>document.cookie = '{_COOKIE}={_CLOSED}; path=/; max-age=31536000; samesite=lax'</script>"
 _DIGITS = {"encoder": "digits", "dataset": "digits-test"}
 STEPS = (
     Step(
@@ -73,7 +75,7 @@ def show(page: str) -> None:
     if number:
         st.query_params["tour"] = str(number)
         _step(page, number)
-    elif page == STEPS[0].page and not st.session_state.get("tour:closed"):
+    elif page == STEPS[0].page and not (_closed() or st.context.cookies.get(_COOKIE) == _CLOSED):
         _invite()
 
 
@@ -81,12 +83,18 @@ def offer() -> None:
     """A way into the tour from the sidebar, also after it was closed."""
     with st.sidebar:
         st.button("Two-minute tour", icon=":material/directions_walk:", on_click=_go, args=(1,), type="tertiary")
+        if _closed():
+            st.html(_REMEMBER, unsafe_allow_javascript=True)
 
 
 def address(number: int) -> str:
     """The address of a step within the app, its view and the tour in it."""
     step = STEPS[number - 1]
     return f"{step.page}?{urlencode(step.query | {'tour': str(number)})}"
+
+
+def _closed() -> bool:
+    return "tour:closed" in st.session_state
 
 
 def _invite() -> None:

@@ -83,6 +83,16 @@ def test_a_link_opens_its_dataset_and_class(server: str, tab: "Page") -> None:
     assert all("class star" in alt for alt in tab.eval_on_selector_all(".jepa-grid img", "all => all.map(i => i.alt)"))
 
 
+def test_who_declines_the_tour_is_not_asked_on_the_next_visit(server: str, tab: "Page") -> None:
+    tab.goto(server)
+    tab.get_by_role("button", name="No, thanks").click()
+    tab.wait_for_function("() => document.cookie.includes('jepa_tour')")
+    tab.reload()
+    settle(tab)
+    assert tab.get_by_role("button", name="Two-minute tour").count(), "the sidebar offers it still"
+    assert not tab.get_by_role("button", name="Start the tour").count()
+
+
 def test_another_dataset_drops_the_class_from_the_address(server: str, tab: "Page") -> None:
     tab.goto(f"{server}/?dataset=shapes&class=star")
     tab.wait_for_selector("text=Scores of class star")
