@@ -58,7 +58,7 @@ st.dataframe(
         "pixels": columns.NumberColumn("Probe of raw pixels", format="%.3f", help="What no encoder at all would give"),
         "sigreg": columns.NumberColumn("Epps-Pulley", format="%.2f", help="Of the projector; 1.06 is Gaussian"),
         "parameters": columns.NumberColumn("Million weights", format="%.1f"),
-        "minutes": columns.NumberColumn("Minutes to train", format="%.0f"),
+        "minutes": columns.NumberColumn("Training, min", format="%.0f"),
     },
 )
 if choice.spec.name not in cards:
