@@ -27,7 +27,7 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
-from huggingface_hub.file_download import http_get, repo_folder_name
+from huggingface_hub.file_download import HfFileMetadata, http_get, repo_folder_name
 from huggingface_hub.utils import WeakFileLock, build_hf_headers, get_session, logging
 from tqdm import tqdm
 
@@ -116,15 +116,21 @@ def look_up(remote: Remote) -> Weights:
     with _in_words(remote):
         if not remote.repository:
             return Weights(_length(remote.url), None, gated=False)
-        for name in remote.files:
-            try:
-                file = get_hf_file_metadata(hf_hub_url(remote.repository, name, revision=remote.revision))
-            except EntryNotFoundError as error:
-                if isinstance(error, LocalEntryNotFoundError):  # no network: not "no such file"
-                    raise
-                continue
-            return Weights(file.size, None, _is_gated(remote))
-    raise _without_weights(remote)
+        _name, file = _on_hub(remote)
+        return Weights(file.size, None, _is_gated(remote))
+
+
+def _on_hub(remote: Remote) -> tuple[str, HfFileMetadata]:
+    """The best of the repository's files with weights, and what the hub says of it."""
+    for name in remote.files:
+        try:
+            return name, get_hf_file_metadata(hf_hub_url(remote.repository, name, revision=remote.revision))
+        except EntryNotFoundError as error:
+            if isinstance(error, LocalEntryNotFoundError):  # no network: not "no such file"
+                raise
+    raise EncoderError(
+        f"The repository {remote} holds no weights; one with {' or '.join(remote.files)} is accepted; check the name."
+    )
 
 
 def _check_allowed(remote: Remote) -> None:
@@ -184,23 +190,16 @@ def fetch(remote: Remote, progress: Progress = lambda _done, _total: None) -> Pa
 
 
 def _from_hub(remote: Remote, progress: Progress) -> Path:
-    for name in remote.files:
-        try:
-            file = get_hf_file_metadata(hf_hub_url(remote.repository, name, revision=remote.revision))
-        except EntryNotFoundError as error:
-            if isinstance(error, LocalEntryNotFoundError):  # no network: not "no such file"
-                raise
-            continue
-        assert file.etag is not None
-        assert file.size is not None
-        blob = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=remote.repository, repo_type="model") / "blobs"
-        headers = build_hf_headers()
-        if urlparse(file.location).netloc != urlparse(constants.ENDPOINT).netloc:
-            headers.pop("authorization", None)  # a token is for the hub alone, not for where it sends us
-        # The hub's own download starts anew after a cut; given the whole file, it only enters it into its cache.
-        _download(file.location, blob / file.etag, file.size, progress, headers)
-        return Path(hf_hub_download(remote.repository, name, revision=remote.revision))
-    raise _without_weights(remote)
+    name, file = _on_hub(remote)
+    assert file.etag is not None
+    assert file.size is not None
+    blob = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=remote.repository, repo_type="model") / "blobs"
+    headers = build_hf_headers()
+    if urlparse(file.location).netloc != urlparse(constants.ENDPOINT).netloc:
+        headers.pop("authorization", None)  # a token is for the hub alone, not for where it sends us
+    # The hub's own download starts anew after a cut; given the whole file, it only enters it into its cache.
+    _download(file.location, blob / file.etag, file.size, progress, headers)
+    return Path(hf_hub_download(remote.repository, name, revision=remote.revision))
 
 
 def _from_server(url: str, progress: Progress) -> Path:
@@ -261,12 +260,6 @@ def _reporting(progress: Progress) -> type[tqdm]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _without_weights(remote: Remote) -> EncoderError:
-    return EncoderError(
-        f"The repository {remote} holds no weights; one with {' or '.join(remote.files)} is accepted; check the name."
-    )
 
 
 @contextmanager

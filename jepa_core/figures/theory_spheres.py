@@ -83,25 +83,18 @@ def drawn_figure(result: Mapping[str, Any]) -> go.Figure:
             row=1,
         )
     at = np.array(result["coordinate"]["edges"])
-    figure.add_scatter(
-        x=at,
-        y=np.exp(-(at**2) / 2) / np.sqrt(2 * np.pi),
-        mode="lines",
-        line={"color": NEUTRAL, "dash": "dot"},
-        name="N(0, 1)",
-        col=2,
-        row=1,
-    )
+    _add_normal(figure, at, row=1, col=2)
     figure = finish(figure, x="", y="", height=320)
     figure.update_layout(margin={"t": 56}, legend={"y": 1.12})
     return figure
 
 
-def _add_normal(figure: go.Figure, at: np.ndarray) -> None:
+def _add_normal(figure: go.Figure, at: np.ndarray, **where: int) -> None:
     figure.add_scatter(
         x=at,
         y=np.exp(-(at**2) / 2) / np.sqrt(2 * np.pi),
         mode="lines",
         line={"color": NEUTRAL, "dash": "dot"},
         name="N(0, 1)",
+        **where,
     )
