@@ -72,9 +72,15 @@ tables = {name: state.scores(choice, one) for name, one in sets.items()}
 versions = [state.version(choice, one) + one.fingerprint for one in sets.values()]
 
 
-@st.cache_data(show_spinner=False, max_entries=8)
+# Ten thousand digests: to sort, hash or copy them for each look takes longer than the look.
+@st.cache_resource(show_spinner=False, max_entries=8)
 def _digests(versions: Sequence[str]) -> list[str]:  # noqa: ARG001
     return sorted({digest for table in tables.values() for digest in table["digest"]})
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _key(versions: Sequence[str], space: str, seed: int) -> str:
+    return maps.map_key(space, _digests(versions), seed)
 
 
 digests = _digests(versions)
@@ -85,7 +91,7 @@ if len(digests) < LEAST:
         icon=":material/scatter_plot:",
     )
     st.stop()
-key = maps.map_key(choice.config.space, digests, seed)
+key = _key(versions, choice.config.space, seed)
 
 
 def work(job: Job) -> Map | None:
