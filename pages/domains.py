@@ -96,7 +96,7 @@ st.caption(
 if chosen:
     st.divider()
     separated = (table["auroc_jepa"] - 0.5).abs().fillna(0.0).to_numpy()[1:]  # the reference is the first line
-    # Where all images of one set lie beyond all of the other, so they do by every singular value: nothing to see.
+    # Where nearly all images of one set lie beyond those of the other, most singular values say so: little to see.
     telling = np.where(separated < 0.45, separated, 0.0)
     closer.show(choice, reference, chosen, chosen[int(np.argmax(telling if telling.any() else separated))])
     st.divider()

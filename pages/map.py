@@ -72,15 +72,9 @@ tables = {name: state.scores(choice, one) for name, one in sets.items()}
 versions = [state.version(choice, one) + one.fingerprint for one in sets.values()]
 
 
-# Ten thousand digests: to sort, hash or copy them for each look takes longer than the look.
-@st.cache_resource(show_spinner=False, max_entries=8)
+@st.cache_data(show_spinner=False, max_entries=8)
 def _digests(versions: Sequence[str]) -> list[str]:  # noqa: ARG001
     return sorted({digest for table in tables.values() for digest in table["digest"]})
-
-
-@st.cache_data(show_spinner=False, max_entries=8)
-def _key(versions: Sequence[str], space: str, seed: int) -> str:
-    return maps.map_key(space, _digests(versions), seed)
 
 
 digests = _digests(versions)
@@ -91,7 +85,7 @@ if len(digests) < LEAST:
         icon=":material/scatter_plot:",
     )
     st.stop()
-key = _key(versions, choice.config.space, seed)
+key = maps.map_key(choice.config.space, digests, seed)
 
 
 def work(job: Job) -> Map | None:

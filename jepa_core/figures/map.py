@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from html import escape
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,26 +26,16 @@ CONFIG = {
 """What `st.plotly_chart` gets as `config` for a map."""
 
 
-class Drawn(go.Figure):
-    """A figure that nobody changes once it is described: copying ten thousand names takes longer than all else."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Its description, made once."""
-        if "_described" not in self.__dict__:
-            self.__dict__["_described"] = super().to_dict()
-        return self.__dict__["_described"]
-
-
 def map_figure(
     table: pd.DataFrame, colour: str, reference: str, groups: Sequence[str] = (), marked: Area | None = None
-) -> Drawn:
+) -> go.Figure:
     """A map of a table with the columns x, y, name, label, domain, jepa_score, percentile and shown.
 
     `colour` is "percentile", "label" or "domain"; for the last two `groups` is the order of their values. Images that
     are not `shown` are faint and cannot be chosen. `marked` is an area to outline. The customdata of a point is its
     place in the table.
     """
-    figure = Drawn()
+    figure = go.Figure()
     faint = table[~table["shown"]]
     if len(faint):
         figure.add_trace(
@@ -138,7 +127,7 @@ def _size(count: int) -> int:
     return 9 if count <= 500 else 6 if count <= 3000 else 5
 
 
-def _finish(figure: Drawn) -> Drawn:
+def _finish(figure: go.Figure) -> go.Figure:
     figure.update_layout(
         height=640,
         margin={"l": 4, "r": 4, "t": 34, "b": 4},
