@@ -12,7 +12,8 @@ app: $(INSTALLED)
 test: $(INSTALLED)
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 -m "not browser"
 
+# Not compiled beforehand: that takes as long as installing, and most of it is never imported.
 $(INSTALLED): requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.txt
 	touch $@

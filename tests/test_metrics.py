@@ -163,7 +163,7 @@ def test_the_interval_is_that_of_scipys_percentile_bootstrap(name):
     expected = bootstrap(
         (INLIERS, OUTLIERS),
         metric,
-        n_resamples=2000,
+        n_resamples=1000,
         vectorized=False,
         confidence_level=0.9,
         method="percentile",
