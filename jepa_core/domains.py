@@ -24,37 +24,54 @@ CHANCE = 0.1
 GAIN = 0.05
 
 
+class Inliers:
+    """A reference as each method of `COMPARED` sees it, made once for many domains; detectors are fitted on `training`.
+
+    `outlying` holds the reference's own outlier scores by method, `digests` its images.
+    """
+
+    def __init__(self, reference: Domain, training: Domain | None) -> None:
+        self.judges = Judges(training)
+        self.outlying = {
+            method: self.judges.outlying(method, reference) for method in COMPARED if method in self.judges.methods
+        }
+        self.digests: set[str] = set(reference.table["digest"])
+
+
 def domain_table(domains: Sequence[Domain], reference: Domain, training: Domain | None) -> pd.DataFrame:
-    """One line a domain: counts, quartiles, where its median falls in the reference, and the separation from it.
+    """A `domain_line` of each domain.
+
+    The distances are fitted on `training`, and no image of it is judged by them: what is left without a value is NaN,
+    and `distances_in_words` says why.
+    """
+    inliers = Inliers(reference, training)
+    return pd.DataFrame([domain_line(domain, inliers) for domain in domains])
+
+
+def domain_line(domain: Domain, inliers: Inliers) -> dict[str, object]:
+    """A domain beside the reference: counts, quartiles, its median's place in the reference, and the separation.
 
     Columns: domain, images, estimated (how many scores are estimates), median, q25 and q75 of the JEPA-SCORE; then for
     each method M of `COMPARED` percentile_M, that of the domain's median in the reference (low: unlikely, but for a
     detector high: far), auroc_M, fpr95_M and aupr_M, each with its bootstrap interval in _low and _high.
 
     The reference's own line has no AUROC, and an image that is in the reference too is no outlier of another domain.
-    The distances are fitted on `training`, and no image of it is judged by them: what is left without a value is NaN,
-    and `distances_in_words` says why.
     """
-    judges = Judges(training)
-    normal = {method: judges.outlying(method, reference) for method in COMPARED if method in judges.methods}
-    own = set(reference.table["digest"])
-    lines = []
-    for domain in domains:
-        scores = domain.table["jepa_score"].to_numpy()
-        line: dict[str, object] = {
-            "domain": domain.name,
-            "images": len(scores),
-            "estimated": int(domain.table["estimated"].sum()),
-            "median": np.median(scores),
-            "q25": np.quantile(scores, 0.25),
-            "q75": np.quantile(scores, 0.75),
-        }
-        foreign = ~domain.among(own)  # none of the reference itself
-        for method in COMPARED:
-            outlying = judges.outlying(method, domain) if method in normal else np.empty(0)
-            line |= _compared(method, normal.get(method, np.empty(0)), outlying, foreign)
-        lines.append(line)
-    return pd.DataFrame(lines)
+    scores = domain.table["jepa_score"].to_numpy()
+    line: dict[str, object] = {
+        "domain": domain.name,
+        "images": len(scores),
+        "estimated": int(domain.table["estimated"].sum()),
+        "median": np.median(scores),
+        "q25": np.quantile(scores, 0.25),
+        "q75": np.quantile(scores, 0.75),
+    }
+    foreign = ~domain.among(inliers.digests)  # none of the reference itself
+    for method in COMPARED:
+        normal = inliers.outlying.get(method, np.empty(0))
+        outlying = inliers.judges.outlying(method, domain) if method in inliers.outlying else np.empty(0)
+        line |= _compared(method, normal, outlying, foreign)
+    return line
 
 
 def _compared(method: str, inliers: ndarray, outlying: ndarray, foreign: ndarray) -> dict[str, float]:

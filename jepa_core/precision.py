@@ -43,6 +43,13 @@ def is_fast(device: str) -> bool:
     return device == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
+def slow_in_words(precision: str, device: str) -> str:
+    """What a precision that a person chose costs on a device that emulates it; empty where it is none such."""
+    if precision != "bf16" or device != "cpu" or is_fast(device):
+        return ""
+    return "bfloat16, which this processor emulates: dozens of times slower than fp32"
+
+
 def choose(
     store: Store,
     encoder: "Encoder",

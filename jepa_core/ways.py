@@ -57,9 +57,9 @@ def decide(
     way: Way,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> tuple[Way, str]:
-    """The way with its precision decided, and the reason in words, empty where a person chose."""
+    """The way with its precision decided, and the reason in words; where a person chose, what is slow about it."""
     if way.precision != "auto":
-        return way, ""
+        return way, precision.slow_in_words(way.precision, encoder.device)
     chosen = precision.choose(store, encoder, output, dataset, items, cancelled=cancelled)
     return replace(way, precision=chosen.precision), chosen.reason
 

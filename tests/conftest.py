@@ -195,8 +195,8 @@ def open_page(request: pytest.FixtureRequest, cache: Path) -> Iterator[Callable[
         shutil.copy(request.getfixturevalue("shipped_store"), cache / "store.sqlite")
 
     def open_page(name: str = "gallery") -> AppTest:
-        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
-        return app if name == "gallery" else app.switch_page(f"pages/{name}.py").run()
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        return app.run() if name == "gallery" else app.switch_page(f"pages/{name}.py").run()
 
     yield open_page
     from pages._shared import state

@@ -136,6 +136,17 @@ def test_the_precision_that_was_used_is_said(
     assert any(plain("Full scores in bfloat16. Precision: bfloat16:") in text.value for text in app.caption)
 
 
+def test_a_precision_that_is_emulated_is_called_slow_where_it_is_chosen(
+    open_page: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "default_device", lambda: "cpu")
+    monkeypatch.setattr(precision, "is_fast", lambda _device: False)
+    app = open_page("encoders")
+    assert not any("emulates" in text.value for text in app.sidebar.caption)
+    app.selectbox(key="precision").select("bf16").run()
+    assert any("dozens of times slower than fp32" in text.value for text in app.sidebar.caption)
+
+
 def test_a_class_with_one_image_says_so(open_page: Callable[..., AppTest], tmp_path: Path) -> None:
     folder = tmp_path / "one" / "class"
     folder.mkdir(parents=True)

@@ -36,9 +36,14 @@ def test_auto_stands_for_float32_until_images_have_decided(store, tiny, items, m
     assert len(ways.scores(store, tiny.spec, "projector", NAME, auto)) == precision.IMAGES
 
 
-def test_what_a_person_chose_is_not_questioned(store, tiny, items):
+@pytest.mark.parametrize("fast", [True, False])
+def test_what_a_person_chose_is_taken_and_called_slow_where_it_is(store, tiny, items, monkeypatch, fast):
+    monkeypatch.setattr(precision, "is_fast", lambda _device: fast)
     way = Way(precision="bf16")
-    assert ways.decide(store, tiny, "projector", NAME, items, way) == (way, "")
+    found, words = ways.decide(store, tiny, "projector", NAME, items, way)
+    assert found == way
+    assert ("emulates" in words) == (not fast)
+    assert ways.decide(store, tiny, "projector", NAME, items, Way()) == (Way(), "")
 
 
 def test_where_float32_scores_exist_auto_keeps_them(store, tiny, items):

@@ -6,8 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from jepa_core import across, datasets
-from jepa_core.domains import domain_table
-from jepa_core.judges import Domain, load_domain
+from jepa_core.domains import Inliers, domain_line
+from jepa_core.judges import Domain
 from jepa_core.specs import EncoderSpec
 from pages._shared import state
 from pages._shared.state import Choice
@@ -20,8 +20,8 @@ def choice_of(choice: Choice, spec: EncoderSpec) -> Choice:
 
 @st.cache_data(show_spinner=False, max_entries=64)
 def _domain(version: str, name: str, _choice: Choice) -> Domain:  # noqa: ARG001
-    dataset = datasets.list_datasets()[name]
-    return load_domain(state.store(), _choice.spec, _choice.output, name, _choice.way_to(dataset))
+    table = state.scores(_choice, datasets.list_datasets()[name])
+    return Domain(name, table, state.store().embeddings(_choice.config.space, table["digest"].tolist()))
 
 
 def domain(choice: Choice, name: str) -> Domain:
@@ -29,10 +29,15 @@ def domain(choice: Choice, name: str) -> Domain:
     return _domain(state.version(choice, datasets.list_datasets()[name]), name, choice)
 
 
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _inliers(versions: Sequence[str], _choice: Choice, _reference: str, _training: str) -> Inliers:  # noqa: ARG001
+    return Inliers(domain(_choice, _reference), domain(_choice, _training) if _training else None)
+
+
 @st.cache_data(show_spinner=False, max_entries=512)
-def _line(versions: Sequence[str], _choice: Choice, _name: str, _reference: str, _training: str) -> pd.DataFrame:  # noqa: ARG001
-    training = domain(_choice, _training) if _training else None
-    return domain_table([domain(_choice, _name)], domain(_choice, _reference), training)
+def _line(version: str, known: Sequence[str], _choice: Choice, _names: Sequence[str]) -> dict[str, object]:  # noqa: ARG001
+    name, reference, training = _names
+    return domain_line(domain(_choice, name), _inliers(known, _choice, reference, training))
 
 
 def table(choice: Choice, names: Sequence[str], training: str) -> pd.DataFrame:
@@ -40,8 +45,7 @@ def table(choice: Choice, names: Sequence[str], training: str) -> pd.DataFrame:
     listed = datasets.list_datasets()
     version = {name: state.version(choice, listed[name]) for name in (*names, *([training] if training else []))}
     known = [version[names[0]], version.get(training, "")]
-    lines = [_line([version[name], *known], choice, name, names[0], training) for name in names]
-    found = pd.concat(lines, ignore_index=True)
+    found = pd.DataFrame([_line(version[name], known, choice, (name, names[0], training)) for name in names])
     return found.assign(domain=[listed[name].title for name in names])
 
 

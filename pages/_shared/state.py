@@ -17,7 +17,7 @@ import streamlit as st
 
 from jepa_core import datasets, precision, scoring, tables, ways
 from jepa_core.config import ROOT
-from jepa_core.encoders import Encoder, list_encoders, load_encoder
+from jepa_core.encoders import Encoder, default_device, list_encoders, load_encoder
 from jepa_core.errors import JepaError, StoreError
 from jepa_core.items import DatasetSpec
 from jepa_core.jobs import JobQueue
@@ -334,6 +334,8 @@ def _choose_way() -> Way:
             help="Of the products. fp32: float32. bf16: bfloat16, faster and rounder. tf32: TensorFloat-32, on CUDA. "
             "auto: bf16 for a dataset where it ranks some images like fp32 does, else fp32.",
         )
+        if slow := precision.slow_in_words(chosen, default_device()):
+            st.caption(f"Precision: {slow}.")
     return Way(method, chosen)
 
 
