@@ -45,7 +45,7 @@ class Domain:
 
     def among(self, digests: set[str]) -> ndarray:
         """Which of its images are among others, by their digests."""
-        # pandas' isin makes an array of all `digests` first, which are thousands more often than these.
+        # pandas' isin makes an array of all `digests` at each call, and there may be thousands of them.
         return np.array([digest in digests for digest in self.table["digest"].tolist()], dtype=bool)
 
 

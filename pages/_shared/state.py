@@ -334,7 +334,8 @@ def _choose_way() -> Way:
             help="Of the products. fp32: float32. bf16: bfloat16, faster and rounder. tf32: TensorFloat-32, on CUDA. "
             "auto: bf16 for a dataset where it ranks some images like fp32 does, else fp32.",
         )
-        if slow := precision.slow_in_words(chosen, default_device()):
+        # To ask for the device imports torch, for which the first page shall not wait.
+        if chosen == "bf16" and (slow := precision.slow_in_words(chosen, default_device())):
             st.caption(f"Precision: {slow}.")
     return Way(method, chosen)
 
