@@ -1,15 +1,18 @@
 """How exact the float32 scores are: against naive float64 autodiff and a full SVD, over kinds of architectures.
 
-    python benchmarks/exactness.py
+    python benchmarks/exactness.py [--device cuda] [--precision fp32] [--compiled] [--architecture TITLE ...]
 
 The timm architectures have random but not degenerate weights: `enliven` gives every layer gains, offsets and running
 statistics as uneven as training would. Their images are tiles of photos, so that the scores differ as they do between
-real images. The bundled encoder comes with its trained weights and is given test digits.
+real images. The bundled encoder comes with its trained weights and is given test digits. `--compiled` uses each graph
+until it is compiled, as a long run does on a GPU, and measures then.
 """
 
+import argparse
 import copy
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from jepa_core import datasets, images, jacobian, rank, spectrum
+from jepa_core import datasets, images, jacobian, linearize, rank, spectrum
 from jepa_core.encoders import Encoder, build_net, load_encoder
 from jepa_core.specs import EncoderSpec
 
@@ -106,7 +109,7 @@ def enliven(module: nn.Module, seed: int = 0) -> None:
                 buffer.copy_(torch.exp(0.5 * normal(buffer)))
 
 
-def build(architecture: Architecture, *, small: bool) -> Encoder:
+def build(architecture: Architecture, *, small: bool, device: str = "cpu") -> Encoder:
     """The architecture as an encoder with enlivened random weights."""
     kwargs = architecture.full | (architecture.small if small else {})
     size = architecture.small_size if small else architecture.size
@@ -121,7 +124,7 @@ def build(architecture: Architecture, *, small: bool) -> Encoder:
     )
     net = build_net(spec)
     enliven(net)
-    return Encoder(spec, net)
+    return Encoder(spec, net, device)
 
 
 def inputs_of(encoder: Encoder, dataset: str, count: int) -> Tensor:
@@ -136,13 +139,17 @@ def reference_spectra(module: nn.Module, inputs: Tensor) -> ndarray:
     spectra = []
     for image in inputs.double():
         rows = torch.autograd.functional.jacobian(lambda x: wide(x[None])[0], image)
-        spectra.append(torch.linalg.svdvals(rows.flatten(1)).numpy())
+        spectra.append(torch.linalg.svdvals(rows.flatten(1)).cpu().numpy())
     return np.stack(spectra)
 
 
-def compare(module: nn.Module, inputs: Tensor) -> Comparison:
-    """The core's float32 spectra and scores beside the reference's."""
-    engine = jacobian.Engine(module, inputs[0])
+def compare(
+    module: nn.Module, inputs: Tensor, precision: jacobian.Precision = "fp32", *, compiled: bool = False
+) -> Comparison:
+    """The core's spectra and scores in a precision beside the reference's; with `compiled` after many uses."""
+    engine = jacobian.Engine(module, inputs[0], precision=precision)
+    for _use in range(linearize.COMPILED_AFTER + 1 if compiled else 0):  # each is one product or more
+        engine.gram(inputs)
     start = time.perf_counter()
     ours = spectrum.singular_values(engine.gram(inputs).gram.numpy())
     between = time.perf_counter()
@@ -163,15 +170,29 @@ def compare(module: nn.Module, inputs: Tensor) -> Comparison:
 
 def main() -> None:
     """Print the table."""
-    print("| encoder | K | rank | condition | log sigma difference | score difference / spread | s fp32 | s fp64 |")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--precision", choices=jacobian.PRECISIONS, default="fp32")
+    parser.add_argument("--compiled", action="store_true", help="use each graph until it is compiled, first")
+    parser.add_argument("--architecture", action="append", metavar="TITLE", help="only this one; may be given again")
+    args = parser.parse_args()
+    print("| encoder | K | rank | condition | log sigma difference | score difference / spread | s | s fp64 |")
     print("|---|---|---|---|---|---|---|---|")
+    for title, encoder, output, dataset, count in _cases(args.device):
+        if args.architecture is None or title in args.architecture:
+            inputs = inputs_of(encoder, dataset, count).to(args.device)
+            found = compare(encoder.module(output), inputs, args.precision, compiled=args.compiled)
+            _print_row(title, found)
+
+
+def _cases(device: str) -> Iterator[tuple[str, Encoder, str, str, int]]:
+    """Title, encoder, output, and from which dataset how many images are taken."""
     for architecture in ARCHITECTURES:
-        encoder = build(architecture, small=False)
-        found = compare(encoder.module(), inputs_of(encoder, "photo-tiles", 4))
-        _print_row(f"{architecture.title}, {architecture.size} px", found)
-    digits = load_encoder("digits", "cpu")
+        encoder = build(architecture, small=False, device=device)
+        yield f"{architecture.title}, {architecture.size} px", encoder, "backbone", "photo-tiles", 4
+    digits = load_encoder("digits", device)
     for output in digits.spec.outputs:
-        _print_row(f"digits (trained), {output}", compare(digits.module(output), inputs_of(digits, "digits-test", 24)))
+        yield f"digits (trained), {output}", digits, output, "digits-test", 24
 
 
 def _print_row(title: str, found: Comparison) -> None:
