@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
+# Containers often set it, and then every process compiles all of torch, pandas and SciPy anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: app test
 
