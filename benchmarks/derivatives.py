@@ -12,10 +12,8 @@ rows are written as they come, and names that have one are passed over, so it ca
 
 import argparse
 import csv
-import json
-import os
+import multiprocessing
 import re
-import subprocess
 import sys
 import time
 import warnings
@@ -24,7 +22,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import timm
+import torch
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.exactness import enliven
+from jepa_core import differences
+from jepa_core.jacobian import Engine
+from jepa_core.rank import architectural_rank
 
 ROOT = Path(__file__).resolve().parent.parent
 AGREES = 1e-4
@@ -44,11 +50,7 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=180)
     parser.add_argument("--parameters", type=float, default=60e6)
     parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--one", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.one:
-        print(json.dumps(measure(args.one)))
-        return
     rows = read(args.out)
     names = args.name or chosen(args.parameters, args.count)
     for name in names:
@@ -80,9 +82,6 @@ def write(path: Path, rows: dict[str, dict[str, Any]]) -> None:
 
 def chosen(parameters: float, count: int) -> list[str]:
     """The smallest of each family, then the second smallest of each, and so on up to `count` names."""
-    import timm
-    import torch
-
     families: dict[tuple[str, str], list[tuple[float, str]]] = defaultdict(list)
     for module in timm.list_modules():
         for name in timm.list_models(module=module):
@@ -101,35 +100,38 @@ def chosen(parameters: float, count: int) -> list[str]:
 
 
 def in_a_process(name: str, limit: float) -> dict[str, Any]:
-    """`measure` in a process of its own, or why it gave nothing."""
+    """`measure` in a process of its own, or why it gave nothing. It is forked, so that nothing is imported again."""
     start = time.perf_counter()
     row: dict[str, Any] = {"name": name, "agrees": "", "date": datetime.now(tz=UTC).date().isoformat()}
-    command = [sys.executable, __file__, "--one", name]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False, env=os.environ)
-    except subprocess.TimeoutExpired:
-        row["exception"] = f"not done in {limit:.0f} s"
+    forked = multiprocessing.get_context("fork")
+    ours, theirs = forked.Pipe()
+    child = forked.Process(target=_send, args=(name, theirs))
+    child.start()
+    theirs.close()
+    if ours.poll(limit):
+        try:
+            row |= ours.recv()
+        except EOFError:
+            child.join()
+            row["exception"] = f"its process ended with {child.exitcode}"
     else:
-        if done.returncode == 0:
-            row |= json.loads(done.stdout.splitlines()[-1])
-        else:
-            lines = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]
-            row["exception"] = lines[-1][:200]
+        child.kill()
+        row["exception"] = f"not done in {limit:.0f} s"
+    child.join()
     row["seconds"] = f"{time.perf_counter() - start:.0f}"
     return row
+
+
+def _send(name: str, pipe: Any) -> None:
+    try:
+        pipe.send(measure(name))
+    except Exception as error:  # a network may fail in any way
+        pipe.send({"exception": f"{type(error).__name__}: {error}".partition("\n")[0][:300]})
 
 
 def measure(name: str) -> dict[str, Any]:
     """The row of one model."""
     warnings.filterwarnings("ignore")
-    import timm
-    import torch
-
-    from benchmarks.exactness import enliven
-    from jepa_core import differences
-    from jepa_core.jacobian import Engine
-    from jepa_core.rank import architectural_rank
-
     torch.set_num_threads(1)
     torch.manual_seed(0)
     net, shape = build(name)
@@ -184,8 +186,6 @@ def measure(name: str) -> dict[str, Any]:
 
 def build(name: str) -> tuple[Any, tuple[int, int, int]]:
     """A model and the smallest input of our sizes that it takes."""
-    import timm
-
     wanted = timm.get_pretrained_cfg(name).input_size if timm.get_pretrained_cfg(name) else (3, 224, 224)
     last: Exception | None = None
     for size in (*[size for size in _SIZES if size < wanted[1]], wanted[1]):
@@ -199,13 +199,11 @@ def build(name: str) -> tuple[Any, tuple[int, int, int]]:
     if last is None:
         net = timm.create_model(name, num_classes=0).eval()
         return net, wanted
-    raise SystemExit(f"it cannot be built or takes no image: {type(last).__name__}: {last}".partition("\n")[0])
+    raise ValueError(f"it cannot be built or takes no image ({type(last).__name__}: {last})")
 
 
 def embed(net: Any, shape: tuple[int, int, int]) -> Any:
     """Its embedding of one blank image, or None where that is no (1, K) tensor."""
-    import torch
-
     with torch.no_grad():
         found = net(torch.zeros(1, *shape))
     return found if isinstance(found, torch.Tensor) and found.ndim == 2 else None
@@ -213,8 +211,6 @@ def embed(net: Any, shape: tuple[int, int, int]) -> Any:
 
 def by_autograd(f: Any, images: Any, cotangent: Any) -> Any:
     """The product with one cotangent at each image (B, 1, CHW), in one pass."""
-    import torch
-
     leaves = images.clone().requires_grad_()
     (found,) = torch.autograd.grad(f(leaves), leaves, cotangent.expand(len(images), -1))
     return found.flatten(1)[:, None]

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from jepa_core.linearize import Embed
 
-# Lengths of the step, of normalised pixels. Behind a layer that computes in float32 whatever it is given, short steps
-# drown in its rounding; where the network bends much, long ones miss. Two neighbours that agree are good.
-_STEPS = (1e-4, 1e-3, 1e-5, 1e-2)
+# Lengths of the step, of normalised pixels. Long ones step over bends (a ReLU's); behind a layer that computes in float32
+# whatever it is given, short ones drown in its rounding. Two neighbours that agree are good.
+_STEPS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 _ALIKE = 1e-5
 # Random directions an image: with two images there are four numbers, which do not all vanish by chance.
 _DIRECTIONS = 2

@@ -145,7 +145,7 @@ class Engine:
     @torch.no_grad()
     def _width(self) -> int:
         """K, once it is clear that an image's embedding is its own whatever else is in the batch."""
-        with _arithmetic("fp32"):
+        with arithmetic("fp32"):
             alone, together = self._f(self._probe), self._f(self._probes)[:1]
         if (alone - together).norm() > _APART_TOLERANCE * alone.norm():
             raise EncoderError(
@@ -163,7 +163,9 @@ class Engine:
         ours = truth = None
         self.reason = "The traced product is not autograd's, so the encoder goes the general way."
         try:
-            ours = torch.cat([part.rows for part in self._parts(self._probes, cotangent, self._shared_rows, pixels=True)])
+            ours = torch.cat(
+                [part.rows for part in self._parts(self._probes, cotangent, self._shared_rows, pixels=True)]
+            )
         except OutOfMemory:
             raise
         except Exception as error:
@@ -194,7 +196,9 @@ class Engine:
         if not off[best] <= _TRUTH_TOLERANCE[self._precision]:
             raise EncoderError(
                 "The encoder's derivative cannot be computed: "
-                + " and ".join(f"the {name} one is {100 * share:.1f} % off finite differences" for name, share in off.items())
+                + " and ".join(
+                    f"the {name} one is {100 * share:.1f} % off finite differences" for name, share in off.items()
+                )
                 + "; a network whose output is a smooth and repeatable function of each image is accepted; choose another."
             )
         if best == "traced":
@@ -245,7 +249,7 @@ class Engine:
             left, few = len(images) - done, self.plan.few
             part = images[done : done + (self.plan.images if left > self.plan.images - few else few)].detach()
             try:
-                with _one_at_a_time, _arithmetic("fp32"):
+                with _one_at_a_time, arithmetic("fp32"):
                     found = work(part, directions, pixels=pixels)
             except (MemoryError, RuntimeError) as error:
                 if not memory.is_out_of_memory(error):
@@ -286,7 +290,7 @@ class Engine:
         with torch.no_grad():
             traced = self._linearized(size)
             embedding, sizes, constants = traced.constants(images)
-            with _arithmetic(self._precision):
+            with arithmetic(self._precision):
                 for first in range(0, len(directions), count):
                     chunk = directions[first : first + count]
                     padded = chunk.new_zeros(count, size, self.k)
@@ -322,7 +326,7 @@ class Engine:
         batch, half = len(images), self._precision == "bf16"
         count = count if batch > 1 else max(count, 2)  # never a batch of one
         # MATH: fused attention would compute its map again in each backward pass.
-        with torch.enable_grad(), _arithmetic(self._precision), sdpa_kernel(SDPBackend.MATH):
+        with torch.enable_grad(), arithmetic(self._precision), sdpa_kernel(SDPBackend.MATH):
             replicas = images.repeat_interleave(count, dim=0).requires_grad_()
             with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
                 embeddings = self._f(replicas)
@@ -360,7 +364,7 @@ def _too_large(error: BaseException) -> OutOfMemory:
 
 
 @contextmanager
-def _arithmetic(precision: Precision) -> Iterator[None]:
+def arithmetic(precision: Precision) -> Iterator[None]:
     """TensorFloat-32 products inside or not; by default CUDA's convolutions have them, which is not float32."""
     backends: Any = (torch.backends.cuda.matmul, getattr(torch.backends.cudnn, "conv"))  # noqa: B009 (has no type)
     before = [backend.fp32_precision for backend in backends]
