@@ -5,8 +5,8 @@
 For each family of timm's models (a module, and the letters that a name begins with) the smallest members are built with
 random weights in which no branch is dead (`exactness.enliven`), at a small input size. A product of the Jacobian at two
 images is computed the usual way (traced, shared) and the general way (autograd, two images), in float32, and held
-against two truths in float64: central differences along random directions, which need no derivative, and autograd with a
-batch of two. It agrees if the nearer truth is within 1e-4. Each name is a process of its own with a limit of seconds;
+against two truths in float64: central differences along random directions, which need no derivative, and autograd with
+a batch of two. It agrees if the nearer truth is within 1e-4. Each name is a process of its own with a limit of seconds;
 rows are written as they come, and names that have one are passed over, so it can be stopped and started again.
 """
 

@@ -5,20 +5,46 @@ Jacobian disagree. Differences of embeddings need no derivative at all, so they 
 """
 
 import copy
+import logging
+import math
 from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from jepa_core.errors import EncoderError
 from jepa_core.linearize import Embed
 
-# Lengths of the step, of normalised pixels. Long ones step over bends (a ReLU's); behind a layer that computes in float32
-# whatever it is given, short ones drown in its rounding. Two neighbours that agree are good.
+_log = logging.getLogger(__name__)
+
+# Lengths of the step, of normalised pixels. Long ones step over bends (a ReLU's); behind a layer that computes in
+# float32 whatever it is given, short ones drown in its rounding. Two neighbours that agree are good.
 _STEPS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 _ALIKE = 1e-5
 # Random directions an image: with two images there are four numbers, which do not all vanish by chance.
 _DIRECTIONS = 2
+
+
+def settle(f: Embed, images: Tensor, cotangent: Tensor, ways: dict[str, Tensor | None], tolerance: float) -> str:
+    """The name of the way whose products are the right ones, of `ways` that disagree or of the only one there is.
+
+    Raises `EncoderError` where none is within `tolerance`. Where `f` cannot compute in float64 the last one is believed.
+    """
+    found = {name: rows for name, rows in ways.items() if rows is not None}
+    try:
+        off = dict(zip(found, errors(f, images, cotangent, [*found.values()]), strict=True))
+    except Exception as error:  # a network that cannot compute in float64 may say so in any way
+        _log.warning("The encoder's derivative could not be compared with finite differences (%s).", error)
+        return [*found][-1]
+    best = min(off, key=lambda name: off[name] if math.isfinite(off[name]) else math.inf)
+    if not off[best] <= tolerance:
+        shares = " and ".join(f"the {name} one is {100 * share:.2g} % off" for name, share in off.items())
+        raise EncoderError(
+            f"The encoder's derivative cannot be computed: of finite differences {shares}; a network whose output is "
+            "a smooth and repeatable function of each image is accepted; choose another."
+        )
+    return best
 
 
 def in_float64(f: Embed) -> Embed:

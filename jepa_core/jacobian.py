@@ -149,8 +149,8 @@ class Engine:
             alone, together = self._f(self._probe), self._f(self._probes)[:1]
         if (alone - together).norm() > _APART_TOLERANCE * alone.norm():
             raise EncoderError(
-                "The encoder gives an image another embedding when another image is in the batch, so that no score would "
-                "be the image's own; a network that takes each image by itself is accepted; choose another."
+                "The encoder gives an image another embedding when another image is in the batch, so that no score "
+                "would be the image's own; a network that takes each image by itself is accepted; choose another."
             )
         return alone.shape[1]
 
@@ -179,31 +179,14 @@ class Engine:
         if ours is not None and truth is not None and self._near(ours, truth):
             self.reason = ""
             return True
-        return self._settled(cotangent, {"traced": ours, "autograd": truth})
+        ways = {"traced": ours, "autograd": truth}
+        right = differences.settle(self._f, self._probes, cotangent, ways, _TRUTH_TOLERANCE[self._precision])
+        if right == "traced":
+            self.reason = ""
+        return right == "traced"
 
     def _near(self, ours: Tensor, truth: Tensor) -> bool:
         return bool((ours - truth).norm() <= _PROBE_TOLERANCE[self._precision] * truth.norm())
-
-    def _settled(self, cotangent: Tensor, ways: dict[str, Tensor | None]) -> bool:
-        """Whether the traced products are the right ones, by finite differences; `EncoderError` where neither are."""
-        found = {name: rows for name, rows in ways.items() if rows is not None}
-        try:
-            off = dict(zip(found, differences.errors(self._f, self._probes, cotangent, [*found.values()]), strict=True))
-        except Exception as error:  # a network that cannot compute in float64 may say so in any way
-            _log.warning("Its derivative could not be compared with finite differences (%s).", error)
-            return "autograd" not in found
-        best = min(off, key=lambda name: off[name] if np.isfinite(off[name]) else np.inf)
-        if not off[best] <= _TRUTH_TOLERANCE[self._precision]:
-            raise EncoderError(
-                "The encoder's derivative cannot be computed: "
-                + " and ".join(
-                    f"the {name} one is {100 * share:.1f} % off finite differences" for name, share in off.items()
-                )
-                + "; a network whose output is a smooth and repeatable function of each image is accepted; choose another."
-            )
-        if best == "traced":
-            self.reason = ""
-        return best == "traced"
 
     def gram(
         self, images: Float[Tensor, "batch channel height width"], directions: Float[Tensor, "r k"] | None = None

@@ -379,17 +379,14 @@ class Store:
         return found
 
     def put_rank(self, space: str, rank: Rank, *, over: bool = False) -> Rank:
-        """Record what calibration showed of the rank of an embedding space; return what stands.
-
-        What is recorded already stands, unless this goes `over` it.
-        """
+        """Record the rank that images of an embedding space show, unless one is there (or `over` it); return it."""
         with self.transaction() as cursor:
-            word = "REPLACE" if over else "IGNORE"
-            cursor.execute(f"INSERT OR {word} INTO ranks VALUES (?, ?, ?)", (space, rank.rank, rank.reason))
+            sql = f"INSERT OR {'REPLACE' if over else 'IGNORE'} INTO ranks VALUES (?, ?, ?)"
+            cursor.execute(sql, (space, rank.rank, rank.reason))
         return self.rank(space) or rank
 
     def rank(self, space: str) -> Rank | None:
-        """What calibration showed of the rank of an embedding space, or None; scores are summed over `ranks.rank_of`."""
+        """The rank that images of an embedding space showed, or None."""
         found = self.select("SELECT rank, reason FROM ranks WHERE space = ?", space)
         return Rank(*found[0]) if found else None
 

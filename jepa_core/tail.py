@@ -40,12 +40,10 @@ def rank_of(embedding: Tensor, images: Tensor) -> Rank:
     """The rank that the last steps leave an embedding (B, K) that was computed from `images` with a gradient."""
     batch, k = embedding.shape
     points, reachable = _points(embedding, images)
-    narrow = min([point.numbers // batch for point in points], default=images[0].numel())
-    if images[0].numel() < k and images[0].numel() <= narrow:
-        return Rank(
-            images[0].numel(), f"the input has only {images[0].numel()} numbers, fewer than the {k} of the embedding"
-        )
-    narrow = min(narrow, k)
+    pixels = images[0].numel()
+    narrow = min(k, pixels, *[point.numbers // batch for point in points])
+    if narrow == pixels < k:
+        return Rank(pixels, f"the input has only {pixels} numbers, fewer than the {k} of the embedding")
     lost, zeros = _lost(embedding, reachable) if reachable else (0, False)
     if narrow < k and narrow <= k - lost:
         return Rank(narrow, f"the {k} numbers of the embedding are made of {narrow}")
