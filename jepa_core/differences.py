@@ -29,7 +29,7 @@ _DIRECTIONS = 2
 def settle(f: Embed, images: Tensor, cotangent: Tensor, ways: dict[str, Tensor | None], tolerance: float) -> str:
     """The name of the way whose products are the right ones, of `ways` that disagree or of the only one there is.
 
-    Raises `EncoderError` where none is within `tolerance`. Where `f` cannot compute in float64 the last one is believed.
+    Raises `EncoderError` where none is within `tolerance`. Where `f` cannot compute in float64 the last is believed.
     """
     found = {name: rows for name, rows in ways.items() if rows is not None}
     try:

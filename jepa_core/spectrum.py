@@ -132,10 +132,8 @@ def observed_rank(allowed: Rank, spectra: Float[ndarray, "images k"]) -> Rank:
     if np.mean(~disagrees(spectra, allowed.rank)) >= _AGREE:
         return Rank(allowed.rank, f"{allowed.reason}; confirmed on {count} calibration images")
     measured = max(int((spectra > _NOISE * spectra[:, :1]).sum(axis=1).min()), 1)
-    reason = (
-        f"{allowed.reason} ({allowed.rank}), but {count} calibration images {_SHOW} {measured} above rounding noise"
-    )
-    return finding(Rank(measured, reason), allowed)
+    shown = f"but {count} calibration images {_SHOW} {measured} above rounding noise"
+    return Rank(measured, f"{allowed.reason} ({allowed.rank}), {shown}{_SUMMED} {allowed.rank}")
 
 
 def finding(shown: Rank, used: Rank) -> Rank:

@@ -381,8 +381,8 @@ class Store:
     def put_rank(self, space: str, rank: Rank, *, over: bool = False) -> Rank:
         """Record the rank that images of an embedding space show, unless one is there (or `over` it); return it."""
         with self.transaction() as cursor:
-            sql = f"INSERT OR {'REPLACE' if over else 'IGNORE'} INTO ranks VALUES (?, ?, ?)"
-            cursor.execute(sql, (space, rank.rank, rank.reason))
+            word = "REPLACE" if over else "IGNORE"
+            cursor.execute(f"INSERT OR {word} INTO ranks VALUES (?, ?, ?)", (space, rank.rank, rank.reason))
         return self.rank(space) or rank
 
     def rank(self, space: str) -> Rank | None:
