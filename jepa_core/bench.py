@@ -34,6 +34,7 @@ from jepa_core.batches import Grams, exact_work
 from jepa_core.encoders import Encoder, build_net, load_encoder
 from jepa_core.jacobian import Engine, Precision
 from jepa_core.precision import is_fast
+from jepa_core.ranks import rank_of_loaded
 from jepa_core.sketching import SHARE
 from jepa_core.specs import EncoderSpec
 
@@ -333,7 +334,7 @@ def fidelity(encoder: Encoder, output: str, ways: Sequence[str]) -> dict[str, tu
     """
     items = list(datasets.get_dataset(encoder.spec.reference).items())
     inputs = torch.stack([encoder.preprocess(images.decode(item.read()).image) for item in items])
-    rank = encoder.spec.ranks[output].rank if output in encoder.spec.ranks else encoder.spec.outputs[output]
+    rank = rank_of_loaded(encoder, output).rank
     order = np.random.default_rng(0).permutation(len(items))
     calibrated, others = order[: sketch.IMAGES], order[sketch.IMAGES :]
     full: dict[str, ndarray] = {}

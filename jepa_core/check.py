@@ -26,9 +26,8 @@ from jepa_core.plain import PlainMeasures
 from jepa_core.projection import nearest
 from jepa_core.records import Result
 from jepa_core.reference import LEAST, Place, Reference, adjusted, percentile
-from jepa_core.scoring import known_rank, table_of
+from jepa_core.scoring import table_of
 from jepa_core.specs import EncoderSpec
-from jepa_core.spectrum import Rank
 from jepa_core.store import Store
 from jepa_core.variants import VARIANTS
 from jepa_core.verdict import ASKED, PLAIN, Complexity, Verdict, complexity_of, raised_by, verdict
@@ -48,14 +47,13 @@ class KnownSet:
 
     `domain` is its score table with each image's own percentile, and its embeddings; `references` what each method of
     `judges` finds of its images, by the method's name. A detector is fitted on `fitted_on` and judges no image of it.
-    `rank` is the one the scores were made with, in `precision`.
+    `precision` is that of the scores.
     """
 
     domain: Domain
     judges: Judges
     references: dict[str, Reference]
     fitted_on: str
-    rank: Rank | None
     precision: "Precision" = "fp32"
 
     @property
@@ -131,8 +129,7 @@ def load_known(
         raise NotEnoughData(sentence)
     scores = domain.table["jepa_score"].to_numpy()
     table = domain.table.assign(percentile=percentile(scores, scores))
-    rank = known_rank(spec, output, store)
-    return KnownSet(Domain(name, table, domain.embeddings), judges, references, fitted_on, rank, way.decided)
+    return KnownSet(Domain(name, table, domain.embeddings), judges, references, fitted_on, way.decided)
 
 
 def _fitted(store: Store, spec: EncoderSpec, output: str, domain: Domain, way: Way) -> tuple[Judges, str]:
@@ -194,7 +191,7 @@ def check_pictures(
     good = [(name, results[digest], data) for name, digest, data in triples if digest in results]
     if not good:
         return Outcome([], failed)
-    table = table_of(encoder, output, [(name, result) for name, result, _data in good], known.rank, known.precision)
+    table = table_of(encoder, output, [(name, result) for name, result, _data in good], known.precision)
     given = Domain("the pictures", table, np.stack([result.embedding for _name, result, _data in good]))
     outlying = {method: known.judges.outlying(method, given) for method in known.references}
     references = set(known.domain.table["digest"])

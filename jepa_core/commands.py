@@ -202,7 +202,7 @@ def run_score(args: argparse.Namespace) -> None:
     frame = ways.scores(store, spec, output, dataset.name, way)
     frame = frame.assign(precision=way.precision)
     frame = frame[frame["name"].isin({item.name for item in items})]
-    for _name, sentence in summary.failed:
+    for sentence in [sentence for _name, sentence in summary.failed] + summary.notes:
         note(sentence)
     note(
         f"{summary.scored} images scored in {summary.seconds:.1f} s, {summary.reused} known already, "
@@ -233,8 +233,7 @@ def _score_one(args: argparse.Namespace) -> None:
     data, store = item.read(), open_store()
     encoder = load(args.encoder, args.device)
     precision = ways.settled(store, encoder.spec, output, dataset.name, way_of(args)).decided
-    rank = scoring.known_rank_of(encoder, output, store)
-    frame = scoring.score_images([data], encoder, output, precision=precision, rank=rank)
+    frame = scoring.score_images([data], encoder, output, precision=precision)
     show(frame.assign(name=item.name, label=item.label, precision=precision), args.json)
 
 

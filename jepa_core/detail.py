@@ -12,7 +12,8 @@ from jepa_core.errors import DatasetError
 from jepa_core.items import DatasetSpec, Item
 from jepa_core.judges import Domain
 from jepa_core.projection import nearest
-from jepa_core.scoring import config_of, current_rank
+from jepa_core.ranks import rank_of
+from jepa_core.scoring import config_of
 from jepa_core.shortfall import Spread
 from jepa_core.specs import EncoderSpec
 from jepa_core.store import Store
@@ -60,7 +61,7 @@ def reference_spread(
     rows = store.rows(config_of(spec, output, precision), dataset.name)
     if len(rows.members) < LEAST_SPREAD:
         return None
-    return shortfall.spread(dataset.title, rows.spectra, current_rank(spec, output, store).rank)
+    return shortfall.spread(dataset.title, rows.spectra, rank_of(spec, output).rank)
 
 
 def find_item(dataset: DatasetSpec, given: str) -> Item:

@@ -13,7 +13,8 @@ from numpy import ndarray
 from jepa_core.domains import CHANCE, GAIN
 from jepa_core.errors import NotEnoughData
 from jepa_core.metrics import auroc, auroc_each, interval, resampled
-from jepa_core.scoring import config_of, current_rank
+from jepa_core.ranks import rank_of
+from jepa_core.scoring import config_of
 from jepa_core.specs import EncoderSpec
 from jepa_core.store import Store
 from jepa_core.variants import quarter
@@ -103,7 +104,7 @@ def ends_between(
             f"The spectrum was asked of {len(own)} images of {reference} and {len(foreign)} others of {domain}; at "
             "least one fully scored image of each is needed; score both sets fully first."
         )
-    return ends(inliers.spectra, outliers.spectra[foreign], current_rank(spec, output, store).rank)
+    return ends(inliers.spectra, outliers.spectra[foreign], rank_of(spec, output).rank)
 
 
 def in_words(found: Ends, domain: str, reference: str) -> str:

@@ -6,8 +6,10 @@ its eigenvalues are the squared singular values of J; a sketch needs only (D J)(
 
 There are two ways to the products. The usual one takes the encoder apart (`jepa_core.linearize`), so that all
 cotangents share what depends on the image alone. The general one repeats the image, one copy for each cotangent, and
-lets autograd do the rest. One rule decides: an encoder goes the usual way if it can be traced and its traced product
-with a random cotangent is autograd's; else it goes the general way.
+lets autograd do the rest. One rule decides: an encoder goes the usual way if it can be traced and its traced products
+with a random cotangent at two images are autograd's. Where they are not, finite differences in float64 say which is
+right (`jepa_core.differences`), and it goes that way; if neither is, it is refused. Autograd always gets two images or
+more: for a batch of one PyTorch's batch-norm can be wrong on a CPU (2.15, cotangents that lie channels last).
 
 The Gram is accumulated in float64: squaring halves the digits, and a float32 Gram would lose every singular value below
 3e-4 of the largest. In float64 the floor is 1.5e-8 of the largest.
@@ -28,8 +30,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from jepa_core import memory
-from jepa_core.errors import OutOfMemory
+from jepa_core import differences, memory
+from jepa_core.errors import EncoderError, OutOfMemory
 from jepa_core.linearize import Embed, Linearized
 from jepa_core.memory import Plan
 
@@ -47,6 +49,10 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 # How far the probe's product may be from autograd's, as a share of its length. Wrong graphs are off by far more.
 _PROBE_TOLERANCE: dict[Precision, float] = {"fp32": 1e-4, "tf32": 2e-2, "bf16": 2e-1}
+# And from finite differences, where the two disagree: only rounding may be left of what is taken.
+_TRUTH_TOLERANCE: dict[Precision, float] = {"fp32": 1e-2, "tf32": 5e-2, "bf16": 5e-1}
+# How much another image in the batch may change an embedding, as a share of its length.
+_APART_TOLERANCE = 1e-2
 # A graph's memory and the backends' settings are shared by all threads.
 _one_at_a_time = threading.RLock()
 # Columns of one image's J turned to float64 at a time: bounds the copy to K x 16,384 x 8 bytes (100 MB at K = 768).
@@ -85,10 +91,13 @@ class Engine:
         precision: of the products.
         budget: bytes; half of the free memory for None.
 
-    Attributes: `k`; `plan`; `shared`, whether cotangents share what depends on the image (the usual way).
+    Attributes: `k`; `plan`; `shared`, whether cotangents share what depends on the image (the usual way); `reason`, why
+    not in one sentence ("" in the usual way).
 
     Raises:
         ValueError: for an encoder in training mode.
+        EncoderError: where neither way's derivative is that of finite differences, and where an image's embedding
+            depends on what else is in the batch.
     """
 
     def __init__(
@@ -109,8 +118,10 @@ class Engine:
         self._traced: dict[Plan, Linearized] = {}
         self._factors: dict[bool, Tensor] = {}
         # Not a person's picture: one that is not finite must not decide how the others are computed.
-        noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
-        self._probe = noise.to(image)[None]
+        noise = torch.randn(2, *image.shape, generator=torch.Generator().manual_seed(0))
+        self._probes = noise.to(image)
+        self._probe = self._probes[:1]
+        self.reason = ""
         try:
             with _one_at_a_time:
                 self._prepare(rows, budget)
@@ -120,32 +131,62 @@ class Engine:
             raise _too_large(error) from error
 
     def _prepare(self, rows: int | None, budget: int | None) -> None:
-        with torch.no_grad():
-            self.k = self._f(self._probe).shape[1]
+        self.k = self._width()
         sizes, device = memory.measure(self._f, self._probe), self._probe.device
         budget = budget or memory.default_budget(device)
         half = self._precision == "bf16"
         self.plan = memory.plan_shared(sizes, rows or self.k, device, budget, half=half)
         self.shared = self._can_share()
         if not self.shared:
+            _log.warning("%s", self.reason)
             self._traced.clear()
             self.plan = memory.plan_general(sizes, rows or self.k, device, budget)
 
+    @torch.no_grad()
+    def _width(self) -> int:
+        """K, once it is clear that an image's embedding is its own whatever else is in the batch."""
+        with arithmetic("fp32"):
+            alone, together = self._f(self._probe), self._f(self._probes)[:1]
+        if (alone - together).norm() > _APART_TOLERANCE * alone.norm():
+            raise EncoderError(
+                "The encoder gives an image another embedding when another image is in the batch, so that no score "
+                "would be the image's own; a network that takes each image by itself is accepted; choose another."
+            )
+        return alone.shape[1]
+
     def _can_share(self) -> bool:
-        """The rule: the encoder can be traced, and the traced product with a random cotangent is autograd's."""
-        direction = torch.randn(1, self.k, generator=torch.Generator().manual_seed(1)).to(self._probe)
+        """The rule: the encoder can be traced, and the traced products with a random cotangent are right.
+
+        They are if they are autograd's at two images, else if finite differences say so.
+        """
+        cotangent = torch.randn(1, self.k, generator=torch.Generator().manual_seed(1)).to(self._probe)
+        ours = truth = None
+        self.reason = "The traced product is not autograd's, so the encoder goes the general way."
         try:
-            ours = next(self._parts(self._probe, direction, self._shared_rows, pixels=True)).rows
+            ours = torch.cat(
+                [part.rows for part in self._parts(self._probes, cotangent, self._shared_rows, pixels=True)]
+            )
         except OutOfMemory:
             raise
         except Exception as error:
-            _log.info("The encoder cannot be traced (%s), so it goes the general way.", error)
-            return False
-        truth = self._general_rows(self._probe, direction, 1).rows
-        agrees = bool((ours - truth).norm() <= _PROBE_TOLERANCE[self._precision] * truth.norm())
-        if not agrees:
-            _log.warning("The traced product is not autograd's, so the encoder goes the general way.")
-        return agrees
+            why = str(error).strip().partition("\n")[0] or type(error).__name__
+            self.reason = f"The encoder cannot be traced ({why}), so it goes the general way."
+        try:
+            truth = self._general_rows(self._probes, cotangent, 1).rows
+        except (MemoryError, RuntimeError) as error:
+            if ours is None or not memory.is_out_of_memory(error):
+                raise
+        if ours is not None and truth is not None and self._near(ours, truth):
+            self.reason = ""
+            return True
+        ways = {"traced": ours, "autograd": truth}
+        right = differences.settle(self._f, self._probes, cotangent, ways, _TRUTH_TOLERANCE[self._precision])
+        if right == "traced":
+            self.reason = ""
+        return right == "traced"
+
+    def _near(self, ours: Tensor, truth: Tensor) -> bool:
+        return bool((ours - truth).norm() <= _PROBE_TOLERANCE[self._precision] * truth.norm())
 
     def gram(
         self, images: Float[Tensor, "batch channel height width"], directions: Float[Tensor, "r k"] | None = None
@@ -191,7 +232,7 @@ class Engine:
             left, few = len(images) - done, self.plan.few
             part = images[done : done + (self.plan.images if left > self.plan.images - few else few)].detach()
             try:
-                with _one_at_a_time, _arithmetic("fp32"):
+                with _one_at_a_time, arithmetic("fp32"):
                     found = work(part, directions, pixels=pixels)
             except (MemoryError, RuntimeError) as error:
                 if not memory.is_out_of_memory(error):
@@ -232,7 +273,7 @@ class Engine:
         with torch.no_grad():
             traced = self._linearized(size)
             embedding, sizes, constants = traced.constants(images)
-            with _arithmetic(self._precision):
+            with arithmetic(self._precision):
                 for first in range(0, len(directions), count):
                     chunk = directions[first : first + count]
                     padded = chunk.new_zeros(count, size, self.k)
@@ -266,8 +307,9 @@ class Engine:
     def _general_rows(self, images: Tensor, directions: Tensor, count: int) -> _Part:
         """The image repeated `count` times: one forward pass, then a backward pass for each chunk of directions."""
         batch, half = len(images), self._precision == "bf16"
+        count = count if batch > 1 else max(count, 2)  # never a batch of one
         # MATH: fused attention would compute its map again in each backward pass.
-        with torch.enable_grad(), _arithmetic(self._precision), sdpa_kernel(SDPBackend.MATH):
+        with torch.enable_grad(), arithmetic(self._precision), sdpa_kernel(SDPBackend.MATH):
             replicas = images.repeat_interleave(count, dim=0).requires_grad_()
             with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
                 embeddings = self._f(replicas)
@@ -305,7 +347,7 @@ def _too_large(error: BaseException) -> OutOfMemory:
 
 
 @contextmanager
-def _arithmetic(precision: Precision) -> Iterator[None]:
+def arithmetic(precision: Precision) -> Iterator[None]:
     """TensorFloat-32 products inside or not; by default CUDA's convolutions have them, which is not float32."""
     backends: Any = (torch.backends.cuda.matmul, getattr(torch.backends.cudnn, "conv"))  # noqa: B009 (has no type)
     before = [backend.fp32_precision for backend in backends]

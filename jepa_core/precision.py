@@ -13,7 +13,8 @@ from scipy.stats import spearmanr
 from jepa_core import estimates
 from jepa_core.items import Item
 from jepa_core.keys import make_key
-from jepa_core.scoring import known_rank_of, loaded_config, score_items, score_table
+from jepa_core.ranks import rank_of_loaded
+from jepa_core.scoring import loaded_config, score_items, score_table
 from jepa_core.store import Store
 
 if TYPE_CHECKING:
@@ -94,9 +95,7 @@ def _agreement(
     scores = []
     for precision in ("fp32", "bf16"):
         score_items(store, encoder, dataset, items, output, precision=precision, whole=False, cancelled=cancelled)
-    rank = known_rank_of(encoder, output, store)
-    if rank is None:
-        return None
+    rank = rank_of_loaded(encoder, output)
     for precision in ("fp32", "bf16"):
         table = score_table(store.rows(loaded_config(encoder, output, precision), dataset), rank, precision)
         scores.append(table.set_index("name")["jepa_score"])

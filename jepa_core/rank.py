@@ -1,19 +1,23 @@
 """How many singular values the layers at the end of an encoder allow.
 
-This is the architecture's side; `jepa_core.spectrum.decide_rank` confirms it on calibration images.
+This is the architecture's side, and what every score is summed over; `jepa_core.spectrum.confirmed` says whether
+calibration images show it.
 
 Why a LayerNorm costs directions: its output u (before the affine part) always has sum(u) = 0 and sum(u^2) = K, up to
 eps. So it cannot move along the constant vector (one direction, exactly) nor along u itself (one more, up to eps).
 As the last step it leaves K - 2. Averaging several normalised tokens keeps the first constraint alone: K - 1. An
 RMSNorm has only the second constraint, and timm's SimpleNorm, which divides by the standard deviation, one like it:
-K - 1. A projection afterwards mixes the directions and is limited by its own width.
+K - 1. A projection afterwards mixes the directions and is limited by its own width, and by what reaches it: K numbers
+made of fewer are confined to as many directions (`jepa_core.tail`).
 """
 
 import timm.layers
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from jepa_core import tail
 from jepa_core.spectrum import Rank
 
 # Norms that divide by a size and subtract nothing, by the name a person knows them by. timm's derive from nn.Module.
@@ -32,6 +36,7 @@ _SCALING_NORMS: dict[str, tuple[type[nn.Module], ...]] = {
         timm.layers.SimpleNorm2dFp32,
     ),
 }
+_NOTHING_LOST = "no layer at the end removes a direction"
 
 
 def _norm_name(module: nn.Module) -> str | None:
@@ -60,7 +65,7 @@ def _trailing_norm(embedding: Tensor, normed: Tensor) -> str | None:
 
 
 def architectural_rank(f: nn.Module, images: Float[Tensor, "batch channel height width"]) -> Rank:
-    """What the layers of `f` allow, found by comparing each norm layer's output with the embedding.
+    """What the layers of `f` allow: of the rank that its norm layers leave and that of its last steps, the smaller.
 
     Needs at least two different images, so that agreement is not a coincidence.
     """
@@ -73,14 +78,19 @@ def architectural_rank(f: nn.Module, images: Float[Tensor, "batch channel height
         if (name := _norm_name(module))
     ]
     try:
-        with torch.no_grad():
-            embedding = f(images)
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+            leaves = images.detach().clone().requires_grad_()
+            embedding = f(leaves)
     finally:
         for hook in hooks:
             hook.remove()
-    k, pixels = embedding.shape[1], images[0].numel()
-    if pixels < k:
-        return Rank(pixels, f"the input has only {pixels} numbers, fewer than the {k} of the embedding")
+    by_norm = _by_norms(embedding.detach(), outputs)
+    by_tail = tail.rank_of(embedding, leaves)
+    return by_norm if by_norm.rank <= by_tail.rank else by_tail
+
+
+def _by_norms(embedding: Tensor, outputs: list[tuple[str, Tensor]]) -> Rank:
+    k = embedding.shape[1]
     for name, output in reversed(outputs):
         kind = _trailing_norm(embedding, output)
         if kind is None:
@@ -90,4 +100,4 @@ def architectural_rank(f: nn.Module, images: Float[Tensor, "batch channel height
             return Rank(k - lost, f"a {name} is the last step, which leaves K - {lost}")
         if name == "LayerNorm":
             return Rank(k - 1, "a LayerNorm followed by average pooling leaves K - 1")
-    return Rank(k, "no layer at the end removes a direction")
+    return Rank(k, _NOTHING_LOST)

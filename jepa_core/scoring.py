@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy import ndarray
 from PIL import Image
 
-from jepa_core import images, spectrum
+from jepa_core import images, ranks, spectrum
 from jepa_core.batches import Named, Work, exact_work, score_pictures
 from jepa_core.errors import JepaError
 from jepa_core.items import Item
@@ -35,13 +34,21 @@ _BLOCK = 64
 
 @dataclass
 class RunSummary:
-    """What a run did: images scored now, known already (equal ones too), and failed as (name, sentence)."""
+    """What a run did: images scored now, known already (equal ones too), and failed as (name, sentence).
+
+    `notes` are sentences on what it found that a person should know, each said once.
+    """
 
     scored: int = 0
     reused: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
     cancelled: bool = False
     seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    def tell(self, sentence: str) -> None:
+        """Add a sentence to the notes, unless it is empty."""
+        self.notes += [sentence] if sentence else []
 
 
 def config_of(spec: EncoderSpec, output: str | None = None, precision: str = "fp32") -> ResultConfig:
@@ -74,26 +81,22 @@ def score_items(
         dataset: the dataset's name, under which the items are recorded as members.
         items: which images; unreadable ones are reported in the summary and the run goes on.
         output: the encoder's output; its default for None.
-        precision: of the products. A rank is never decided from less than float32, so the first images may have both.
+        precision: of the products.
         whole: whether `items` is the whole dataset, so that recorded members that are not among them are gone.
         progress: called with (done, total) after each batch.
         cancelled: asked before each batch.
     """
     output = encoder.spec.check_output(output)
     config = loaded_config(encoder, output, precision)
-    if precision != "fp32" and known_rank_of(encoder, output, store) is None:
-        first = items[: spectrum.CALIBRATION_IMAGES]
-        score_items(store, encoder, dataset, first, output, whole=False, cancelled=cancelled)
     method = Method(
         work=exact_work(encoder, output, precision),
         known=lambda digests: store.done(config, digests),
         put=lambda results: store.put(config, results),
     )
     summary = run_items(store, encoder, method, dataset, items, whole=whole, progress=progress, cancelled=cancelled)
-    if precision == "fp32":
-        spectra = store.rows(config, dataset).spectra
-        if len(spectra):
-            settle_rank(encoder, output, spectra, store)
+    if precision == "fp32":  # with less, noise hides what the rank leaves out
+        used, spectra = ranks.rank_of_loaded(encoder, output), store.rows(config, dataset).spectra
+        summary.tell(ranks.confirm(store, config.space, used, spectra))
     return summary
 
 
@@ -195,41 +198,6 @@ def _missing(
     return names, missing
 
 
-def known_rank(spec: EncoderSpec, output: str, store: Store) -> Rank | None:
-    """The rank that the card or the store records, or None before the first images are scored."""
-    return spec.ranks.get(output) or store.rank(config_of(spec, output).space)
-
-
-def known_rank_of(encoder: "Encoder", output: str, store: Store | None) -> Rank | None:
-    """`known_rank` of a loaded encoder."""
-    recorded = encoder.spec.ranks.get(output)
-    return recorded or (store.rank(loaded_config(encoder, output).space) if store else None)
-
-
-def current_rank(spec: EncoderSpec, output: str, store: Store) -> Rank:
-    """`known_rank`, or all K while too few images are scored to tell."""
-    return known_rank(spec, output, store) or Rank(
-        spec.outputs[output], f"not settled before {spectrum.CALIBRATION_IMAGES} images are scored"
-    )
-
-
-def settle_rank(encoder: "Encoder", output: str, spectra: ndarray, store: Store | None = None) -> Rank:
-    """The rank of an output: as recorded, else decided from these spectra (n, K) and, with enough of them, recorded."""
-    import torch
-
-    from jepa_core import rank
-
-    recorded = known_rank_of(encoder, output, store)
-    if recorded:
-        return recorded
-    generator = torch.Generator().manual_seed(0)
-    probe = torch.randn(2, *encoder.input_shape, generator=generator).to(encoder.device)
-    allowed = rank.architectural_rank(encoder.module(output), probe)
-    decided = spectrum.decide_rank(allowed, spectra[: spectrum.CALIBRATION_IMAGES])
-    enough = len(spectra) >= spectrum.CALIBRATION_IMAGES
-    return store.put_rank(loaded_config(encoder, output).space, decided) if store and enough else decided
-
-
 def score_table(rows: Rows, rank: Rank, precision: str = "fp32") -> pd.DataFrame:
     """Scores derived from stored rows: one line an image, in the order of the dataset.
 
@@ -258,7 +226,7 @@ def score_table(rows: Rows, rank: Rank, precision: str = "fp32") -> pd.DataFrame
 def stored_scores(store: Store, spec: EncoderSpec, output: str, dataset: str, precision: str = "fp32") -> pd.DataFrame:
     """`score_table` of what the store holds for a dataset; empty before anything is scored. Loads no encoder."""
     rows = store.rows(config_of(spec, output, precision), dataset)
-    return score_table(rows, current_rank(spec, output, store), precision)
+    return score_table(rows, ranks.rank_of(spec, output), precision)
 
 
 def score_images(
@@ -267,12 +235,10 @@ def score_images(
     output: str | None = None,
     *,
     precision: "Precision" = "fp32",
-    rank: Rank | None = None,
 ) -> pd.DataFrame:
     """Score pictures given as paths, bytes or PIL images; nothing is stored.
 
-    Returns the columns of `score_table`, one line a picture in the order given. `rank` is that of the scores they are
-    compared with; for None the encoder's recorded one, else what the architecture and these pictures say.
+    Returns the columns of `score_table`, one line a picture in the order given.
 
     Raises:
         BadImage: for a picture that cannot be read; `JepaError` for an unknown encoder or output.
@@ -295,20 +261,16 @@ def score_images(
     )
     if failed:
         raise JepaError(failed[0][1])
-    return table_of(encoder, output, [(name, results[digest]) for name, digest, _data in named], rank, precision)
+    return table_of(encoder, output, [(name, results[digest]) for name, digest, _data in named], precision)
 
 
 def table_of(
     encoder: "Encoder",
     output: str,
     named: Sequence[tuple[str, Result]],
-    rank: Rank | None = None,
     precision: str = "fp32",
 ) -> pd.DataFrame:
-    """`score_table` of results that belong to no dataset, such as uploads.
-
-    `rank` is the one that the scores they are compared with were made with; where there are none, it is decided here.
-    """
+    """`score_table` of results that belong to no dataset, such as uploads."""
     if not named:
         return score_table(Rows([], np.empty((0, 0), np.float32), np.empty(0), np.empty(0), []), Rank(1, "no images"))
     results = [result for _name, result in named]
@@ -319,7 +281,7 @@ def table_of(
         seconds=np.array([result.seconds for result in results]),
         device=[result.device for result in results],
     )
-    return score_table(rows, rank or settle_rank(encoder, output, rows.spectra), precision)
+    return score_table(rows, ranks.rank_of_loaded(encoder, output), precision)
 
 
 def _named_bytes(position: int, picture: str | Path | bytes | Image.Image) -> Named:

@@ -12,19 +12,19 @@ from jepa_core.batches import Grams, exact_work, sketch_work
 from jepa_core.errors import NotEnoughData
 from jepa_core.items import Item
 from jepa_core.keys import make_key
+from jepa_core.ranks import confirm, rank_of, rank_of_loaded
 from jepa_core.records import ResultConfig
 from jepa_core.scoring import (
     Method,
     RunSummary,
     config_of,
-    current_rank,
     loaded_config,
     run_items,
     score_items,
     score_table,
-    settle_rank,
 )
 from jepa_core.sketch import Calibration
+from jepa_core.spectrum import Rank
 from jepa_core.store import Store
 from jepa_core.variants import VARIANTS
 
@@ -56,16 +56,26 @@ class SketchSettings:
         return self.rows or max(1, round(k / SHARE))
 
 
-def calibration_key(config: ResultConfig, dataset: str, settings: SketchSettings) -> str:
-    """Under which a calibration is kept."""
+def calibration_key(config: ResultConfig, dataset: str, settings: SketchSettings, rank: Rank) -> str:
+    """Under which a calibration to scores of a rank is kept."""
+    return make_key(_asked(config, dataset, settings), rank.rank)
+
+
+def _asked(config: ResultConfig, dataset: str, settings: SketchSettings) -> str:
     return make_key(
         sketch.FORMAT, config.space, config.precision, dataset, settings.rows, settings.images, settings.seed
     )
 
 
-def kept_calibration(store: Store, config: ResultConfig, dataset: str, settings: SketchSettings) -> Calibration | None:
-    """The calibration that the store has for a dataset, or None."""
-    return estimates.calibration(store, calibration_key(config, dataset, settings))
+def kept_calibration(
+    store: Store, config: ResultConfig, dataset: str, settings: SketchSettings, rank: Rank
+) -> Calibration | None:
+    """The calibration to scores of a rank that the store has for a dataset, or None."""
+    found = estimates.calibration(store, calibration_key(config, dataset, settings, rank))
+    before = store.rank(config.space)
+    if found is None and (before is None or before.rank == rank.rank):  # an earlier version kept them without the rank
+        return estimates.calibration(store, _asked(config, dataset, settings))
+    return found
 
 
 def sketch_config(config: ResultConfig, calibration: Calibration) -> ResultConfig:
@@ -93,7 +103,7 @@ def sketch_items(
     settings = settings or SketchSettings()
     output = encoder.spec.check_output(output)
     exact = loaded_config(encoder, output, precision)
-    calibration = kept_calibration(store, exact, dataset, settings)
+    calibration = kept_calibration(store, exact, dataset, settings, rank_of_loaded(encoder, output))
     known = store.scored(exact, dataset)
     if calibration is None and all(item.name in known for item in items):  # nothing is left to estimate
         return score_items(store, encoder, dataset, items, output, precision=precision, whole=whole)
@@ -108,6 +118,9 @@ def sketch_items(
         put=lambda found: estimates.put_estimates(store, config, found),
     )
     summary = run_items(store, encoder, method, dataset, items, whole=whole, progress=progress, cancelled=cancelled)
+    if precision == "fp32":
+        spectra = store.rows(exact, dataset).spectra
+        summary.tell(confirm(store, exact.space, rank_of_loaded(encoder, output), spectra))
     far = {member.name for member, estimate in estimates.estimates(store, config, dataset) if estimate.far}
     _score_fully(store, encoder, dataset, items, far, output, precision, progress, cancelled)
     summary.cancelled |= cancelled()
@@ -134,8 +147,6 @@ def _calibrate(
     order = np.random.default_rng(settings.seed).permutation(len(items))[: settings.images]
     chosen = [items[place] for place in np.sort(order)]
     exact = loaded_config(encoder, output, precision)
-    if precision != "fp32":  # the rank is decided in float32
-        score_items(store, encoder, dataset, chosen[:8], output, whole=False, cancelled=cancelled)
     kept = Grams([], [], [])
     method = Method(
         work=exact_work(encoder, output, precision, keep=kept),
@@ -146,16 +157,15 @@ def _calibrate(
     if cancelled():
         return None
     progress(0, 0)  # what comes now has no steps
-    spectra = np.stack([np.sqrt(np.clip(np.linalg.eigvalsh(gram)[::-1], 0, None)) for gram in kept.grams])
-    rank = settle_rank(encoder, output, spectra, store if precision == "fp32" else None).rank
+    rank = rank_of_loaded(encoder, output)
     calibration = sketch.calibrate(
         np.stack(kept.grams),
         np.stack(kept.features).astype(np.float64),
-        rank,
+        rank.rank,
         settings.rows_for(encoder.spec.outputs[output]),
         settings.seed,
     )
-    estimates.put_calibration(store, calibration_key(exact, dataset, settings), calibration)
+    estimates.put_calibration(store, calibration_key(exact, dataset, settings, rank), calibration)
     return calibration
 
 
@@ -238,9 +248,10 @@ def sketched_scores(
     An estimate has no listing score and no score of a part of the spectrum (NaN): those are made of singular values.
     """
     exact = config_of(spec, output, precision)
-    full = score_table(store.rows(exact, dataset), current_rank(spec, output, store), precision)
+    rank = rank_of(spec, output)
+    full = score_table(store.rows(exact, dataset), rank, precision)
     full = full.assign(estimated=False, low=full["jepa_score"], high=full["jepa_score"])
-    calibration = kept_calibration(store, exact, dataset, settings or SketchSettings())
+    calibration = kept_calibration(store, exact, dataset, settings or SketchSettings(), rank)
     if calibration is None:
         return full
     known = set(full["name"])

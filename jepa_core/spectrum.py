@@ -20,6 +20,8 @@ CALIBRATION_IMAGES = 8
 _STEP = 0.1
 # Float32 Jacobians carry rounding noise of about this share of the largest singular value.
 _NOISE = 1e-6
+# Words by which what is on record is told apart.
+_SHOW, _SUMMED = "show", "; scores are summed over"
 # Share of the calibration images that must show the architecture's rank.
 _AGREE = 0.75
 
@@ -121,16 +123,31 @@ def disagrees(sigma: Float[ndarray, "images k"], rank: int) -> Bool[ndarray, "im
     return too_small | (sigma[..., rank] > _STEP * last)
 
 
-def decide_rank(allowed: Rank, spectra: Float[ndarray, "images k"]) -> Rank:
-    """Confirm the architecture's rank on calibration spectra, or replace it by what they all show.
+def observed_rank(allowed: Rank, spectra: Float[ndarray, "images k"]) -> Rank:
+    """What calibration spectra show: the architecture's rank, confirmed, or another, which is said and changes nothing.
 
-    The replacement is the largest rank whose last value stands above rounding noise on every calibration image.
+    The other is the largest rank whose last value stands above rounding noise on every calibration image.
     """
     count = spectra.shape[0]
     if np.mean(~disagrees(spectra, allowed.rank)) >= _AGREE:
         return Rank(allowed.rank, f"{allowed.reason}; confirmed on {count} calibration images")
-    measured = int((spectra > _NOISE * spectra[:, :1]).sum(axis=1).min())
-    return Rank(
-        max(measured, 1),
-        f"{allowed.reason} ({allowed.rank}), but {count} calibration images show {measured} above rounding noise",
-    )
+    measured = max(int((spectra > _NOISE * spectra[:, :1]).sum(axis=1).min()), 1)
+    shown = f"but {count} calibration images {_SHOW} {measured} above rounding noise"
+    return Rank(measured, f"{allowed.reason} ({allowed.rank}), {shown}{_SUMMED} {allowed.rank}")
+
+
+def finding(shown: Rank, used: Rank) -> Rank:
+    """A rank that differs from the one that scores are summed over, with a reason that says so."""
+    if is_finding(shown):
+        return shown
+    return Rank(shown.rank, f"{shown.reason}{_SUMMED} {used.rank}: {used.reason}")
+
+
+def is_finding(rank: Rank) -> bool:
+    """Whether a rank on record is what was found beside the one that is used, and says so."""
+    return _SUMMED in rank.reason
+
+
+def is_replaced(rank: Rank) -> bool:
+    """Whether an earlier version put what calibration images show in the place of the architecture's rank."""
+    return f"calibration images {_SHOW} " in rank.reason and not is_finding(rank)

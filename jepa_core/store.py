@@ -378,14 +378,15 @@ class Store:
             found |= dict(self.select(sql, make_key(transform), *part))
         return found
 
-    def put_rank(self, space: str, rank: Rank) -> Rank:
-        """Record the rank of an embedding space unless one is recorded; return the one that stands."""
+    def put_rank(self, space: str, rank: Rank, *, over: bool = False) -> Rank:
+        """Record the rank that images of an embedding space show, unless one is there (or `over` it); return it."""
         with self.transaction() as cursor:
-            cursor.execute("INSERT OR IGNORE INTO ranks VALUES (?, ?, ?)", (space, rank.rank, rank.reason))
+            word = "REPLACE" if over else "IGNORE"
+            cursor.execute(f"INSERT OR {word} INTO ranks VALUES (?, ?, ?)", (space, rank.rank, rank.reason))
         return self.rank(space) or rank
 
     def rank(self, space: str) -> Rank | None:
-        """The recorded rank of an embedding space, or None."""
+        """The rank that images of an embedding space showed, or None."""
         found = self.select("SELECT rank, reason FROM ranks WHERE space = ?", space)
         return Rank(*found[0]) if found else None
 

@@ -19,7 +19,7 @@ from jepa_core.figures.domains import domain_figure
 from jepa_core.figures.sheet import Row, sheet
 from jepa_core.figures.vectors import signed_picture
 from jepa_core.items import DatasetSpec
-from jepa_core.scoring import current_rank
+from jepa_core.ranks import rank_of
 from jepa_core.sketching import SHARE
 from jepa_core.store import Store
 from jepa_core.studies import Subject, lasting
@@ -133,7 +133,7 @@ def run_figure7(args: argparse.Namespace) -> None:
     for subject in _known(subjects):
         found = studies.table(store, subject, dataset, way)
         encoder = loaded.get(subject.spec.name) or load(subject.spec.name, args.device)
-        rank = current_rank(subject.spec, subject.output, store).rank
+        rank = rank_of(subject.spec, subject.output).rank
         for name, chosen in (("least", found.iloc[:1]), ("most", found.iloc[-1:])):
             crops = studies.pictures(store, subject, dataset, chosen)
             directions = directions_of(encoder, subject.output, studies.picture(dataset, chosen), rank)

@@ -14,8 +14,9 @@ from jepa_core.batches import exact_work
 from jepa_core.encoders import Encoder, load_encoder
 from jepa_core.errors import StoreError
 from jepa_core.items import DatasetSpec
+from jepa_core.ranks import rank_of_loaded
 from jepa_core.records import Result
-from jepa_core.scoring import loaded_config, score_items, settle_rank
+from jepa_core.scoring import loaded_config, score_items
 from jepa_core.specs import EncoderSpec
 from jepa_core.store import Store
 
@@ -77,7 +78,7 @@ def verify_table(
     if inputs:
         digests = [result.digest for result in old]
         fresh = exact_work(encoder, output).compute(digests, torch.stack(inputs))
-        rank = settle_rank(encoder, output, np.stack([result.spectrum for result in old])).rank
+        rank = rank_of_loaded(encoder, output).rank
         differences = np.array([_differences(then, now, rank) for then, now in zip(old, fresh, strict=True)])
     # NumPy's maximum, unlike Python's, does not pass over a NaN.
     log_sigma, score, moved = differences.max(axis=0).tolist()

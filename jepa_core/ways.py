@@ -11,6 +11,7 @@ import pandas as pd
 
 from jepa_core import estimates, precision, sketching
 from jepa_core.items import DatasetSpec, Item
+from jepa_core.ranks import rank_of
 from jepa_core.scoring import RunSummary, config_of, score_items, stored_scores
 from jepa_core.sketching import SketchSettings
 from jepa_core.store import Store
@@ -120,7 +121,10 @@ def scored(store: Store, spec: "EncoderSpec", output: str, dataset: str, way: Wa
     way = settled(store, spec, output, dataset, way)
     config = config_of(spec, output, way.precision)
     found: dict[str, tuple[str, bool]] = {}
-    if way.method == "sketch" and (calibration := sketching.kept_calibration(store, config, dataset, way.sketch)):
+    calibration = None
+    if way.method == "sketch":
+        calibration = sketching.kept_calibration(store, config, dataset, way.sketch, rank_of(spec, output))
+    if calibration:
         estimated = estimates.estimates(store, sketching.sketch_config(config, calibration), dataset)
         found = {member.name: (member.digest, True) for member, _estimate in estimated}
     # A full score stands before an estimate.

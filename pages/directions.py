@@ -11,7 +11,7 @@ from jepa_core.figures.spectrum import spectrum_figure
 from jepa_core.figures.style import CONFIG
 from jepa_core.figures.vectors import energy_picture, left_figure, signed_picture
 from jepa_core.images import array_png
-from jepa_core.scoring import current_rank
+from jepa_core.ranks import rank_of
 from pages._shared import compared, jacobians, pictures, state, walking, widgets
 from pages._shared.fragments import fragment
 from pages._shared.text import percent_place, plain
@@ -173,7 +173,7 @@ if found is None:
 waiting.empty()
 show_direction(row, found, card)
 show_ends(found)
-rank = current_rank(choice.spec, choice.output, state.store())
+rank = rank_of(choice.spec, choice.output)
 st.caption(
     f"Rank {rank.rank} of {choice.spec.outputs[choice.output]}: {rank.reason}. "
     f"{plain(state.how(choice, dataset, table))} The directions and walks are computed in float32."

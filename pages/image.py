@@ -6,8 +6,8 @@ import streamlit as st
 
 from jepa_core import detail
 from jepa_core.errors import JepaError
+from jepa_core.ranks import rank_of
 from jepa_core.reference import Reference
-from jepa_core.scoring import current_rank
 from pages._shared import compared, facts, looked, original, pictures, provenance, state, widgets
 from pages._shared.facts import Fact
 from pages._shared.looked import Looked
@@ -81,7 +81,7 @@ def find() -> Looked:
         place=detail.place(table, row["digest"]) or place,
         count=len(table),
         way=state.settled_way(choice, dataset),
-        rank=current_rank(choice.spec, choice.output, state.store()),
+        rank=rank_of(choice.spec, choice.output),
         reference=compared.known_set(choice.spec.reference, choice),
     )
 

@@ -18,7 +18,7 @@ from jepa_core.images import array_png
 from jepa_core.items import DatasetSpec
 from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
-from jepa_core.scoring import current_rank
+from jepa_core.ranks import rank_of
 from jepa_core.studies import Subject, lasting
 from pages._shared import extremes, pictures, state, widgets
 from pages._shared.state import Choice
@@ -206,7 +206,7 @@ def show_figure7() -> None:
     scored([dataset])
     for choice in choices:
         table = state.ranked(choice, dataset, None)
-        rank = current_rank(choice.spec, choice.output, state.store()).rank
+        rank = rank_of(choice.spec, choice.output).rank
         st.header(plain(f"{choice.spec.name}, {choice.output}"))
         if table.empty:
             _tell_unscored()

@@ -11,7 +11,7 @@ from jepa_core import detail
 from jepa_core.datasets import get_dataset, list_datasets
 from jepa_core.errors import DatasetError
 from jepa_core.judges import Domain, load_domain
-from jepa_core.scoring import known_rank_of
+from jepa_core.ranks import rank_of
 from tests.helpers import png, run, scores
 
 # --- its place --------------------------------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ def test_the_spread_of_a_reference_needs_enough_of_its_scores(store, tiny, folde
     run(store, tiny, folder)
     found = detail.reference_spread(store, tiny.spec, "projector", dataset)
     assert (found.name, found.size) == ("pictures", 22)
-    assert len(found.median) == known_rank_of(tiny, "projector", store).rank
+    assert len(found.median) == rank_of(tiny.spec, "projector").rank
 
 
 # --- finding a picture ------------------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from jepa_core.ends import End, ends, ends_between, in_words
 from jepa_core.errors import NotEnoughData
 from jepa_core.figures.ends import ends_figure
 from jepa_core.metrics import auroc, interval, resampled
-from jepa_core.scoring import config_of, known_rank, score_items
+from jepa_core.ranks import rank_of
+from jepa_core.scoring import config_of, score_items
 from tests.helpers import run
 
 RANK, QUARTER = 12, 3
@@ -101,7 +102,7 @@ def test_the_ends_of_stored_spectra_leave_out_images_of_the_reference(store, tin
     name = f"folder:{folder}"
     found = ends_between(store, tiny.spec, "projector", "digits-test", name)
     rows = [store.rows(config_of(tiny.spec, "projector"), one).spectra for one in ("digits-test", name)]
-    rank = known_rank(tiny.spec, "projector", store).rank
+    rank = rank_of(tiny.spec, "projector").rank
     assert found.single.tolist() == ends(*rows, rank).single.tolist()
     own = sample(get_dataset("digits-test"), 20, seed=0)[0]
     (folder / "same.ppm").write_bytes(own.read())

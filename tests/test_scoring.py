@@ -14,10 +14,9 @@ from PIL import Image
 
 from jepa_core import images, jacobian, scoring
 from jepa_core.datasets import get_dataset
-from jepa_core.encoders import get_spec
 from jepa_core.errors import UnknownName
 from jepa_core.memory import Plan
-from jepa_core.scoring import config_of, known_rank, loaded_config, score_images, score_items
+from jepa_core.scoring import config_of, loaded_config, score_images, score_items
 from jepa_core.spectrum import Rank, jepa_score, listing_score
 from jepa_core.store import Store
 from tests.helpers import names, picture, png, run, scores
@@ -59,10 +58,10 @@ def test_a_stored_score_is_the_one_computed_by_hand(store, tiny, folder):
 def test_the_backbone_has_other_scores_and_a_rank_of_its_own(store, tiny, folder):
     run(store, tiny, folder)
     run(store, tiny, folder, "backbone")
-    assert known_rank(tiny.spec, "projector", store) == Rank(
+    assert store.rank(config_of(tiny.spec, "projector").space) == Rank(
         16, "no layer at the end removes a direction; confirmed on 8 calibration images"
     )
-    assert known_rank(tiny.spec, "backbone", store) == Rank(
+    assert store.rank(config_of(tiny.spec, "backbone").space) == Rank(
         94, "a LayerNorm is the last step, which leaves K - 2; confirmed on 8 calibration images"
     )
     backbone = scores(store, tiny, folder, "backbone")
@@ -72,14 +71,7 @@ def test_the_backbone_has_other_scores_and_a_rank_of_its_own(store, tiny, folder
     assert not backbone["rank_disagrees"].any()
 
 
-def test_a_rank_on_the_card_comes_before_one_in_the_store(store, tiny, install_tiny):
-    store.put_rank(config_of(tiny.spec).space, Rank(12, "stored"))
-    assert known_rank(get_spec("tiny"), "projector", store).rank == 12
-    install_tiny(ranks={"projector": {"rank": 13, "reason": "on the card"}})
-    assert known_rank(get_spec("tiny"), "projector", store).rank == 13
-
-
-def test_a_rank_is_recorded_only_from_enough_images(store, tiny, folder):
+def test_calibration_is_recorded_only_from_enough_images(store, tiny, folder):
     few = list(get_dataset(str(folder)).items())[:7]
     score_items(store, tiny, "few", few)
     assert store.rank(loaded_config(tiny).space) is None

@@ -5,13 +5,13 @@ import pytest
 
 from jepa_core.spectrum import (
     Rank,
-    decide_rank,
     disagrees,
     gaussian_score,
     gaussian_term,
     jepa_score,
     listing_score,
     multi_view_score,
+    observed_rank,
     singular_values,
 )
 
@@ -159,23 +159,24 @@ def test_disagreement_is_told_image_by_image():
 
 
 def test_the_architectures_rank_is_confirmed_and_keeps_its_reason():
-    found = decide_rank(Rank(3, "a reason"), spectra(ONE_LOST, ONE_LOST, ONE_LOST))
+    found = observed_rank(Rank(3, "a reason"), spectra(ONE_LOST, ONE_LOST, ONE_LOST))
     assert found == Rank(3, "a reason; confirmed on 3 calibration images")
 
 
 @pytest.mark.parametrize(("odd", "rank"), [(1, 3), (2, 2)])
-def test_one_odd_image_of_four_does_not_overturn_it_and_two_do(odd, rank):
+def test_one_odd_image_of_four_shows_nothing_else_and_two_do(odd, rank):
     shown = [ONE_LOST] * (4 - odd) + [TWO_LOST] * odd
-    assert decide_rank(Rank(3, "a reason"), spectra(*shown)).rank == rank
+    assert observed_rank(Rank(3, "a reason"), spectra(*shown)).rank == rank
 
 
-def test_it_is_replaced_by_what_all_calibration_images_show():
-    found = decide_rank(Rank(4, "no layer at the end removes a direction"), spectra(TWO_LOST, ONE_LOST, TWO_LOST))
+def test_else_it_is_what_all_calibration_images_show_and_says_that_it_is_not_used():
+    found = observed_rank(Rank(4, "no layer at the end removes a direction"), spectra(TWO_LOST, ONE_LOST, TWO_LOST))
     assert found.rank == 2
     assert found.reason == (
-        "no layer at the end removes a direction (4), but 3 calibration images show 2 above rounding noise"
+        "no layer at the end removes a direction (4), but 3 calibration images show 2 above rounding noise; "
+        "scores are summed over 4"
     )
 
 
 def test_a_rank_is_at_least_one():
-    assert decide_rank(Rank(4, "a reason"), spectra([0.0] * 4, [0.0] * 4)).rank == 1
+    assert observed_rank(Rank(4, "a reason"), spectra([0.0] * 4, [0.0] * 4)).rank == 1

@@ -115,13 +115,14 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def _ranks(outputs: dict[str, nn.Module], data: TrainingData) -> dict[str, dict[str, Any]]:
-    """For each output what its layers allow, confirmed on calibration images."""
+    """For each output what its layers allow, and whether calibration images show it."""
     chosen = data.parts["train"].pictures[: spectrum.CALIBRATION_IMAGES]
     images = inputs.normalise(inputs.to_float(chosen), data.data_config)
     ranks = {}
     for output, module in outputs.items():
         spectra = spectrum.singular_values(jacobian.Engine(module, images[0]).gram(images).gram.numpy())
-        ranks[output] = asdict(spectrum.decide_rank(rank.architectural_rank(module, images), spectra))
+        allowed = rank.architectural_rank(module, images)
+        ranks[output] = asdict(replace(allowed, reason=spectrum.observed_rank(allowed, spectra).reason))
     return ranks
 
 

@@ -64,6 +64,7 @@ def run(settings: Settings) -> Iterator[Step]:
 
     from jepa_core import datasets, images
     from jepa_core.encoders import load_encoder
+    from jepa_core.ranks import rank_of_loaded
 
     encoder = load_encoder(settings.encoder, "cpu")
     output = encoder.spec.default_output
@@ -74,7 +75,7 @@ def run(settings: Settings) -> Iterator[Step]:
     else:
         items = list(datasets.get_dataset(encoder.spec.reference).items())
         point = encoder.preprocess(images.decode(items[settings.image % len(items)].read()).image)
-    rank = encoder.spec.ranks[output].rank
+    rank = rank_of_loaded(encoder, output).rank
     every = max(1, settings.steps // (_FRAMES - 1))
     path: list[Result] = []
     frames: list[Result] = []

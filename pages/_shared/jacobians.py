@@ -8,8 +8,8 @@ from jepa_core.items import DatasetSpec
 from jepa_core.jobs import Job
 from jepa_core.keys import make_key
 from jepa_core.pictures import read_member
+from jepa_core.ranks import rank_of
 from jepa_core.records import Member
-from jepa_core.scoring import current_rank
 from jepa_core.studies import lasting
 from jepa_core.walks import Walks, scores_needed, walks
 from pages._shared import state, widgets
@@ -34,7 +34,7 @@ def _asked(seconds: float, what: str) -> str:
 
 
 def _rank(choice: Choice) -> int:
-    return current_rank(choice.spec, choice.output, state.store()).rank
+    return rank_of(choice.spec, choice.output).rank
 
 
 def _key(choice: Choice, row: pd.Series) -> str:

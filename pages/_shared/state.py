@@ -22,6 +22,7 @@ from jepa_core.errors import JepaError, StoreError
 from jepa_core.items import DatasetSpec
 from jepa_core.jobs import JobQueue
 from jepa_core.keys import make_key
+from jepa_core.ranks import rank_of
 from jepa_core.records import ResultConfig
 from jepa_core.reference import percentile
 from jepa_core.specs import EncoderSpec
@@ -188,7 +189,7 @@ def _standing(choice: Choice, dataset: DatasetSpec) -> _Standing:
     found = known.get(key)
     if found is None or found.changes != changes:
         scored = ways.scored(store(), choice.spec, choice.output, dataset.name, way)
-        rank = scoring.current_rank(choice.spec, choice.output, store()).rank
+        rank = rank_of(choice.spec, choice.output).rank
         settled = ways.settled(store(), choice.spec, choice.output, dataset.name, way)
         parts = (part for name, found in scored.items() for part in (name, *found))
         version = make_key(config.key, repr(settled), dataset.name, rank, *parts)

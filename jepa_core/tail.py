@@ -1,0 +1,169 @@
+"""The last steps of an encoder, from the graph that autograd keeps of it: what they cannot pass on is lost to the rank.
+
+All of an image goes through certain points of the graph: the embedding, what it is pooled from, the input of the last
+norm, at last the image itself. Where such a point has fewer numbers than the embedding, these bound the rank. And the
+derivative of the embedding by the earliest of them that is cheap to reach shows directions that the steps in between
+remove, whatever they are called: its singular values end in a step down to rounding noise.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import GradientEdge
+
+from jepa_core.spectrum import Rank
+
+# Multiplications that all products with the derivative of the last steps may take: a few seconds, once an encoder.
+_WORK = 1e10
+# What is removed is rounding noise beside the largest singular value, and far below the last one that is not.
+_NOISE, _STEP = 1e-5, 1e-3
+# Nodes of autograd's graph by parts of their names: products with matrices, and what has no slope in places.
+_PRODUCTS = ("mm", "Conv", "Linear", "Attention", "matmul")
+_STILL = ("Relu", "Threshold", "Hardtanh", "Hardswish", "Hardsigmoid", "Clamp", "MaxPool", "MaxDim", "Amax")
+
+
+class _Point(NamedTuple):
+    """A node of autograd's graph through which everything goes, and which of its outputs are used."""
+
+    node: Any
+    places: tuple[int, ...]
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers it has, over the whole batch."""
+        return sum(math.prod(self.node._input_metadata[place].shape) for place in self.places)
+
+
+def rank_of(embedding: Tensor, images: Tensor) -> Rank:
+    """The rank that the last steps leave an embedding (B, K) that was computed from `images` with a gradient."""
+    batch, k = embedding.shape
+    points, reachable = _points(embedding, images)
+    pixels = images[0].numel()
+    narrow = min(k, pixels, *[point.numbers // batch for point in points])
+    if narrow == pixels < k:
+        return Rank(pixels, f"the input has only {pixels} numbers, fewer than the {k} of the embedding")
+    lost, zeros = _lost(embedding, reachable) if reachable else (0, False)
+    if narrow < k and narrow <= k - lost:
+        return Rank(narrow, f"the {k} numbers of the embedding are made of {narrow}")
+    if lost:
+        return Rank(k - lost, f"the last steps remove {lost} of {k} directions")
+    reason = "no layer at the end removes a direction"
+    if zeros:
+        reason += ", but some numbers of an image stand still (as behind a ReLU), which makes its score minus infinity"
+    return Rank(k, reason)
+
+
+def _points(embedding: Tensor, images: Tensor) -> tuple[list[_Point], _Point | None]:
+    """All points that everything goes through, from the embedding on, and the last of them that is cheap to reach."""
+    root, k = embedding.grad_fn, embedding.shape[1]
+    leaf = torch.autograd.graph.get_gradient_edge(images).node
+    uses = _uses(root, leaf)
+    waiting: dict[Any, set[int]] = {root: {embedding.output_nr}}
+    left = {node: len(users) for node, users in uses.items()}
+    ready, points = [root], []
+    work, reachable, mixed = 0.0, None, False
+    while ready:
+        node = ready.pop()
+        if len(waiting) == 1:
+            point = _Point(node, tuple(sorted(waiting[node])))
+            points.append(point)
+            if node is not root and work * k <= _WORK:
+                reachable = point
+        del waiting[node]
+        work += _multiplications(node)
+        name = node.name()
+        if mixed and any(word in name for word in _STILL):
+            work = math.inf  # what it stops is mixed into all numbers, and is another part of each image
+        mixed |= any(word in name for word in _PRODUCTS)
+        for follower, place in node.next_functions:
+            if follower not in uses:
+                continue
+            waiting.setdefault(follower, set()).add(place)
+            left[follower] -= 1
+            if not left[follower]:
+                ready.append(follower)
+    return points, reachable
+
+
+def _uses(root: Any, leaf: Any) -> dict[Any, list[Any]]:
+    """The nodes between the embedding and the images, each with its users (one entry for each edge)."""
+    order, seen, stack = [], {root}, [(root, iter(root.next_functions))]
+    while stack:
+        node, followers = stack[-1]
+        follower = next((one for one, _place in followers if one is not None and one not in seen), None)
+        if follower is None:
+            order.append(node)
+            stack.pop()
+        else:
+            seen.add(follower)
+            stack.append((follower, iter(follower.next_functions)))
+    leads = {leaf}
+    for node in order:  # the inputs of a node come before it
+        if any(follower in leads for follower, _place in node.next_functions):
+            leads.add(node)
+    uses: dict[Any, list[Any]] = {node: [] for node in order if node in leads}
+    for node in uses:
+        for follower, _place in node.next_functions:
+            if follower in uses:
+                uses[follower].append(node)
+    return uses
+
+
+def _multiplications(node: Any) -> float:
+    """About how many the backward pass of a node takes; infinity for a product whose sizes it does not tell."""
+    shape = node._input_metadata[0].shape if node._input_metadata else ()
+    numbers, name = math.prod(shape), node.name()
+    if not any(word in name for word in _PRODUCTS):
+        return 4.0 * numbers  # elementwise work waits for memory
+    try:
+        if "Conv" in name:
+            return float(numbers * node._saved_weight[0].numel())
+        sizes = node._saved_mat1_sym_sizes if "Addmm" in name else node._saved_self_sym_sizes
+        return float(numbers * sizes[-1])
+    except (AttributeError, RuntimeError):
+        pass
+    try:  # what is not needed for another gradient is not saved, but the other factor is
+        return float(numbers * node._saved_mat2.shape[-2])
+    except (AttributeError, RuntimeError):
+        return math.inf
+
+
+def _lost(embedding: Tensor, point: _Point) -> tuple[int, bool]:
+    """How many directions the steps behind a point remove at every image, and whether some numbers do not move at all.
+
+    Rows that are zero are not counted as removed: which they are is another matter at each image.
+    """
+    batch, k = embedding.shape
+    edges = [GradientEdge(point.node, place) for place in point.places]
+    columns = 2 * k
+    signs: Tensor | None = None
+    rows = torch.zeros(batch, k, columns)
+    for row in range(k):
+        found = torch.autograd.grad(
+            embedding[:, row].sum(), edges, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
+        flat = torch.cat([part.detach().float().reshape(batch, -1) for part in found], dim=1).cpu()
+        if signs is None:  # many columns are folded into few: with random signs that loses no rank
+            padded = -(-flat.shape[1] // columns) * columns
+            signs = torch.randn(padded, generator=torch.Generator().manual_seed(0))
+        flat = torch.nn.functional.pad(flat, (0, len(signs) - flat.shape[1])) * signs
+        rows[:, row] = flat.view(batch, -1, columns).sum(1)
+    lost, zeros = k, False
+    for image in rows:
+        moving = image[(image != 0).any(dim=1)].double()
+        zeros |= len(moving) < k
+        lost = min(lost, len(moving) - _numerical_rank(moving))
+    return lost, zeros
+
+
+def _numerical_rank(rows: Tensor) -> int:
+    """The rank where the singular values end in a step down to noise, else that of all rows."""
+    if not len(rows) or not rows.isfinite().all():
+        return len(rows)
+    sigma = torch.linalg.eigvalsh(rows @ rows.mT).flip(0).clamp_min(0).sqrt()
+    kept = int((sigma > _NOISE * sigma[0]).sum())
+    if kept < len(sigma) and sigma[kept] <= _STEP * sigma[kept - 1]:
+        return kept
+    return len(rows)
