@@ -72,7 +72,7 @@ def _size(name: str, part: "Part", head: bool) -> int | None:
         network, rename = with_renaming(spec.architecture, **kwargs)
     tensors = {part.names[name]: tensor for name, tensor in part.local.items()}
     again = fitting.part_under(tensors, part.prefix, network, rename)
-    if again is None or not again.whole or fitting.lossy(again, network) or fitting.surplus(again, tensors):
+    if not again.whole or fitting.lossy(again, network) or fitting.surplus(again, tensors):
         return None
     resampled = [name for name in network.state_dict() if name in again.resampled]
     return fitting.input_side(again, resampled[0], network) or None if resampled else 0

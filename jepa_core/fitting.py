@@ -69,8 +69,7 @@ def parts(tensors: dict[str, Tensor], network: nn.Module, rename: Rename | None)
     needed = sum(1 for _ in _needed(network))
     under = Counter(full[: dot.end()] for full in tensors for dot in re.finditer(r"\.", full))
     prefixes = ["", *(prefix for prefix, count in under.items() if 2 * count >= needed)]
-    tried = (part_under(tensors, prefix, network, rename) for prefix in prefixes)
-    return [part for part in tried if part is not None]
+    return [part_under(tensors, prefix, network, rename) for prefix in prefixes]
 
 
 def _needed(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -79,8 +78,8 @@ def _needed(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
             yield name, tensor
 
 
-def part_under(tensors: dict[str, Tensor], prefix: str, network: nn.Module, rename: Rename | None) -> Part | None:
-    """The tensors under one prefix as a network takes them; None where timm's renaming cannot cope with them."""
+def part_under(tensors: dict[str, Tensor], prefix: str, network: nn.Module, rename: Rename | None) -> Part:
+    """The tensors under one prefix as a network takes them, by their own names where timm cannot rename them."""
     full_names = [name for name in tensors if name.startswith(prefix)]
     local_names = part_names.local([name.removeprefix(prefix) for name in full_names], _children(network))
     names = dict(zip(local_names, full_names, strict=True))
@@ -90,7 +89,7 @@ def part_under(tensors: dict[str, Tensor], prefix: str, network: nn.Module, rena
         with following, redirect_stdout(io.StringIO()):  # one of timm's prints what it leaves out
             renamed = _renamed(dict(local), network, rename)
     except Exception:  # made for the files of its family, timm's code meets any other with any error
-        return None
+        renamed = local
     state = {name: tensor for name, tensor in renamed.items() if isinstance(tensor, Tensor)}
     sources = {name: following.of(tensor) or ({name} & local.keys()) for name, tensor in state.items()}
     resampled = {
@@ -151,11 +150,10 @@ def take(tensors: dict[str, Tensor], network: nn.Module, rename: Rename | None, 
             )
     tried = parts(tensors, network, rename)
     whole = [part for part in tried if part.whole]
-    if terms.part is not None:
-        whole = [part for part in whole if part.prefix == terms.part]
-    if not whole:
+    chosen = [part for part in whole if terms.part in (None, part.prefix)]
+    if not chosen:
         raise Misfit(_why_not(tried, network, terms), tried)
-    part = _preferred(whole, terms)
+    part = _preferred(chosen, terms)
     if terms.given:
         why = lossy(part, network) or _resized(part, network, terms) or surplus(part, tensors, whole)
         if why:
@@ -193,8 +191,6 @@ def _equal(one: Part, other: Part) -> bool:
 
 def _why_not(tried: list[Part], network: nn.Module, terms: Terms) -> str:
     """What is wrong with the part that comes nearest."""
-    if not tried:
-        return "nothing in it is named as this architecture's weights are"
     part = min(tried, key=lambda part: len(part.missing) + len(part.misshaped))
     if part.whole:
         return f'"{(terms.part or "").rstrip(".")}" of it is no longer what fits'

@@ -106,7 +106,7 @@ def _apart(name: str, taken: str) -> list[str]:
 
 def groups(names: Iterable[str], taken: str) -> list[str]:
     """The parts that some names belong to, each once, as many as fit into a line."""
-    found = list(dict.fromkeys(".".join(_apart(name, taken)) for name in names))
+    found = sorted({".".join(_apart(name, taken)) for name in names})
     return [*found[:5], f"{len(found) - 5} more"] if len(found) > 6 else found
 
 

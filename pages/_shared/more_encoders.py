@@ -160,8 +160,8 @@ def _show_own() -> None:
             st.info("This server loads no weights of its visitors.", icon=":material/cloud_off:")
             return
         st.markdown(
-            "A safetensors file on this computer, a checkpoint of a training (a pickle of tensors and settings alone), or "
-            "a folder in the layout of the hub's cache. It has to fit, and what is taken of it is said. Scores of other "
+            "A safetensors file on this computer, a checkpoint of a training (a pickle of tensors and settings), or a "
+            "folder in the layout of the hub's cache. It has to fit, and what is taken of it is said. Scores of other "
             "weights are kept apart: what counts is what is in the file, not its name."
         )
         with st.form("own-weights", border=False):
