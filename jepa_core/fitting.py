@@ -8,7 +8,7 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +55,7 @@ class Part:
     resampled: set[str]  # the network's names of what has another size than in the file
     scrambled: set[str]  # local names of what was cut into rows of another length
     used: set[str]  # full names of what the network takes
+    taken: str  # the names on the way to all of that: of the prefix, and of what timm strips beside
     missing: list[str]  # the network's names of what it takes and does not find
     misshaped: list[str]
 
@@ -81,7 +82,9 @@ def _needed(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def part_under(tensors: dict[str, Tensor], prefix: str, network: nn.Module, rename: Rename | None) -> Part:
     """The tensors under one prefix as a network takes them, by their own names where timm cannot rename them."""
     full_names = [name for name in tensors if name.startswith(prefix)]
-    local_names = part_names.local([name.removeprefix(prefix) for name in full_names], _children(network))
+    children = [name for name, _module in network.named_children()]
+    blocks = any(re.match(r"blocks\.\d+\.\D", name) for name, _tensor in _needed(network))
+    local_names = part_names.local([name.removeprefix(prefix) for name in full_names], children, blocks)
     names = dict(zip(local_names, full_names, strict=True))
     local = {name: tensors[full] for name, full in names.items()}
     following = Following(local)
@@ -98,6 +101,7 @@ def part_under(tensors: dict[str, Tensor], prefix: str, network: nn.Module, rena
         if id(tensor) in following.resampled or any(_other_grid(local[source], tensor) for source in sources[name])
     }
     needed = dict(_needed(network))
+    used = {names[source] for name in network.state_dict() for source in sources.get(name, ())}
     return Part(
         prefix=prefix,
         names=names,
@@ -106,19 +110,25 @@ def part_under(tensors: dict[str, Tensor], prefix: str, network: nn.Module, rena
         sources=sources,
         resampled=resampled,
         scrambled=following.scrambled,
-        used={names[source] for name in network.state_dict() for source in sources.get(name, ())},
+        used=used,
+        taken=_way(used).removesuffix(_way(needed.keys())).rstrip(".") or prefix.rstrip("."),
         missing=[name for name in needed if name not in state],
         misshaped=[name for name, tensor in needed.items() if name in state and state[name].shape != tensor.shape],
     )
 
 
+def _way(names: Collection[str]) -> str:
+    """The names that all of some have before a dot, with a dot behind."""
+    first, last = (min(names).split("."), max(names).split(".")) if names else ([], [])
+    shared = 0
+    while shared < min(len(first), len(last)) - 1 and first[shared] == last[shared]:
+        shared += 1
+    return "".join(f"{name}." for name in first[:shared])
+
+
 def _other_grid(before: Tensor, after: Tensor) -> bool:
     """Whether a kernel or a table has other sides than before."""
     return before.ndim == after.ndim > 3 and before.shape[2:] != after.shape[2:]
-
-
-def _children(network: nn.Module) -> list[str]:
-    return [name for name, _module in network.named_children()]
 
 
 def _renamed(local: dict[str, Tensor], network: nn.Module, rename: Rename | None) -> dict[str, Any]:
@@ -143,7 +153,7 @@ def take(tensors: dict[str, Tensor], network: nn.Module, rename: Rename | None, 
     """
     if terms.given:
         adapter = next((name for name in tensors if part_names.is_adapter(name)), None)
-        if adapter:
+        if adapter and not any(part_names.is_adapter(name) for name in network.state_dict()):  # a name is but a name
             raise Misfit(
                 f'it has adapters beside or without its weights, the first is "{adapter}": merge them into the '
                 "weights before, as merge_and_unload() of peft does, and save those"
@@ -277,14 +287,13 @@ def input_side(part: Part, name: str, network: nn.Module) -> int:
 
 def surplus(part: Part, tensors: dict[str, Tensor], whole: Sequence[Part] = ()) -> str:
     """The first tensor of the file that would be lost with the rest, if it is more than training leaves behind."""
-    taken = taken_from(part)
     others = [other for other in whole if other is not part]
     copies = set().union(*(other.used for other in others))
     beside = tuple(other.prefix for other in others if not part.prefix.startswith(other.prefix))
     kept = {part.names[source] for sources in part.sources.values() for source in sources}
     local = {full: name for name, full in part.names.items()}
     for full in left_out(part, tensors):
-        of_no_account = full in copies or full.startswith(beside) or part_names.is_beside(full, taken)
+        of_no_account = full in copies or full.startswith(beside) or part_names.is_beside(full, part.taken)
         if full in local:
             name = local[full]
             of_no_account |= part_names.is_of_training(name) or (full not in kept and part_names.is_computed(name))
@@ -292,7 +301,7 @@ def surplus(part: Part, tensors: dict[str, Tensor], whole: Sequence[Part] = ()) 
         else:
             of_no_account |= tensors[full].numel() <= 1  # a count, a temperature
         if not of_no_account:
-            where = "" if full in local else f', and lies beside "{taken}"'
+            where = "" if full in local else f', and lies beside "{part.taken}"'
             return f'"{full}" would be left out{where}{part_names.hint(full)}'
     return ""
 
@@ -300,17 +309,6 @@ def surplus(part: Part, tensors: dict[str, Tensor], whole: Sequence[Part] = ()) 
 def left_out(part: Part, tensors: dict[str, Tensor]) -> list[str]:
     """The full names of what the network does not take."""
     return [name for name in tensors if name not in part.used]
-
-
-def taken_from(part: Part) -> str:
-    """The names on the way to all that the network takes: those of its part, and what timm strips beside."""
-    if not part.used:
-        return part.prefix.rstrip(".")
-    first, last = min(part.used).split("."), max(part.used).split(".")
-    common = 0
-    while common < min(len(first), len(last)) - 1 and first[common] == last[common]:
-        common += 1
-    return ".".join(first[:common])
 
 
 def _values(state: dict[str, Tensor], network: nn.Module, terms: Terms) -> str:
@@ -335,9 +333,8 @@ def _values(state: dict[str, Tensor], network: nn.Module, terms: Terms) -> str:
 
 def said(part: Part, tensors: dict[str, Tensor]) -> str:
     """What was taken of a file and what was not, in a sentence; "" where it was all of it."""
-    taken = taken_from(part)
-    rest = ", ".join(part_names.groups(left_out(part, tensors), taken))
-    if not taken:
+    rest = ", ".join(part_names.groups(left_out(part, tensors), part.taken))
+    if not part.taken:
         return f"Left out of it: {rest}." if rest else ""
-    average = ", the average that its training kept" if part_names.rank(taken) == 0 else ""
-    return f"Taken of it: {taken}{average}{'; left out: ' if rest else ''}{rest}."
+    average = ", the average that its training kept" if part_names.rank(part.taken) == 0 else ""
+    return f"Taken of it: {part.taken}{average}{'; left out: ' if rest else ''}{rest}."

@@ -45,7 +45,7 @@ class Following(TorchFunctionMode):
 
 def _same_order(before: Iterable[int], after: Iterable[int]) -> bool:
     """Whether a reshape only splits axes, or merges neighbours: else rows of one length were cut into another."""
-    ends = [set(), set()]
+    ends: list[set[int]] = [set(), set()]
     for found, shape in zip(ends, (before, after), strict=True):
         size = 1
         for side in shape:

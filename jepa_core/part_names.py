@@ -51,16 +51,19 @@ def rank(prefix: str, *, as_timm: bool = False) -> int:
     return 0 if averaged else 1
 
 
-def local(names: Sequence[str], children: Sequence[str]) -> list[str]:
+def local(names: Sequence[str], children: Sequence[str], blocks: bool) -> list[str]:
     """Names within a part as the architecture has them, where a wrapper has numbered what they name.
 
     Blocks in chunks, as DINOv2 trains them ("blocks.1.6.norm1.weight"), and a network that was made a list of its
-    layers, as is usual for a ResNet ("4.0.conv1.weight").
+    layers, as is usual for a ResNet ("4.0.conv1.weight"). `children` are the architecture's layers, and `blocks` is
+    whether its blocks have one number each.
     """
     firsts = {name.partition(".")[0] for name in names}
     if firsts and all(first.isdecimal() and int(first) < len(children) for first in firsts):
         split = [name.partition(".") for name in names]
         return [f"{children[int(first)]}.{rest}" for first, _dot, rest in split]
+    if not blocks:
+        return list(names)
     chunks = {name: re.match(r"blocks\.(\d+)\.(\d+)\.", name) for name in names}
     places = sorted({(int(found[1]), int(found[2])) for found in chunks.values() if found})
     number = {place: position for position, place in enumerate(places)}
