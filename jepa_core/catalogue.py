@@ -150,7 +150,28 @@ def _resized(spec: EncoderSpec, name: str, wanted: str) -> EncoderSpec:
             f"The encoder {spec.name!r} was asked for at {wanted!r} px; multiples of {step} up to {_LARGEST} are "
             f"accepted; write {spec.name}{SIZE_MARK}{16 * step}, say."
         )
-    return replace(_at(spec, size), name=name)
+    resized = replace(_at(spec, size), name=name)
+    if spec.name.startswith(TIMM_PREFIX) and not _patch(spec.architecture):
+        return replace(resized, architecture_kwargs=_told(spec, size))
+    return resized
+
+
+def _told(spec: EncoderSpec, size: int) -> dict[str, Any]:
+    """How timm is told the size where the name names no patch: many architectures take any, and know no word for it."""
+    import timm
+    import torch
+
+    try:
+        with torch.device("meta"):
+            timm.create_model(spec.architecture, pretrained=False, img_size=size)
+    except TypeError:  # it knows no such argument
+        return {}
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise EncoderError(
+            f"The encoder {spec.name!r} was asked for at {size} px, which it cannot take; a size that its patches and "
+            "windows fill is accepted; try another, or its own."
+        ) from error
+    return {"img_size": size}
 
 
 def _by_hand(name: str, published: bool) -> EncoderSpec:

@@ -129,6 +129,7 @@ def _add_encoder(args: argparse.Namespace) -> None:
             "accepted; give all three."
         )
     added = own_weights.add(args.name, args.like, args.weights, "cpu")
+    note(added.spec.description)
     _show_one(_row(added.spec, at_hand=True), args.json)
 
 

@@ -1,13 +1,11 @@
 """The network of an encoder: a timm backbone and, for encoders trained here, a projector behind it."""
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
+from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
 import timm
+from timm.models import _builder
 from torch import Tensor, nn
 
 
@@ -16,8 +14,8 @@ class EncoderNet(nn.Module):
 
     `state_dict` has the keys `backbone.*` and `projector.*`. The arguments are those of an `EncoderSpec`: a timm model
     name, its keyword arguments, the widths of the projector's layers, and whether the architecture's own last layer is
-    the projector. Weights are fresh and random, or timm reads the backbone's and the head's from the file `pretrained`,
-    whatever keys its publisher gave them; `RuntimeError` for a file that lacks some.
+    the projector. Weights are fresh and random, or `load` puts those of the backbone and its head in their place; it is
+    given the backbone and timm's renaming of the files of its family (None where there is none).
     """
 
     backbone: nn.Module
@@ -30,7 +28,7 @@ class EncoderNet(nn.Module):
         projector: tuple[int, ...] = (),
         *,
         head: bool = False,
-        pretrained: Path | None = None,
+        load: Callable[[nn.Module, Any], object] | None = None,
     ) -> None:
         super().__init__()
         # JSON has no tuples, and timm asks for them.
@@ -39,11 +37,11 @@ class EncoderNet(nn.Module):
         }
         if not head:
             kwargs["num_classes"] = 0
-        if pretrained is not None:
-            # custom_load is for files in other formats than PyTorch's; timm's copies on the hub are PyTorch's.
-            kwargs["pretrained_cfg_overlay"] = {"file": str(pretrained), "custom_load": False}
-        with nullcontext() if pretrained is None else _nothing_missing():
-            self.backbone = timm.create_model(architecture, pretrained=pretrained is not None, **kwargs)
+        if load is None:
+            self.backbone = timm.create_model(architecture, pretrained=False, **kwargs)
+        else:
+            self.backbone, rename = with_renaming(architecture, **kwargs)
+            load(self.backbone, rename)
         if head:
             self.projector = self.backbone.get_classifier()  # type: ignore[operator]
             self.backbone.reset_classifier(0)  # type: ignore[operator]
@@ -61,34 +59,31 @@ class EncoderNet(nn.Module):
                 setattr(module, "fused_attn", False)  # noqa: B010 (a plain assignment has no type here)
 
 
-_LOADING = Lock()  # the level of timm's logger belongs to one load at a time
+_BUILDING = Lock()  # timm's loader is replaced for one network at a time
 
 
-@contextmanager
-def _nothing_missing() -> Iterator[None]:
-    """Raise `RuntimeError` where timm leaves weights random that a file lacks.
+def with_renaming(architecture: str, **kwargs: Any) -> tuple[nn.Module, Callable | None]:
+    """A network of timm with random weights, and timm's renaming of the tensors of its family's files.
 
-    For a network without the classifier that its publisher trained, timm loads what there is and only logs the rest.
+    timm gives the renaming to its own loader alone, which drops and resamples tensors without a word; so a loader that
+    only keeps it stands in that one's place.
     """
-    missing: list[str] = []
-    logger = logging.getLogger("timm.models._builder")
+    heard: list[Callable | None] = [None]
 
-    def hear(record: logging.LogRecord) -> bool:
-        if record.getMessage().startswith("Missing keys"):
-            missing.append(record.getMessage().split(" discovered")[0])
-        return record.levelno >= shown
+    def keep(_model: nn.Module, *_args: object, filter_fn: Callable | None = None, **_kwargs: object) -> None:
+        heard.append(filter_fn)
 
-    with _LOADING:
-        level, shown = logger.level, logger.getEffectiveLevel()
-        logger.addFilter(hear)
-        logger.setLevel(logging.INFO)
+    with _BUILDING:
+        loader = _builder.load_pretrained
+        _builder.load_pretrained = keep  # type: ignore[assignment]
         try:
-            yield
+            # custom_load is for files in other formats than PyTorch's; timm's copies on the hub are PyTorch's.
+            model = timm.create_model(
+                architecture, pretrained=True, pretrained_cfg_overlay={"custom_load": False}, **kwargs
+            )
         finally:
-            logger.setLevel(level)
-            logger.removeFilter(hear)
-    if missing:
-        raise RuntimeError(missing[0])
+            _builder.load_pretrained = loader
+    return model, heard[-1]
 
 
 def _projector(width: int, widths: tuple[int, ...]) -> nn.Sequential:

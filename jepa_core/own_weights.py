@@ -44,12 +44,14 @@ def add(name: str, like: str, weights: str, device: str | None = None) -> Encode
         family="weights given by hand",
         source="file",
         weights=path,
+        like=like,
         licence="that of its owner",
         paper="",
-        description=f"The architecture of {like} with the weights {path.name}, given by hand.",
         contrast=False,
     )
-    encoder = Encoder(spec, pretrained.load_net(spec), choose_device(device))
+    net, part, taken = pretrained.load_given(spec, path)
+    description = f"The architecture of {like} with the weights {path.name}, given by hand. {taken}".rstrip()
+    encoder = Encoder(replace(spec, part=part, description=description), net, choose_device(device))
     encoder.spec = pretrained.remember(encoder)
     return encoder
 

@@ -6,19 +6,23 @@ the cache folder: from then on the encoder is at hand (`recalled`).
 """
 
 import json
-import pickle
 from dataclasses import replace
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
+from jepa_core import catalogue
 from jepa_core.config import cache_dir
 from jepa_core.errors import EncoderError
 from jepa_core.files import replace_file
 from jepa_core.specs import EncoderSpec
 
 if TYPE_CHECKING:  # torch takes seconds to import; recalling must not pay for it
+    from torch import nn
+
+    from jepa_core import fitting
     from jepa_core.encoders import Encoder
+    from jepa_core.fitting import Misfit, Terms
     from jepa_core.hub import Progress
     from jepa_core.network import EncoderNet
 
@@ -27,33 +31,64 @@ def load_net(spec: EncoderSpec, progress: "Progress | None" = None) -> "EncoderN
     """The network of a timm encoder with its weights, downloaded first if they are neither given by hand nor here.
 
     Raises `EncoderError` where they cannot be had (`jepa_core.hub.fetch`), are damaged or not of this architecture, or
-    are a pickle of more than weights.
+    are a pickle of more than weights. Those that were given by hand have to fit in every tensor.
     """
     from jepa_core import hub
+    from jepa_core.fitting import Terms
+
+    if spec.weights is None:
+        path = hub.fetch(hub.remote_of(spec.architecture), progress or (lambda _done, _total: None))
+        return _load(spec, path, Terms(given=False, resized=True, as_timm=True))[0]
+    # Of those that an earlier version added it is not known what was asked for; it chose as timm does.
+    before = spec.part is None
+    resized = before or catalogue.SIZE_MARK in spec.like
+    return _load(spec, spec.weights, Terms(resized=resized, part=spec.part, as_timm=before))[0]
+
+
+def load_given(spec: EncoderSpec, path: Path) -> "tuple[EncoderNet, str, str]":
+    """The network with weights that were given by hand: also the part of the file that was taken, and that in words."""
+    from jepa_core.fitting import Terms
+
+    return _load(spec, path, Terms(resized=catalogue.SIZE_MARK in spec.like))
+
+
+def _load(spec: EncoderSpec, path: Path, terms: "Terms") -> "tuple[EncoderNet, str, str]":
+    from jepa_core import checkpoints, fitting
     from jepa_core.network import EncoderNet
 
-    path = spec.weights or hub.fetch(hub.remote_of(spec.architecture), progress or (lambda _done, _total: None))
+    part, words = "", ""
+
+    def load(backbone: "nn.Module", rename: "fitting.Rename | None") -> None:
+        nonlocal part, words
+        taken = fitting.take(tensors, backbone, rename, terms)
+        part, words = taken.prefix, fitting.said(taken, tensors)
+
     try:
-        return EncoderNet(spec.architecture, spec.architecture_kwargs, head=spec.head, pretrained=path)
+        tensors = checkpoints.read(path)
+        return EncoderNet(spec.architecture, spec.architecture_kwargs, head=spec.head, load=load), part, words
+    except EncoderError:
+        raise
+    except fitting.Misfit as misfit:
+        fits = _fitting(spec, misfit) if terms.given else ""
+        raise _unfit(spec, path, str(misfit), fits) from misfit
     except Exception as error:  # torch's unpickler meets the bytes of any file with any of them
-        # The second is timm's word for the first.
-        if not isinstance(error, pickle.UnpicklingError) and "weights_only" not in str(error):
-            raise _unfit(spec, path, error) from error
-        raise EncoderError(
-            f"The weights {path} are no weights, or a pickle of more than weights, which could run a program; a "
-            "safetensors file, or a pickle of tensors alone, is accepted; get them in one of these forms."
-        ) from error
+        raise _unfit(spec, path, str(error) or type(error).__name__) from error
 
 
-def _unfit(spec: EncoderSpec, path: Path, error: Exception) -> EncoderError:
-    # torch says in the first line that there were errors, then each in a line.
-    first, *others = str(error).strip().splitlines() or [type(error).__name__]
-    why = shorten((others[0] if others else first).strip(), 200, placeholder=" ...")
+def _fitting(spec: EncoderSpec, misfit: "Misfit") -> str:
+    from jepa_core import architectures
+
+    return architectures.fitting(misfit.parts, spec.head)
+
+
+def _unfit(spec: EncoderSpec, path: Path, why: str, fits: str = "") -> EncoderError:
+    why = shorten(why.strip().splitlines()[0], 300, placeholder=" ...")
     if spec.source == "file":
-        todo = "a whole file of this architecture is accepted; choose another file, or the architecture that it is of."
+        todo = "a whole file of this architecture is accepted; choose another file, or the architecture that it is of"
     else:
-        todo = "the whole file that its publisher gives is accepted; remove it and download it again."
-    return EncoderError(f"The weights {path} do not load into {spec.architecture} ({why}); {todo}")
+        todo = "the whole file that its publisher gives is accepted; remove it and download it again"
+    this = f", {fits}" if fits else ""
+    return EncoderError(f"The weights {path} do not load into {spec.architecture} ({why}); {todo}{this}.")
 
 
 def remember(encoder: "Encoder") -> EncoderSpec:
@@ -97,6 +132,8 @@ _FIELDS = (
     "description",
     "parameters",
     "contrast",
+    "like",
+    "part",
 )
 
 

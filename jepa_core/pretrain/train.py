@@ -297,7 +297,17 @@ def _restore(state: Training, path: Path, recipe: Recipe, data: TrainingData) ->
             f"The checkpoint {path} was written under another recipe than {recipe.name!r} as it is now or with "
             f"other pictures; only the same recipe and pictures go on from it; {remedy}."
         )
-    state.net.load_state_dict(content["net"])
-    state.optimiser.load_state_dict(content["optimiser"])
-    state.generator.set_state(content["generator"])
-    state.step, state.seconds = content["step"], content["seconds"]
+    try:
+        state.net.load_state_dict(content["net"])
+        state.optimiser.load_state_dict(content["optimiser"])
+        state.generator.set_state(content["generator"])
+        state.step, state.seconds = content["step"], content["seconds"]
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        why = str(error).splitlines()[-1].strip()
+        raise EncoderError(
+            f"The checkpoint {path} is not that of a training of {recipe.name!r} ({why}); {remedy}."
+        ) from error
+    if not all(weight.isfinite().all() for weight in state.net.parameters()):
+        raise EncoderError(
+            f"The checkpoint {path} holds weights that are not finite; only finite ones go on; {remedy}."
+        )

@@ -160,8 +160,9 @@ def _show_own() -> None:
             st.info("This server loads no weights of its visitors.", icon=":material/cloud_off:")
             return
         st.markdown(
-            "A safetensors file on this computer, a pickle of tensors alone, or a folder in the layout of the hub's "
-            "cache. Scores of other weights are kept apart: what counts is what is in the file, not its name."
+            "A safetensors file on this computer, a checkpoint of a training (a pickle of tensors and settings), or a "
+            "folder in the layout of the hub's cache. It has to fit, and what is taken of it is said. Scores of other "
+            "weights are kept apart: what counts is what is in the file, not its name."
         )
         with st.form("own-weights", border=False):
             like = st.text_input(
@@ -181,12 +182,16 @@ def _show_own() -> None:
         elif job is not None and job.state is State.FAILED:
             st.error(plain(job.message), icon=":material/error:")
         elif job is not None and job.state is State.DONE:
-            st.success(f"{plain(str(job.result))} is here: choose it in the sidebar.", icon=":material/check:")
+            added: EncoderSpec = job.result
+            st.success(
+                f"{plain(added.name)} is here: choose it in the sidebar. {plain(added.description)}",
+                icon=":material/check:",
+            )
 
 
-def _add(name: str, like: str, weights: str) -> str:
+def _add(name: str, like: str, weights: str) -> EncoderSpec:
     from jepa_core import own_weights
 
-    added = own_weights.add(name, like, weights).spec.name
+    added = own_weights.add(name, like, weights).spec
     state.encoder.cache_clear()  # it may hold another encoder that was added under this name
     return added
