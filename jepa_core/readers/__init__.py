@@ -10,7 +10,7 @@ from jepa_core import folders
 from jepa_core.config import hosted
 from jepa_core.errors import DatasetError
 from jepa_core.items import DatasetSpec
-from jepa_core.readers import archives, shards
+from jepa_core.readers import archives, kinds, shards
 
 TORCHVISION = "torchvision:"
 HUB = "hub:"
@@ -39,12 +39,13 @@ def open_named(name: str) -> DatasetSpec:
 
 
 def open_file(path: Path) -> DatasetSpec | None:
-    """The dataset in a file: an archive of images, a shard, an HDF5 file; None for other files."""
-    if path.suffix in (".h5", ".hdf5"):
+    """The dataset in a file: an archive of images, a shard, an HDF5 file, by its first bytes; None for others."""
+    kind = kinds.kind_of(path)
+    if kind == kinds.HDF5:
         from jepa_core.readers import galaxy
 
         return galaxy.open_galaxy(path)
-    return archives.open_archive(path) if shards.is_archive(path) else None
+    return archives.open_archive(path) if kind else None
 
 
 def is_long(name: str) -> bool:
