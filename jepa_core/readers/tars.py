@@ -127,7 +127,7 @@ def contents(path: Path, most: int) -> Contents:
 
 
 def _members(stream: _Stream) -> Iterator[tarfile.TarInfo]:
-    whole: Any = tarfile.TarFile(fileobj=stream)  # reads the first member
+    whole: Any = tarfile.TarFile(fileobj=cast(Any, stream))  # reads the first member
     while True:
         stream.begin_member()
         member = whole.next()
