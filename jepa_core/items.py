@@ -42,6 +42,7 @@ class DatasetSpec:
     reader_of: Callable[[int], Callable[[], bytes]] = field(repr=False, compare=False)
     fingerprint: str = ""  # of a folder: another one after a file was added, removed or written; "" for bundled sets
     digest_of: Callable[[int], str] | None = field(default=None, repr=False, compare=False)  # of a listed dataset
+    left_out: tuple[str, ...] = ()  # names of files that look like pictures but are none of this dataset
 
     def __len__(self) -> int:
         return self.size
