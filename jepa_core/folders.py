@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from jepa_core import images
+from jepa_core import headers
 from jepa_core.config import data_roots
 from jepa_core.errors import DatasetError
 from jepa_core.keys import make_key
@@ -53,15 +53,32 @@ def check_allowed(path: Path) -> None:
     )
 
 
-def image_files(root: Path) -> list[Path]:
-    """Every image file at or below `root`, class by class, "2.png" before "10.png".
+def image_files(root: Path) -> tuple[list[Path], list[Path]]:
+    """The image files at or below `root`, and the files that look like pictures but are none that can be read.
 
-    Hidden files and folders, and links that lead outside what may be read, are left out.
+    Class by class, "2.png" before "10.png". An ending decides what is taken for a picture; a file without one looks like
+    a picture where its first bytes do. Hidden files and folders, and links that lead outside what may be read, are
+    passed over.
     """
-    return sorted(_find_images(root), key=lambda path: _order(root, path))
+    pictures: list[Path] = []
+    left_out: list[Path] = []
+    for path in _find_files(root):
+        if headers.is_picture(path.name):
+            pictures.append(path)
+        elif headers.is_unread(path.name) or (not path.suffix and headers.kind_of(_start(path))):
+            left_out.append(path)
+    return tuple(sorted(found, key=lambda path: _order(root, path)) for found in (pictures, left_out))  # type: ignore[return-value]
 
 
-def _find_images(root: Path) -> Iterator[Path]:
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(headers.SNIFFED)
+    except OSError:
+        return b""
+
+
+def _find_files(root: Path) -> Iterator[Path]:
     """Each folder is entered once, however many links lead to it."""
     roots = _roots()
     entered = {root}
@@ -82,7 +99,7 @@ def _find_images(root: Path) -> Iterator[Path]:
                 if real not in entered:
                     entered.add(real)
                     waiting.append((path, real))
-            elif path.suffix.lower() in images.SUFFIXES and (real or entry).is_file():
+            elif (real or entry).is_file():
                 yield path
 
 
