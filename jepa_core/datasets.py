@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jepa_core import folders, images, listings, readers
+from jepa_core import folders, headers, listings, readers
 from jepa_core.bundled import BUNDLED
 from jepa_core.errors import DatasetError, UnknownName
 from jepa_core.items import DatasetSpec, Item
@@ -72,7 +72,7 @@ def with_pictures(name: str, folder: Path) -> DatasetSpec:
 # --- folders ----------------------------------------------------------------------------------------------------------
 
 
-def get_dataset(name_or_path: str) -> DatasetSpec:
+def get_dataset(name_or_path: str | os.PathLike[str]) -> DatasetSpec:
     """A bundled dataset by name, else the folder of images at that path ("folder:PATH" is the same).
 
     A sub-folder directly below the folder is a class, whatever lies deeper in it; pictures directly in the folder have
@@ -85,6 +85,12 @@ def get_dataset(name_or_path: str) -> DatasetSpec:
     Raises `UnknownName` for what is neither, and `DatasetError` for a folder without images or, where
     `$JEPA_DATA_ROOTS` is set, outside its folders once symbolic links are resolved.
     """
+    if not isinstance(name_or_path, str | os.PathLike) or not isinstance(os.fspath(name_or_path), str):
+        raise DatasetError(
+            f"A dataset was asked for by a {type(name_or_path).__name__}; the name of one, or the path of a folder, ZIP "
+            "or tar of images, is accepted; give one of these."
+        )
+    name_or_path = os.fspath(name_or_path)
     bundled = list_datasets()
     if name_or_path in bundled:
         return bundled[name_or_path]
@@ -117,9 +123,10 @@ def get_dataset(name_or_path: str) -> DatasetSpec:
 def _folder(root: Path) -> DatasetSpec:
     listed = folders.images_in(root)
     if not listed.found:
+        told = f" {headers.left_out_in_words(listed.left_out)}" if listed.left_out else ""
         raise DatasetError(
-            f"The folder {root} has no images; files that end in {', '.join(sorted(images.SUFFIXES))} are accepted, "
-            "also in its sub-folders; choose another folder."
+            f"The folder {root} has no images; files that end in {', '.join(sorted(headers.SUFFIXES))} are accepted, "
+            f"also in its sub-folders; choose another folder.{told}"
         )
     labels = words.folder_classes(listed.parts)
     return DatasetSpec(

@@ -7,18 +7,13 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from jepa_core import images
+from jepa_core import headers
 from jepa_core.config import data_roots
 from jepa_core.errors import DatasetError
 from jepa_core.keys import make_key
-
-# Endings of pictures that are not read, as far as `images.SUFFIXES` does not have them.
-_OTHER_PICTURES = {".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".j2k", ".jpf", ".jpx", ".jxr", ".psd", ".xcf"}
-_OTHER_PICTURES |= {".svg", ".eps", ".ico", ".icns", ".tga", ".pcx", ".exr", ".hdr", ".dds", ".dng", ".cr2", ".cr3"}
-_OTHER_PICTURES |= {".nef", ".arw", ".orf", ".rw2", ".raf", ".raw", ".dcm", ".fits"}
 
 
 def resolve(path: str) -> Path | None:
@@ -75,12 +70,15 @@ class Listed(NamedTuple):
     left_out: list[str]
 
 
-def walk(root: Any, children: Callable[[Any, Any], Iterable[Child]]) -> Listed:
+def walk(
+    root: Any, children: Callable[[Any, Any], Iterable[Child]], start: Callable[[Any], bytes] = lambda _at: b""
+) -> Listed:
     """Every picture at or below `root`, class by class, "2.png" before "10.png": the rule for folders and archives.
 
-    `children` is given `at` and `folder` of a folder. Hidden files and folders are no part of it. Each folder is
-    entered once, however many links lead to it. A link that leads nowhere, or where it may not, is left out, and so
-    are pictures in formats that are not read.
+    `children` is given `at` and `folder` of a folder, `start` gives a file's first bytes. Hidden files and folders are
+    no part of it. Each folder is entered once, however many links lead to it. An ending decides what is taken for a
+    picture; a file without one looks like a picture where its first bytes do. What looks like one but cannot be read is
+    left out, and so is a link that leads nowhere, or where it may not.
     """
     pictures: list[tuple[tuple[str, ...], Any]] = []
     left_out: list[str] = []
@@ -96,27 +94,24 @@ def walk(root: Any, children: Callable[[Any, Any], Iterable[Child]]) -> Listed:
                 if child.folder not in entered:
                     entered.add(child.folder)
                     waiting.append((parts, child.at, child.folder))
-            elif is_picture(child.name) and child.at is not None:
+            elif headers.is_picture(child.name) and child.at is not None:
                 pictures.append((parts, child.at))
-            elif looks_like_picture(child.name) or (child.at is None and "." not in child.name):
+            elif _looks_like_picture(child, start):
                 left_out.append(readable("/".join(parts)))
     return in_order(pictures, left_out)
+
+
+def _looks_like_picture(child: Child, start: Callable[[Any], bytes]) -> bool:
+    """Whether a file that is not taken for a picture looks like one, or may be a link to one."""
+    if headers.is_picture(child.name) or headers.is_unread(child.name):
+        return True
+    return "." not in child.name and (child.at is None or bool(headers.kind_of(start(child.at))))
 
 
 def in_order(pictures: list[tuple[tuple[str, ...], Any]], left_out: list[str]) -> Listed:
     """Pictures, by the parts of their names and where each can be read, in the order of a dataset."""
     pictures.sort(key=lambda picture: _order(picture[0]))
     return Listed([parts for parts, _at in pictures], [at for _parts, at in pictures], sorted(left_out))
-
-
-def is_picture(name: str) -> bool:
-    """Whether a file is taken for a picture, by its ending."""
-    return PurePosixPath(name).suffix.lower() in images.SUFFIXES
-
-
-def looks_like_picture(name: str) -> bool:
-    """Whether a file is one that people call a picture, be it in a format that is read or not."""
-    return PurePosixPath(name).suffix.lower() in images.SUFFIXES | _OTHER_PICTURES
 
 
 def is_hidden(name: str) -> bool:
@@ -132,12 +127,15 @@ def split(name: str) -> tuple[str, ...]:
 def images_in(root: Path) -> Listed:
     """The pictures at or below a folder of the disk, by their paths."""
     roots = _roots()
-    return walk(root, lambda at, folder: _children(at, folder, roots))
+    return walk(root, lambda at, folder: _children(at, folder, roots), _start)
 
 
-def image_files(root: Path) -> list[Path]:
-    """The paths of `images_in`."""
-    return images_in(root).found
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(headers.SNIFFED)
+    except OSError:
+        return b""
 
 
 def _children(at: Path, folder: Path, roots: tuple[Path, ...] | None) -> Iterator[Child]:

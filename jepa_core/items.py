@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from jepa_core import images
+from jepa_core import headers, images
 from jepa_core.errors import DatasetError, UnknownName
 
 NO_CLASS = "(no class)"  # of pictures without one, as those that lie directly in a folder beside its sub-folders
@@ -51,6 +51,10 @@ class DatasetSpec:
     def listed(self) -> bool:
         """Whether its pictures are not bundled."""
         return self.digest_of is not None
+
+    def tell_left_out(self) -> str:
+        """One sentence on the files that were left out; "" where there are none."""
+        return headers.left_out_in_words(self.left_out) if self.left_out else ""
 
     def labels(self) -> tuple[str, ...]:
         """The names of the classes, in order."""

@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
-from jepa_core import folders, images
+from jepa_core import folders, headers
 from jepa_core.config import hosted
 from jepa_core.errors import DatasetError
 from jepa_core.items import NO_CLASS, DatasetSpec
@@ -134,7 +134,7 @@ def _contents(path: Path, fingerprint: str) -> Contents:  # noqa: ARG001
 def _remarks(archives: Sequence[Contents]) -> str:
     why = Counter(why for archive in archives for why in archive.left_out.values())
     left_out = ", ".join(f"{count} {one}" for one, count in why.items())
-    twice = sum(folders.is_picture(name) for archive in archives for name in archive.twice)
+    twice = sum(headers.is_picture(name) for archive in archives for name in archive.twice)
     return (f" Left out: {left_out}." if left_out else "") + (
         f" {twice} came again under the same name; the last counts." if twice else ""
     )
@@ -168,7 +168,7 @@ def _most() -> int:
 
 def _empty(name: str, archives: Sequence[Contents]) -> DatasetError:
     return DatasetError(
-        f"The archive {name} has no images; files that end in {', '.join(sorted(images.SUFFIXES))} are accepted; "
+        f"The archive {name} has no images; files that end in {', '.join(sorted(headers.SUFFIXES))} are accepted; "
         f"choose another.{_remarks(archives)}"
     )
 

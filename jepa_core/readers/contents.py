@@ -3,12 +3,12 @@
 import os
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from jepa_core import folders
+from jepa_core import folders, headers
 from jepa_core.readers.kinds import named_like_archive
 from jepa_core.readers.marks import Mark
 
@@ -61,6 +61,11 @@ class Contents:
         self.left_out.pop(name, None)
         self.files[name] = place
 
+    def sniff(self, name: str, start: Callable[[], bytes]) -> None:
+        """Note a file without an ending that looks like a picture, by its first bytes."""
+        if "." not in name.rpartition("/")[2] and not is_hidden(name) and headers.kind_of(start()):
+            self.left_out[name] = "without an ending"
+
     def add_link(self, name: str, target: str) -> None:
         """A symbolic link by its clean name."""
         if not self._fits(name):
@@ -71,7 +76,7 @@ class Contents:
     def leave_out(self, name: str, why: str) -> None:
         """An entry that cannot be had; it is told if it looks like a picture."""
         self.files.pop(name, None)
-        if folders.looks_like_picture(name) and not is_hidden(name):
+        if _looks_like_picture(name) and not is_hidden(name):
             self.left_out[name] = why
 
     def _fits(self, name: str) -> bool:
@@ -91,7 +96,7 @@ class Contents:
             if not is_hidden(name):
                 self.left_out[name] = "archives inside it"
         if not self.links:
-            self.files = {name: place for name, place in self.files.items() if folders.looks_like_picture(name)}
+            self.files = {name: place for name, place in self.files.items() if _looks_like_picture(name)}
 
 
 def cleaned(given: str) -> tuple[str, str]:
@@ -114,6 +119,10 @@ def cleaned(given: str) -> tuple[str, str]:
 def is_hidden(name: str) -> bool:
     """Whether a clean name is, or lies in, what `folders.is_hidden` calls so."""
     return bool(_HIDDEN.search(name))
+
+
+def _looks_like_picture(name: str) -> bool:
+    return headers.is_picture(name) or headers.is_unread(name)
 
 
 def _counts(name: str) -> bool:
@@ -160,9 +169,9 @@ def _without_links(archive: Contents, top: str) -> folders.Listed:
     for name, place in archive.files.items():
         if _HIDDEN.search(name):
             continue
-        if folders.is_picture(name):
+        if headers.is_picture(name):
             pictures.append((tuple(name[start:].split("/")), place))
-        elif folders.looks_like_picture(name):
+        elif _looks_like_picture(name):
             left_out.append(folders.readable(name[start:]))
     return folders.in_order(pictures, left_out)
 

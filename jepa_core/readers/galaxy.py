@@ -3,6 +3,7 @@
 Leung and Bovy, https://github.com/henrysky/Galaxy10: Galaxy10_DECals.h5, 17,736 galaxies of 256 x 256 px.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from jepa_core import folders, images
 from jepa_core.errors import DatasetError
 from jepa_core.items import DatasetSpec
+from jepa_core.readers.archives import LARGEST, MOST
 
 CLASSES = (
     "disturbed",
@@ -32,7 +34,11 @@ def open_galaxy(path: Path) -> DatasetSpec:
     """The galaxies of such a file; `DatasetError` for one that is damaged or holds something else."""
     try:
         with h5py.File(path) as file:
-            shape, labels = _own(file, "images").shape, np.asarray(_own(file, "ans"))
+            pictures, classes = _own(file, "images"), _own(file, "ans")
+            shape = pictures.shape
+            if (why := _too_large(pictures)) or classes.shape != shape[:1]:  # before anything of it is read
+                raise _unreadable(path, why or f"images {shape}, ans {classes.shape}")
+            labels = np.asarray(classes)
     except (OSError, KeyError, AttributeError) as error:
         raise _unreadable(path, str(error)) from error
     if len(shape) != 4 or shape[3] != 3 or labels.shape != shape[:1] or not set(labels) <= set(range(len(CLASSES))):
@@ -52,6 +58,18 @@ def open_galaxy(path: Path) -> DatasetSpec:
         reader_of=partial(_reader, path),
         fingerprint=folders.fingerprint([path]),
     )
+
+
+def _too_large(pictures: h5py.Dataset) -> str:
+    """Why pictures would take more memory than they may; "" where they do not. One is read with the chunk it lies in."""
+    shape, chunk = pictures.shape, pictures.chunks or (1, *pictures.shape[1:])
+    if len(shape) != 4:
+        return f"images {shape}"
+    if shape[0] > MOST or math.prod(shape[1:3]) > images.MAX_MEGAPIXELS * 1_000_000:
+        return f"images {shape} are more than {MOST}, or larger than {images.MAX_MEGAPIXELS} megapixels"
+    if math.prod(chunk) * pictures.dtype.itemsize > LARGEST:
+        return f"a chunk of {math.prod(chunk) * pictures.dtype.itemsize / 2**20:.0f} MiB"
+    return ""
 
 
 def _own(file: h5py.File, name: str) -> h5py.Dataset:
@@ -74,7 +92,7 @@ def _read(path: Path, position: int) -> bytes:
     folders.check_still_allowed(path)
     try:
         with h5py.File(path) as file:
-            return images.encode_ppm(np.asarray(_own(file, "images")[position]))
+            return images.ppm_of(np.asarray(_own(file, "images")[position]), f"{_name(position)} in {path}")
     except (OSError, KeyError) as error:
         raise _unreadable(path, str(error)) from error
 

@@ -10,8 +10,9 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+from jepa_core import headers
 from jepa_core.readers import unpacking
 from jepa_core.readers.contents import Contents, cleaned
 from jepa_core.readers.marks import is_mark, read_mark
@@ -154,6 +155,7 @@ def _add(found: Contents, member: tarfile.TarInfo, stream: _Stream) -> None:
     if member.isreg():
         place = Place(member.offset_data, member.size, _parts(member))
         found.add_file(name, place)
+        found.sniff(name, lambda: stream.body(place._replace(size=min(place.size, headers.SNIFFED), parts=None)))
         if is_mark(name, member.size):
             found.marks[name] = read_mark(name, stream.body(place))
     elif member.issym():

@@ -117,4 +117,4 @@ def _read(found: Any, position: int) -> bytes:
     pixels = np.asarray(found.data[position])
     if pixels.ndim == 3 and pixels.shape[0] == 3:  # SVHN has channels first
         pixels = pixels.transpose(1, 2, 0)
-    return images.encode_ppm(np.ascontiguousarray(pixels))
+    return images.ppm_of(pixels, f"Picture {position}")

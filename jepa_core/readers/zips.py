@@ -16,6 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from jepa_core import headers
 from jepa_core.readers import unpacking
 from jepa_core.readers.contents import Contents
 from jepa_core.readers.marks import Mark, is_mark, read_mark
@@ -82,16 +83,18 @@ def contents(file: BinaryIO, most: int) -> Contents:
             found.leave_out(name, record.why_not)
             continue
         found.add_file(name, record.place)
-        if record.is_link or is_mark(name, record.place.size):
+        if record.is_link or is_mark(name, record.place.size) or "." not in name.rpartition("/")[2]:
             waiting.append((name, record.place, record.is_link))
     for name, place, is_link in waiting:
-        left -= place.size
-        if left < 0:
-            raise unpacking.TooLarge("the files beside its pictures are larger than is accepted")
         if is_link:
             found.add_link(name, _target(file, place))
-        else:
+        elif is_mark(name, place.size):
             found.marks[name] = _mark(file, name, place)
+            left -= place.size
+        else:
+            found.sniff(name, partial(_start, file, place))
+        if left < 0:
+            raise unpacking.TooLarge("the files beside its pictures are larger than is accepted")
     for name in _overlapping(found.files):
         found.leave_out(name, "overlapping another")
     return found
@@ -103,6 +106,14 @@ def _target(file: BinaryIO, place: Place) -> str:
         return os.fsdecode(read(file, place, _LONGEST_TARGET))
     except unpacking.READ_ERRORS:
         return ""
+
+
+def _start(file: BinaryIO, place: Place) -> bytes:
+    """The first bytes of an entry; none of a damaged one."""
+    try:
+        return _stream(file, place).read(headers.SNIFFED)
+    except unpacking.READ_ERRORS:
+        return b""
 
 
 def _mark(file: BinaryIO, name: str, place: Place) -> Mark:
@@ -235,17 +246,7 @@ def read(file: BinaryIO, place: Place, most: int) -> bytes:
 
     Raises `TooLarge` for more, and one of `READ_ERRORS` for a damaged one.
     """
-    file.seek(place.start)
-    head = file.read(_LOCAL.size)
-    if len(head) < _LOCAL.size or not head.startswith(b"PK\3\4"):
-        raise zipfile.BadZipFile("Bad magic number for file header")
-    file.seek(sum(_LOCAL.unpack(head)[-2:]), os.SEEK_CUR)
-    if place.method == zipfile.ZIP_STORED:
-        data = file.read(min(place.packed, most + 1))
-        if len(data) < min(place.packed, most + 1):
-            raise EOFError("it is cut off")
-    else:
-        data = _stream(file, place).read(most + 1)
+    data = _stream(file, place).read(most + 1)
     if len(data) > most:
         raise unpacking.TooLarge(f"it becomes more than {most} bytes")
     if zlib.crc32(data) != place.crc:
@@ -253,14 +254,33 @@ def read(file: BinaryIO, place: Place, most: int) -> bytes:
     return data
 
 
+class _Part(NamedTuple):
+    """What is not packed, as a stream."""
+
+    file: BinaryIO
+    size: int
+
+    def read(self, most: int) -> bytes:
+        """The first bytes."""
+        data = self.file.read(min(self.size, most))
+        if len(data) < min(self.size, most):
+            raise EOFError("it is cut off")
+        return data
+
+
 def _stream(file: BinaryIO, place: Place) -> unpacking.Packed:
-    match place.method:
-        case zipfile.ZIP_DEFLATED:
-            return unpacking.Unpacked(file, unpacking.deflated, place.packed)
-        case zipfile.ZIP_BZIP2:
-            return unpacking.Unpacked(file, BZ2Decompressor, place.packed)
-        case zipfile.ZIP_LZMA:
-            size = -1 if place.flags & _MARKED_END else place.size
-            new = partial(unpacking.lzma_of_zip, file.read(min(9, place.packed)), size)
-            return unpacking.Unpacked(file, new, max(0, place.packed - 9))
-    raise zipfile.BadZipFile(f"it is packed by method {place.method}")
+    """What an entry holds, from its begin; its header says how far away that is."""
+    file.seek(place.start)
+    head = file.read(_LOCAL.size)
+    if len(head) < _LOCAL.size or not head.startswith(b"PK\3\4"):
+        raise zipfile.BadZipFile("Bad magic number for file header")
+    file.seek(sum(_LOCAL.unpack(head)[-2:]), os.SEEK_CUR)
+    if place.method == zipfile.ZIP_STORED:
+        return _Part(file, place.packed)
+    if place.method == zipfile.ZIP_DEFLATED:
+        return unpacking.Unpacked(file, unpacking.deflated, place.packed)
+    if place.method == zipfile.ZIP_BZIP2:
+        return unpacking.Unpacked(file, BZ2Decompressor, place.packed)
+    size = -1 if place.flags & _MARKED_END else place.size
+    new = partial(unpacking.lzma_of_zip, file.read(min(9, place.packed)), size)
+    return unpacking.Unpacked(file, new, max(0, place.packed - 9))

@@ -146,10 +146,13 @@ def choose_dataset(
         if readers.is_long(name):
             computed(f"open:{name}", f"Opening {name}", lambda _job: state.dataset(name) and None)
     try:
-        return state.dataset(name)
+        chosen = state.dataset(name)
     except JepaError as error:
         st.error(plain(str(error)), icon=":material/error:")
         return None
+    if chosen.left_out:
+        st.caption(plain(chosen.tell_left_out()))
+    return chosen
 
 
 def address_of(dataset: DatasetSpec) -> dict[str, str]:
