@@ -48,19 +48,19 @@ def open_archive(path: Path) -> DatasetSpec:
 
     Raises `DatasetError` for a damaged archive, for one without images, and for more entries than the limit.
     """
-    return _opened((path,), str(path), None, folders.fingerprint([path]), _most())
+    return _opened((path,), str(path), None, folders.fingerprint([path]), most())
 
 
 def open_shards(paths: Sequence[Path], pattern: str) -> DatasetSpec:
     """The images of several archives, which a pattern names. Errors: those of `open_archive`."""
     above = Path(os.path.commonpath([path.parent for path in paths]))
-    return _opened(tuple(paths), pattern, above, folders.fingerprint(paths), _most())
+    return _opened(tuple(paths), pattern, above, folders.fingerprint(paths), most())
 
 
 @lru_cache(maxsize=8)
-def _opened(paths: tuple[Path, ...], name: str, above: Path | None, fingerprint: str, most: int) -> DatasetSpec:
+def _opened(paths: tuple[Path, ...], name: str, above: Path | None, fingerprint: str, limit: int) -> DatasetSpec:
     """The spec of archives; gone through again only after one was written. `above` is the folder of several."""
-    found = _find(paths, name, most)
+    found = _find(paths, name, limit)
     many = f", {len(paths)} shards" if len(paths) > 1 else ""
     names = tuple(
         folders.readable(f"{entry.archive.relative_to(above)}/{entry.name}" if above else entry.name)
@@ -84,10 +84,10 @@ def _opened(paths: tuple[Path, ...], name: str, above: Path | None, fingerprint:
     )
 
 
-def _find(paths: Sequence[Path], name: str, most: int) -> _Found:
+def _find(paths: Sequence[Path], name: str, limit: int) -> _Found:
     archives = [_contents(path, folders.fingerprint([path])) for path in paths]
     count = sum(len(archive.files) for archive in archives)
-    if count > most:
+    if count > limit:
         raise _too_many(name, count)
     top = top_of(archives, [path.name for path in paths])
     entries: list[Entry] = []
@@ -120,9 +120,9 @@ def _contents(path: Path, fingerprint: str) -> Contents:  # noqa: ARG001
     try:
         if kinds.kind_of(path) == kinds.ZIP:
             with path.open("rb") as file:
-                found = zips.contents(file, _most())
+                found = zips.contents(file, most())
         else:
-            found = tars.contents(path, _most())
+            found = tars.contents(path, most())
         found.finish()
     except unpacking.TooMany as error:
         raise _too_many(str(path), error.count) from error
@@ -147,10 +147,9 @@ def _reader(entries: tuple[Entry, ...], position: int) -> Callable[[], bytes]:
 def _read(entry: Entry) -> bytes:
     path, place = entry.archive, entry.place
     folders.check_still_allowed(path)
-    largest = min(LARGEST, _LARGEST_FOR_VISITORS) if hosted() else LARGEST
-    if place.size > largest:
+    if place.size > largest():
         raise DatasetError(
-            f"{entry.name} in {path} is {place.size / 2**20:.0f} MiB; up to {largest / 2**20:.0f} are accepted; "
+            f"{entry.name} in {path} is {place.size / 2**20:.0f} MiB; up to {largest() / 2**20:.0f} are accepted; "
             "leave it out."
         )
     try:
@@ -162,7 +161,13 @@ def _read(entry: Entry) -> bytes:
         raise _unreadable(path, error) from error
 
 
-def _most() -> int:
+def largest() -> int:
+    """Bytes that one entry may become."""
+    return min(LARGEST, _LARGEST_FOR_VISITORS) if hosted() else LARGEST
+
+
+def most() -> int:
+    """Entries that archives may have together."""
     return min(MOST, _MOST_FOR_VISITORS) if hosted() else MOST
 
 
@@ -174,9 +179,7 @@ def _empty(name: str, archives: Sequence[Contents]) -> DatasetError:
 
 
 def _too_many(name: str, count: int) -> DatasetError:
-    return DatasetError(
-        f"The archive {name} has {count} entries; up to {_most()} are accepted; divide it into several."
-    )
+    return DatasetError(f"The archive {name} has {count} entries; up to {most()} are accepted; divide it into several.")
 
 
 def _unreadable(path: Path, error: BaseException) -> DatasetError:

@@ -108,6 +108,11 @@ def deflated() -> Decoder:
     return _Inflater(-zlib.MAX_WBITS)
 
 
+def zipped() -> Decoder:
+    """A decoder for zlib's own form of deflate."""
+    return _Inflater(zlib.MAX_WBITS)
+
+
 def lzma_of_zip(head: bytes, size: int) -> Decoder:
     """A decoder for a ZIP's LZMA: `head` is its first 9 bytes, `size` that of the entry, -1 where its end is marked."""
     if len(head) < 9 or struct.unpack("<H", head[2:4])[0] != 5:
