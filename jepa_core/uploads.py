@@ -96,13 +96,15 @@ class Uploads:
             self.refused.append(f"{name} has {many} files; up to {ENTRIES} are accepted; divide it into several.")
             return
         others = [one for one in found.files if not (contents.is_hidden(one) or headers.is_picture(one))]
+        places = {one: place for place, one in enumerate((*found.files, *found.links))}
         pictures = contents.listed(found, "")
         self._tell_others(name, others, bool(pictures.found))
         for why in dict.fromkeys(found.left_out.values()):
             names = [one for one, reason in found.left_out.items() if reason == why]
             self.refused.append(f"Left out of {name}, since they are {why}: {len(names)} ({_first(names)}).")
-        for parts, place in zip(pictures.parts, pictures.found, strict=True):
-            entry = readable("/".join(parts))
+        inside = [("/".join(parts), place) for parts, place in zip(pictures.parts, pictures.found, strict=True)]
+        for entry, place in sorted(inside, key=lambda one: places.get(one[0], len(places))):
+            entry = readable(entry)
             if len(self.pictures) >= MOST:  # counted by who asks; unpacking the rest would cost memory for nothing
                 yield entry, b""
                 continue

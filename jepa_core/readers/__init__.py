@@ -1,7 +1,8 @@
 """Datasets that are not bundled, by the readers of the libraries that know their formats.
 
-`open_named` takes "torchvision:SET/SPLIT" and "hub:OWNER/NAME/SPLIT", `open_file` a ZIP or tar of images, a WebDataset
-shard or Galaxy10's HDF5 file, `open_pattern` several shards. Pictures are read one by one when they are asked for.
+`open_named` takes "torchvision:SET/SPLIT" and "hub:OWNER/NAME/SPLIT?class=COLUMN", `open_file` a ZIP or tar of images,
+a WebDataset shard or Galaxy10's HDF5 file, `open_pattern` several shards. Pictures are read one by one when they are
+asked for.
 """
 
 from pathlib import Path
@@ -15,6 +16,7 @@ from jepa_core.readers import archives, kinds, shards
 TORCHVISION = "torchvision:"
 HUB = "hub:"
 PREFIXES = (TORCHVISION, HUB)
+CLASS = "?class="  # between the name of a dataset of the hub and that of its column of classes
 EXAMPLES = ("torchvision:mnist/test", "torchvision:cifar-10/test", "torchvision:svhn/test", "torchvision:dtd/test")
 
 

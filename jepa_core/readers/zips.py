@@ -200,7 +200,7 @@ def _record(fields: tuple, rest: bytes, shift: int) -> Record:
     if disk not in (0, 0xFFFF):
         raise zipfile.BadZipFile("it is one of several parts")
     kind = stat.S_IFMT(mode >> 16) if system == _UNIX else 0
-    return Record(_text(own_name or name, flags), Place(start + shift, packed, size, method, flags, crc), kind)
+    return Record(_text(own_name or name, system == _UNIX or bool(flags & _UTF8)), Place(start + shift, packed, size, method, flags, crc), kind)
 
 
 def _extras(extra: bytes) -> Iterator[tuple[int, bytes]]:
@@ -219,13 +219,13 @@ def _widened(data: bytes, *numbers: int) -> list[int]:
     return found
 
 
-def _text(name: bytes, flags: int) -> str:
-    """A name; many writers give UTF-8 without saying so. Else it is code page 437, by which all bytes stay apart."""
+def _text(name: bytes, as_unix: bool) -> str:
+    """A name; many writers give UTF-8 without saying so. Else it is bytes as Unix has them, or code page 437."""
     name = name.partition(b"\0")[0]
     try:
         return name.decode("utf-8")
     except UnicodeDecodeError:
-        return name.decode("utf-8", "surrogateescape") if flags & _UTF8 else name.decode("cp437")
+        return name.decode("utf-8", "surrogateescape") if as_unix else name.decode("cp437")
 
 
 def _overlapping(files: Mapping[str, Place]) -> list[str]:
