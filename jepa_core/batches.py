@@ -14,6 +14,7 @@ import numpy as np
 from numpy import ndarray
 
 from jepa_core import images, spectrum
+from jepa_core.decoding import Cancelled
 from jepa_core.errors import JepaError
 from jepa_core.records import Estimate, Result
 
@@ -129,12 +130,13 @@ def score_pictures(
 ) -> list[tuple[str, str]]:
     """Do the work on pictures and return the failures as (name, sentence).
 
-    Results are handed to `put` batch by batch; `stop` is asked before each batch, since one may take minutes.
+    Results are handed to `put` batch by batch; `stop` is asked before each batch, since one may take minutes, and while
+    a picture is decoded.
     """
     import torch
 
     failed: list[tuple[str, str]] = []
-    for ready, unreadable in _decoded(encoder, named, work.size):
+    for ready, unreadable in _decoded(encoder, named, work.size, stop):
         failed += unreadable
         if stop():
             break
@@ -153,14 +155,17 @@ def score_pictures(
 _Ready = tuple[list[tuple[str, str, "Tensor"]], list[tuple[str, str]]]
 
 
-def _decoded(encoder: "Encoder", named: Sequence[Named], size: int) -> Iterator[_Ready]:
+def _decoded(encoder: "Encoder", named: Sequence[Named], size: int, stop: Callable[[], bool]) -> Iterator[_Ready]:
     """Batches of (name, digest, input) with what could not be read, one batch ahead of who asks."""
 
     def decode(part: Sequence[Named]) -> _Ready:
         ready, failed = [], []
         for name, digest, data in part:
             try:
-                ready.append((name, digest, encoder.preprocess(images.decode(data, name=name).image)))
+                found = images.cropped(data, encoder.data_config, name, stop)
+                ready.append((name, digest, encoder.normalised(found.image)))
+            except Cancelled:
+                break
             except JepaError as error:
                 failed.append((name, str(error)))
         return ready, failed

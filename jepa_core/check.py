@@ -17,6 +17,7 @@ from PIL import Image
 from jepa_core import confounds, images, measuring, ways
 from jepa_core.batches import exact_work, score_pictures
 from jepa_core.datasets import FOLDER_PREFIX
+from jepa_core.decoding import Cancelled
 from jepa_core.detectors import DETECTORS
 from jepa_core.encoders import Encoder
 from jepa_core.errors import JepaError, NotEnoughData, UnknownName
@@ -198,7 +199,10 @@ def check_pictures(
     neighbours = _neighbours(given.embeddings, known)
     checked = []
     for position, (name, _result, data) in enumerate(good):
-        decoded = images.decode(data, name=name)
+        try:
+            decoded = images.cropped(data, encoder.data_config, name, cancelled)
+        except Cancelled:
+            break
         nearest_ones, likely, unlikely = neighbours[position]
         places = {
             method: known.references[method].place(-values[position])
@@ -208,14 +212,14 @@ def check_pictures(
         complexity = strangest = None
         measures = pd.DataFrame()
         if plain:
-            values = confounds.measured(decoded.image, encoder.data_config)
+            values = confounds.measured_crop(decoded.image, decoded.scale)
             complexity = complexity_of(places["jepa"].score, values, plain.measured)
             places[PLAIN], strangest = plain.place(values), plain.strangest(values)
             measures = plain.table(values)
         checked.append(
             Checked(
                 name=name,
-                crop=images.crop(decoded.image, encoder.data_config),
+                crop=decoded.image,
                 notes=decoded.notes + ((_KNOWN,) if table["digest"].iloc[position] in references else ()),
                 scores=table.iloc[position],
                 places=places,

@@ -171,5 +171,10 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(_found)
 
 def measured(image: Image.Image, data_config: dict[str, Any]) -> Float[ndarray, "measures"]:
     """All `MEASURES` of a picture (float32), on the crop that is scored under timm's resolved data config."""
-    seen = Seen(images.crop(image, data_config), images.scale(image, data_config))
+    return measured_crop(images.crop(image, data_config), images.scale(image, data_config))
+
+
+def measured_crop(crop: Image.Image, scale: float) -> Float[ndarray, "measures"]:
+    """`measured` of a picture whose crop is at hand, with `images.scale` of it."""
+    seen = Seen(crop, scale)
     return np.array([measure.of(seen) for measure in MEASURES.values()], dtype=np.float32)

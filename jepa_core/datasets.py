@@ -6,7 +6,7 @@ bundled, and scores: its pictures are elsewhere (`jepa_core.listings`).
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from jepa_core import folders, images, listings, readers
+from jepa_core import folders, headers, listings, readers
 from jepa_core.bundled import BUNDLED
 from jepa_core.errors import DatasetError, UnknownName
-from jepa_core.items import NO_CLASS, DatasetSpec, Item
-from jepa_core.readers import shards
-from jepa_core.readers.words import all_in_words
+from jepa_core.items import DatasetSpec, Item
+from jepa_core.readers import shards, words
 
 FOLDER_PREFIX = "folder:"
 _SAMPLE = re.compile(r"(.*?)(?:#(\d{1,9})(?::(\d{1,9}))?)?", re.DOTALL)
@@ -73,7 +72,7 @@ def with_pictures(name: str, folder: Path) -> DatasetSpec:
 # --- folders ----------------------------------------------------------------------------------------------------------
 
 
-def get_dataset(name_or_path: str) -> DatasetSpec:
+def get_dataset(name_or_path: str | os.PathLike[str]) -> DatasetSpec:
     """A bundled dataset by name, else the folder of images at that path ("folder:PATH" is the same).
 
     A sub-folder directly below the folder is a class, whatever lies deeper in it; pictures directly in the folder have
@@ -86,6 +85,12 @@ def get_dataset(name_or_path: str) -> DatasetSpec:
     Raises `UnknownName` for what is neither, and `DatasetError` for a folder without images or, where
     `$JEPA_DATA_ROOTS` is set, outside its folders once symbolic links are resolved.
     """
+    if not isinstance(name_or_path, str | os.PathLike) or not isinstance(os.fspath(name_or_path), str):
+        raise DatasetError(
+            f"A dataset was asked for by a {type(name_or_path).__name__}; the name of one, or the path of a folder, ZIP "
+            "or tar of images, is accepted; give one of these."
+        )
+    name_or_path = os.fspath(name_or_path)
     bundled = list_datasets()
     if name_or_path in bundled:
         return bundled[name_or_path]
@@ -116,14 +121,14 @@ def get_dataset(name_or_path: str) -> DatasetSpec:
 
 
 def _folder(root: Path) -> DatasetSpec:
-    found = folders.image_files(root)
-    if not found:
+    listed = folders.images_in(root)
+    if not listed.found:
+        told = f" {headers.left_out_in_words(listed.left_out)}" if listed.left_out else ""
         raise DatasetError(
-            f"The folder {root} has no images; files that end in {', '.join(sorted(images.SUFFIXES))} are accepted, "
-            "also in its sub-folders; choose another folder."
+            f"The folder {root} has no images; files that end in {', '.join(sorted(headers.SUFFIXES))} are accepted, "
+            f"also in its sub-folders; choose another folder.{told}"
         )
-    parts = [folders.below(root, path) for path in found]
-    labels = _folder_labels(parts)
+    labels = words.folder_classes(listed.parts)
     return DatasetSpec(
         name=f"{FOLDER_PREFIX}{root}",
         title=folders.readable(root.name or str(root)),
@@ -132,20 +137,13 @@ def _folder(root: Path) -> DatasetSpec:
         licence="that of its owner",
         held_out=True,
         classes=tuple(dict.fromkeys(labels)),
-        size=len(found),
+        size=len(labels),
         label_of=labels.__getitem__,
-        name_of=tuple(folders.readable("/".join(names)) for names in parts).__getitem__,
-        reader_of=partial(_reading, tuple(found)),
-        fingerprint=folders.fingerprint(found),
+        name_of=tuple(folders.readable("/".join(parts)) for parts in listed.parts).__getitem__,
+        reader_of=partial(_reading, tuple(listed.found)),
+        fingerprint=folders.fingerprint(listed.found),
+        left_out=tuple(listed.left_out),
     )
-
-
-def _folder_labels(parts: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """The class of each picture; ImageNet's folders are named by WordNet ids, their classes in words."""
-    labels = [folders.readable(part[0]) if len(part) > 1 else NO_CLASS for part in parts]
-    different = tuple(dict.fromkeys(labels))
-    words = dict(zip(different, all_in_words(different), strict=True))
-    return tuple(words[label] for label in labels)
 
 
 def _reading(paths: tuple[Path, ...], position: int) -> Callable[[], bytes]:

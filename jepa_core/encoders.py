@@ -177,6 +177,13 @@ class Encoder:
         """The normalised input (C, H, W) of an RGB picture: timm's resize, crop and normalisation for this encoder."""
         return self._to_tensor(image.convert("L" if self.input_shape[0] == 1 else "RGB"))
 
+    def normalised(self, crop: "Image.Image") -> "torch.Tensor":
+        """`preprocess` of a picture whose `images.crop` is at hand."""
+        steps = self._to_tensor.transforms
+        for step in steps[-2:]:  # to a tensor, and the normalisation
+            crop = step(crop)
+        return crop
+
     def module(self, output: str | None = None) -> "nn.Module":
         """The map (B, C, H, W) -> (B, K) of an output; its default for None."""
         return self._net.backbone if self.spec.check_output(output) == "backbone" else self._net

@@ -1,56 +1,29 @@
-"""Bytes to a safe RGB picture, its digest, the crop that an encoder scores, and small PNGs to show.
+"""Any picture to a safe RGB one, its digest, the crop that an encoder scores, and small PNGs to show.
 
-`decode` is the only door for pictures from outside: whatever the bytes are, it gives an RGB picture with a note of
-everything that was done to it, or raises `BadImage` with one sentence. `crop` is the picture half of timm's eval
+`decode` is the only door for pictures from outside: whatever comes, it gives an RGB picture with a note of everything
+that was done to it, or raises `BadImage` with one sentence. `crop` is the picture half of timm's eval
 transform, done with Pillow alone, so that a page can show what was scored without importing torch.
 """
 
 import hashlib
 import io
-import logging
 import math
-import threading
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
+from jepa_core import decoder, decoding, pixels
+from jepa_core.decoder import Decoded
+from jepa_core.decoding import never
 from jepa_core.errors import BadImage
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
-# The files of a folder that are taken for pictures, by their ending in lower case.
-SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib"}
-SUFFIXES |= {".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
-MAX_MEGAPIXELS = 100
-MAX_ASPECT = 100  # encoders resize by the shorter side: 20000 x 1 px would become 4 million x 224
-
-_ACCEPTED = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_WARNING_FILTERS = threading.Lock()
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its remarks on odd TIFF files go to standard error
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """A picture from outside, made safe."""
-
-    image: Image.Image  # RGB, upright, the first frame
-    format: str  # one of FORMATS
-    width: int  # pixels of the upright original
-    height: int
-    notes: tuple[str, ...]  # what was done to it, one plain sentence each; empty for a plain RGB or grey picture
+_PLAIN = re.compile(rb"P([56])\n(\d{1,6}) (\d{1,6})\n255\n")
 
 
 def digest(data: bytes) -> str:
@@ -62,127 +35,89 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-@contextmanager
-def _pillow_kept_quiet() -> Iterator[None]:
-    # Pillow warns about damaged metadata and large sizes; both are ours to judge. Filters belong to the process, so
-    # two threads that change and restore them at once could leave the wrong ones behind.
-    with _WARNING_FILTERS, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def decode(picture: object, name: str = "The file", cancelled: Callable[[], bool] = never) -> Decoded:
+    """A picture from outside as an upright RGB one: the same pixels whichever way it comes in.
 
+    Args:
+        picture: the bytes of an image file (one of FORMATS), its path, a PIL image, or an array (H, W), (H, W, 1),
+            (H, W, 3) or (H, W, 4) of booleans, whole numbers or fractions (`jepa_core.pixels` says what their range is).
+        name: what it is called in an error's sentence.
+        cancelled: asked while bytes are decoded, which stops at once.
 
-def decode(data: bytes, name: str = "The file") -> Decoded:
-    """The first frame of an image file as an upright RGB picture.
+    Bytes are decoded in a process of their own, with limits on its seconds and memory (`jepa_core.decoding`), but for
+    plain PPM files, as drawn pictures are, whose cost is their size.
 
-    Grey of 16 or 32 bits is scaled to 8, CMYK and palettes are converted, transparency is laid on white, EXIF rotation
-    is applied; `notes` says which of these happened. `name` is what the file is called in an error's sentence.
-
-    Raises `BadImage` for empty bytes, anything but FORMATS, damage, more than MAX_MEGAPIXELS (judged by the header,
-    before any pixel is decoded) and a long side of more than MAX_ASPECT times the short one.
+    Raises `BadImage` for whatever is no picture, damaged, too large or too dear, and `decoding.Cancelled`.
     """
-    name = " ".join(name.split())
-    if not data:
-        raise BadImage(f"{name} is empty (0 bytes); an image file ({_ACCEPTED}) is accepted; choose another file.")
-    with _pillow_kept_quiet():
-        picture = _open(data, name)
-        kind = "JPEG" if picture.format == "MPO" else str(picture.format)  # MPO: a phone's JPEG with a preview inside
+    name = _one_line(name)
+    limit = decoding.megapixels()
+    match bytes_of(picture, name):
+        case bytes(data) if is_plain(data):
+            return decoder.read(data, name, limit)
+        case bytes(data):
+            head, body = decoding.run(data, name, cancelled)
+            image = Image.frombytes(head["mode"], tuple(head["size"]), body)
+            return Decoded(image, head["format"], head["width"], head["height"], tuple(head["notes"]))
+        case np.ndarray() as array:
+            return decoder.from_array(array, name, limit)
+        case other:
+            return decoder.from_pillow(other, name, limit)
+
+
+@dataclass(frozen=True)
+class Cropped:
+    """What an encoder scores of a picture, and what was done to it before."""
+
+    image: Image.Image  # as `crop` gives it
+    scale: float  # as `scale` gives it
+    notes: tuple[str, ...]  # of its decoding
+
+
+def cropped(
+    picture: object, data_config: dict[str, Any], name: str = "The file", cancelled: Callable[[], bool] = never
+) -> Cropped:
+    """`crop` of what `decode` gives; of bytes it is made where they are decoded, so that few pixels travel."""
+    name = _one_line(name)
+    data = bytes_of(picture, name)
+    if isinstance(data, bytes) and not is_plain(data):
+        head, body = decoding.run(data, name, cancelled, data_config)
+        image = Image.frombytes(head["mode"], tuple(head["size"]), body)
+        return Cropped(image, head["scale"], tuple(head["notes"]))
+    found = decode(data, name)
+    return Cropped(crop(found.image, data_config), scale(found.image, data_config), found.notes)
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether bytes are a PPM or PGM file as `encode_ppm` writes it, whose decoding costs no more than copying it."""
+    found = _PLAIN.match(data[:64])
+    if not found:
+        return False
+    channels, width, height = 3 if found[1] == b"6" else 1, int(found[2]), int(found[3])
+    return len(data) == found.end() + channels * width * height
+
+
+def _one_line(name: str) -> str:
+    return " ".join(name.split())
+
+
+def bytes_of(picture: object, name: str) -> "bytes | np.ndarray | Image.Image":
+    """The bytes of a picture that has some; an array or a PIL image that is no file any more as it is."""
+    if isinstance(picture, bytes | bytearray | memoryview):
+        return bytes(picture)
+    if isinstance(picture, str | PathLike):
         try:
-            notes = ["It holds several frames; the first was taken."] if _is_animated(picture) else []
-            turn = _turn(picture, notes)
-            picture.load()
-            if turn is not None and kind != "TIFF":  # Pillow turns a TIFF itself while loading it
-                picture = picture.transpose(turn)
-            image = _to_rgb(picture, notes)
-        except Exception as error:  # Pillow's parsers raise nearly anything on hostile bytes
-            raise BadImage(
-                f"{name} is a damaged, cut-off or unusual {kind} file ({_one_line(error)}); "
-                f"a complete {_ACCEPTED} file is accepted; save or copy it again."
-            ) from error
-    return Decoded(image, kind, image.width, image.height, tuple(notes))
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _open(data: bytes, name: str) -> Image.Image:
-    too_large = BadImage(
-        f"{name} has more than {MAX_MEGAPIXELS} megapixels; at most {MAX_MEGAPIXELS} are accepted; "
-        "make it smaller and try again."
+            return Path(picture).read_bytes()
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise BadImage(f"{name} cannot be read ({why}); give the path of an image file.") from error
+    if isinstance(picture, Image.Image):
+        return decoder.file_of(picture) or picture
+    if isinstance(picture, np.ndarray):
+        return picture
+    raise BadImage(
+        f"{name} is of type {type(picture).__name__}; the path or the bytes of an image file, a PIL image or a NumPy "
+        "array are accepted; give one of these."
     )
-    try:
-        picture = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.DecompressionBombError as error:
-        raise too_large from error
-    except Exception as error:  # the same: any exception means that no header could be read
-        raise BadImage(
-            f"{name} is not an image that can be read, or is cut off; a complete {_ACCEPTED} file is accepted; "
-            "convert it or choose another file."
-        ) from error
-    long, short = max(picture.size), min(picture.size)
-    if long * short > MAX_MEGAPIXELS * 1_000_000:
-        raise too_large
-    if long > MAX_ASPECT * short:
-        raise BadImage(
-            f"{name} is {picture.width} x {picture.height} px; a long side of at most {MAX_ASPECT} times the short one "
-            "is accepted; crop it and try again."
-        )
-    return picture
-
-
-def _is_animated(picture: Image.Image) -> bool:
-    try:
-        return bool(getattr(picture, "is_animated", False))
-    except Exception:  # a cut-off second frame does no harm to the first
-        return True
-
-
-def _turn(picture: Image.Image, notes: list[str]) -> Image.Transpose | None:
-    # Not ImageOps.exif_transpose: it writes the metadata anew and fails where only that is damaged.
-    try:
-        turn = _UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:
-        notes.append("Its EXIF data are damaged; they were ignored.")
-        return None
-    if turn is not None:
-        notes.append("It was turned upright as its EXIF data say.")
-    return turn
-
-
-def _to_rgb(picture: Image.Image, notes: list[str]) -> Image.Image:
-    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
-        return _deep_grey(picture, notes).convert("RGB")
-    if picture.mode == "CMYK":
-        notes.append("Its CMYK colours were converted to RGB without a colour profile.")
-    if picture.has_transparency_data:
-        return _on_white(picture, notes)
-    if picture.mode == "P":
-        notes.append("Its palette was converted to RGB.")
-    return picture.convert("RGB")
-
-
-def _deep_grey(picture: Image.Image, notes: list[str]) -> Image.Image:
-    """Grey of more than 8 bits, scaled to 8. `convert("L")` would clip at 255 and turn most of it white."""
-    values = np.nan_to_num(np.asarray(picture).astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    tops = (1.0, 255.0, 65535.0) if picture.mode == "F" else (65535.0,)
-    top = next((top for top in tops if low >= 0 and high <= top), None)
-    if top is not None:
-        bottom, told = 0.0, f"0 to {top:.0f}"
-    else:
-        bottom, top, told = low, high if high > low else low + 1, f"{low:g} to {high:g}, its own range,"
-    notes.append(f"Its grey values of more than 8 bits were scaled: {told} became 0 to 255.")
-    return Image.fromarray(np.rint((values - bottom) * (255.0 / (top - bottom))).astype(np.uint8))
-
-
-def _on_white(picture: Image.Image, notes: list[str]) -> Image.Image:
-    # Premultiplied modes convert only to their plain twin.
-    plain = {"La": "LA", "RGBa": "RGBA"}.get(picture.mode)
-    rgba = (picture.convert(plain) if plain else picture).convert("RGBA")
-    if np.asarray(rgba.getchannel("A")).min() < 255:
-        notes.append("Its transparent parts were laid on white.")
-    white = Image.new("RGBA", rgba.size, "white")
-    return Image.alpha_composite(white, rgba).convert("RGB")
 
 
 def crop(image: Image.Image, data_config: dict[str, Any]) -> Image.Image:
@@ -297,3 +232,13 @@ def encode_ppm(array: np.ndarray) -> bytes:
         raise ValueError(f"A picture must be uint8 (H, W) or (H, W, 3). Got {array.dtype} {array.shape}.")
     height, width = array.shape[:2]
     return b"%s\n%d %d\n255\n" % (b"P5" if grey else b"P6", width, height) + array.tobytes()
+
+
+def ppm_of(array: np.ndarray, name: str) -> bytes:
+    """`encode_ppm` of a file's array (H, W), (H, W, 1) or (H, W, 3) of a type that `decode` takes; else `BadImage`."""
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    decoder.check_array(array, name)
+    if array.ndim == 3 and array.shape[2] == 4:
+        return encode_ppm(np.asarray(decode(array, name).image))
+    return encode_ppm(np.ascontiguousarray(pixels.eight_bits(array, [])))

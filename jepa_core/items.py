@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from jepa_core import images
+from jepa_core import headers, images
 from jepa_core.errors import DatasetError, UnknownName
 
 NO_CLASS = "(no class)"  # of pictures without one, as those that lie directly in a folder beside its sub-folders
@@ -42,6 +42,7 @@ class DatasetSpec:
     reader_of: Callable[[int], Callable[[], bytes]] = field(repr=False, compare=False)
     fingerprint: str = ""  # of a folder: another one after a file was added, removed or written; "" for bundled sets
     digest_of: Callable[[int], str] | None = field(default=None, repr=False, compare=False)  # of a listed dataset
+    left_out: tuple[str, ...] = ()  # names of files that look like pictures but are none of this dataset
 
     def __len__(self) -> int:
         return self.size
@@ -50,6 +51,10 @@ class DatasetSpec:
     def listed(self) -> bool:
         """Whether its pictures are not bundled."""
         return self.digest_of is not None
+
+    def tell_left_out(self) -> str:
+        """One sentence on the files that were left out; "" where there are none."""
+        return headers.left_out_in_words(self.left_out) if self.left_out else ""
 
     def labels(self) -> tuple[str, ...]:
         """The names of the classes, in order."""

@@ -8,6 +8,7 @@ from numpy import ndarray
 
 from jepa_core import confounds, images
 from jepa_core.confounding import Measured
+from jepa_core.decoding import Cancelled
 from jepa_core.errors import JepaError, NotEnoughData
 from jepa_core.items import DatasetSpec
 from jepa_core.keys import make_key
@@ -58,7 +59,10 @@ def measure_missing(
         for row in rows.iloc[first : first + _BLOCK].itertuples():
             try:
                 data = read_member(dataset, Member(row.name, row.position, row.label, row.digest))
-                found[row.digest] = confounds.measured(images.decode(data, name=row.name).image, spec.data_config)
+                crop = images.cropped(data, spec.data_config, row.name, cancelled)
+                found[row.digest] = confounds.measured_crop(crop.image, crop.scale)
+            except Cancelled:
+                break
             except JepaError as error:
                 failed.append((row.name, str(error)))
         store.put_measures(space, found)

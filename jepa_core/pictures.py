@@ -86,4 +86,4 @@ def thumbnails(
 
 def _crop(transform: str, dataset: DatasetSpec, member: Member) -> Image.Image:
     data = read_member(dataset, member)
-    return images.crop(images.decode(data, name=member.name).image, json.loads(transform))
+    return images.cropped(data, json.loads(transform), member.name).image

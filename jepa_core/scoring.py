@@ -7,16 +7,15 @@ the three-line way from a notebook.
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from jepa_core import images, ranks, spectrum
+from jepa_core import given, images, ranks, spectrum
 from jepa_core.batches import Named, Work, exact_work, score_pictures
-from jepa_core.errors import JepaError
+from jepa_core.errors import BadImage, JepaError
+from jepa_core.given import Picture
 from jepa_core.items import Item
 from jepa_core.records import Member, Result, ResultConfig, Rows
 from jepa_core.specs import EncoderSpec
@@ -230,18 +229,18 @@ def stored_scores(store: Store, spec: EncoderSpec, output: str, dataset: str, pr
 
 
 def score_images(
-    pictures: Iterable[str | Path | bytes | Image.Image],
+    pictures: Iterable[Picture],
     encoder: "Encoder | str" = "digits",
     output: str | None = None,
     *,
     precision: "Precision" = "fp32",
 ) -> pd.DataFrame:
-    """Score pictures given as paths, bytes or PIL images; nothing is stored.
+    """Score pictures given as paths, bytes, PIL images or arrays (`images.decode`); nothing is stored.
 
     Returns the columns of `score_table`, one line a picture in the order given.
 
     Raises:
-        BadImage: for a picture that cannot be read; `JepaError` for an unknown encoder or output.
+        BadImage: for what is no picture, or no list of pictures; `JepaError` for an unknown encoder or output.
 
     Example:
         from jepa_core import score_images
@@ -252,7 +251,7 @@ def score_images(
 
         encoder = load_encoder(encoder)
     output = encoder.spec.check_output(output)
-    named = [_named_bytes(position, picture) for position, picture in enumerate(pictures)]
+    named = [given.named_bytes(position, picture) for position, picture in enumerate(given.several(pictures))]
     results: dict[str, Result] = {}
     unique = {digest: (name, digest, data) for name, digest, data in named}
     work = exact_work(encoder, output, precision)
@@ -260,7 +259,7 @@ def score_images(
         encoder, work, list(unique.values()), lambda batch: results.update({r.digest: r for r in batch})
     )
     if failed:
-        raise JepaError(failed[0][1])
+        raise BadImage(failed[0][1])
     return table_of(encoder, output, [(name, results[digest]) for name, digest, _data in named], precision)
 
 
@@ -282,20 +281,3 @@ def table_of(
         device=[result.device for result in results],
     )
     return score_table(rows, ranks.rank_of_loaded(encoder, output), precision)
-
-
-def _named_bytes(position: int, picture: str | Path | bytes | Image.Image) -> Named:
-    match picture:
-        case bytes():
-            name, data = f"picture {position}", picture
-        case Image.Image():
-            name, data = f"picture {position}", images.encode_ppm(np.asarray(picture.convert("RGB")))
-        case _:
-            name = str(picture)
-            try:
-                data = Path(picture).read_bytes()
-            except OSError as error:
-                raise images.BadImage(
-                    f"{name} cannot be read ({error.strerror}); give the path of an image file."
-                ) from error
-    return name, images.digest(data), data

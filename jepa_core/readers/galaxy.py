@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 
 import h5py
-import numpy as np
 
 from jepa_core import folders, images
 from jepa_core.errors import DatasetError
 from jepa_core.items import DatasetSpec
+from jepa_core.readers import archives, bounded, unpacking
 
 CLASSES = (
     "disturbed",
@@ -32,11 +32,17 @@ def open_galaxy(path: Path) -> DatasetSpec:
     """The galaxies of such a file; `DatasetError` for one that is damaged or holds something else."""
     try:
         with h5py.File(path) as file:
-            shape, labels = _own(file, "images").shape, np.asarray(_own(file, "ans"))
-    except (OSError, KeyError, AttributeError) as error:
-        raise _unreadable(path, str(error)) from error
-    if len(shape) != 4 or shape[3] != 3 or labels.shape != shape[:1] or not set(labels) <= set(range(len(CLASSES))):
-        raise _unreadable(path, f"images {shape}, ans {labels.shape}")
+            pictures, classes = _own(file, "images"), _own(file, "ans")
+            shape = pictures.shape
+            if len(shape) != 4 or shape[3] != 3 or classes.shape != shape[:1] or shape[0] > archives.most():
+                raise _unreadable(path, f"images {shape}, ans {classes.shape}")
+            bounded.check(pictures, (1, *shape[1:]), archives.largest())
+            bounded.check(classes, classes.shape, archives.largest())
+            labels = bounded.read(classes, (slice(0, shape[0]),))
+    except unpacking.READ_ERRORS as error:
+        raise _unreadable(path, unpacking.reason(error)) from error
+    if not set(labels.tolist()) <= set(range(len(CLASSES))):
+        raise _unreadable(path, f"ans up to {labels.max()}")
     named = tuple(CLASSES[int(label)] for label in labels)
     return DatasetSpec(
         name=str(path),
@@ -74,9 +80,11 @@ def _read(path: Path, position: int) -> bytes:
     folders.check_still_allowed(path)
     try:
         with h5py.File(path) as file:
-            return images.encode_ppm(np.asarray(_own(file, "images")[position]))
-    except (OSError, KeyError) as error:
-        raise _unreadable(path, str(error)) from error
+            pictures = _own(file, "images")
+            here = (slice(position, position + 1), *(slice(0, size) for size in pictures.shape[1:]))
+            return images.ppm_of(bounded.read(pictures, here)[0], f"{_name(position)} in {path}")
+    except unpacking.READ_ERRORS as error:
+        raise _unreadable(path, unpacking.reason(error)) from error
 
 
 def _unreadable(path: Path, why: str) -> DatasetError:

@@ -46,7 +46,7 @@ def directions(choice: Choice, dataset: DatasetSpec, row: pd.Series, *, ask: boo
     rank = _rank(choice)
 
     def work(job: Job) -> Directions | None:
-        picture = images.decode(read_member(dataset, member(row)), name=row["name"]).image
+        picture = images.decode(read_member(dataset, member(row)), row["name"], job.cancelled).image
         encoder = state.encoder(choice.spec.name)
         return directions_of(encoder, choice.output, picture, rank, job.report, job.cancelled)
 
@@ -59,7 +59,7 @@ def walked(choice: Choice, dataset: DatasetSpec, row: pd.Series, found: Directio
     """The walks of an image along direction k (from 0) and along a random one, or None while they are computed."""
 
     def work(job: Job) -> Walks | None:
-        picture = images.decode(read_member(dataset, member(row)), name=row["name"]).image
+        picture = images.decode(read_member(dataset, member(row)), row["name"], job.cancelled).image
         encoder = state.encoder(choice.spec.name)
         return walks(encoder, choice.output, picture, found, k, job.report, job.cancelled)
 

@@ -132,7 +132,8 @@ def choose_dataset(
             help="A folder of images, whose sub-folders are classes; a ZIP or tar of images; WebDataset shards, as in "
             "shard-{000..003}.tar or shards/\\*.tar; Galaxy10's HDF5 file; a dataset of "
             f"torchvision ({', '.join(readers.EXAMPLES)}); or hub:OWNER/NAME/SPLIT for one of the Hugging "
-            "Face hub. #500 behind any of them is a sample of 500.",
+            "Face hub, with ?class=COLUMN behind it for another column of classes. #500 behind any of them is a "
+            "sample of 500.",
             on_change=_forget_class,
             args=(class_key,),
         ).strip()
@@ -146,10 +147,13 @@ def choose_dataset(
         if readers.is_long(name):
             computed(f"open:{name}", f"Opening {name}", lambda _job: state.dataset(name) and None)
     try:
-        return state.dataset(name)
+        chosen = state.dataset(name)
     except JepaError as error:
         st.error(plain(str(error)), icon=":material/error:")
         return None
+    if chosen.left_out:
+        st.caption(plain(chosen.tell_left_out()))
+    return chosen
 
 
 def address_of(dataset: DatasetSpec) -> dict[str, str]:
