@@ -56,9 +56,9 @@ def check_allowed(path: Path) -> None:
 def image_files(root: Path) -> tuple[list[Path], list[Path]]:
     """The image files at or below `root`, and the files that look like pictures but are none that can be read.
 
-    Class by class, "2.png" before "10.png". An ending decides what is taken for a picture; a file without one looks like
-    a picture where its first bytes do. Hidden files and folders, and links that lead outside what may be read, are
-    passed over.
+    Class by class, "2.png" before "10.png". An ending decides what is taken for a picture; a file without one looks
+    like a picture where its first bytes do. Hidden files and folders, and links that lead outside what may be read,
+    are passed over.
     """
     pictures: list[Path] = []
     left_out: list[Path] = []

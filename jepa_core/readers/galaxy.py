@@ -61,7 +61,7 @@ def open_galaxy(path: Path) -> DatasetSpec:
 
 
 def _too_large(pictures: h5py.Dataset) -> str:
-    """Why pictures would take more memory than they may; "" where they do not. One is read with the chunk it lies in."""
+    """Why pictures would take more memory than they may; "" where they do not. One is read with its chunk."""
     shape, chunk = pictures.shape, pictures.chunks or (1, *pictures.shape[1:])
     if len(shape) != 4:
         return f"images {shape}"
