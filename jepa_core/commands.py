@@ -5,6 +5,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,7 +67,8 @@ def open_store(*, whole: bool = False) -> Store:
     files.sweep(cache_dir(), depth=2)
     store = Store()
     if whole:
-        store.check()
+        with suppress(StoreError):  # it is dealt with, and the notice says so
+            store.check()
         if store.notice:
             raise StoreError(f"{store.notice} Score what is asked for again, then do this again.")
     elif store.notice:

@@ -108,10 +108,10 @@ class Database:
         )
 
     def _is_damaged(self, why: object) -> StoreError:
-        self._damage = str(why)
+        self._damage = str(why).replace("user-defined function raised exception", "a text in it is none")
         return StoreError(
-            f"{self._named} is damaged ({why}); an undamaged file is needed; do the same again: what is whole is taken "
-            "over into a new file, and what is missing is computed again."
+            f"{self._named} is damaged ({self._damage}); an undamaged file is needed; do the same again: what was "
+            "whole was taken over into a new one, and what is missing is computed again."
         )
 
     def _newer(self, version: int) -> StoreError:
@@ -250,7 +250,7 @@ class Database:
     def _check_pages(self, connection: sqlite3.Connection) -> None:
         [(said,)] = connection.execute("PRAGMA quick_check(1)").fetchall()
         if said != "ok":
-            raise Damaged(" ".join(str(said).split()))
+            raise Damaged(" ".join(str(said).replace("*** in database main ***", "").split()))
 
     # --- damage -------------------------------------------------------------------------------------------------------
 
@@ -292,8 +292,16 @@ class Database:
         self.generation = next(_opened)  # so that no thread goes on with a connection that was closed
 
     def suspect(self, why: str) -> StoreError:
-        """The error to raise for a row that is not what was written; the file is dealt with before its next use."""
-        return self._is_damaged(why)
+        """The error to raise for a row that is not what was written; the file has been dealt with."""
+        error = self._is_damaged(why)
+        self._mend()
+        return error
+
+    def _mend(self) -> None:
+        """Deal with damage that was met, unless somebody is at work in the file: then before its next use."""
+        with self._turn, suppress(StoreError):
+            if self._damage and not self._working:
+                self._renew()
 
     # --- at work ------------------------------------------------------------------------------------------------------
 
@@ -313,6 +321,7 @@ class Database:
                 with self._turn:
                     self._working -= 1
                     self._turn.notify_all()
+                self._mend()
 
     def _enter(self) -> None:
         deadline = time.monotonic() + _PATIENCE
@@ -349,6 +358,11 @@ class Database:
                 self._local.connection = self._connect()
             self._local.generation = self.generation
         return self._local.connection
+
+    def take_over(self, other: Path) -> int:
+        """Add the rows of another store of ours that this one lacks; return how many."""
+        with self._at_work():
+            return salvage.rescue(self._connection(), other)
 
     def close(self) -> None:
         """Close the file; it is opened again where it is used again."""

@@ -36,11 +36,16 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         partial.unlink(missing_ok=True)
 
 
+def temporary_prefix() -> str:
+    """How the names of this program's temporary folders begin, by which `sweep` knows them."""
+    return f"jepa-score-{_mark()}-"
+
+
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A folder that is removed at the end, or by the next program after this one was killed."""
     sweep(Path(tempfile.gettempdir()))
-    with tempfile.TemporaryDirectory(prefix=f"jepa-score-{_mark()}-") as made:
+    with tempfile.TemporaryDirectory(prefix=temporary_prefix()) as made:
         yield Path(made)
 
 

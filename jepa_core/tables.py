@@ -139,7 +139,7 @@ def read_shipped(path: Path) -> ShippedTable:
         )
     except Exception as error:  # whatever a damaged file makes of a reader
         raise TableError(
-            f"The score table {path} cannot be read ({type(error).__name__}); a table written by "
+            f"The score table {path.name} cannot be read ({type(error).__name__}); a table written by "
             "'python -m jepa_core verify --write' is accepted; restore the file or make it again."
         ) from error
     return found
@@ -186,7 +186,7 @@ def _digest_of(path: Path) -> str:
         return digest(path.read_bytes())
     except OSError as error:
         raise TableError(
-            f"The shipped table {path} cannot be read ({error.strerror}); a file that may be read is accepted; "
+            f"The shipped table {path.name} cannot be read ({error.strerror}); a file that may be read is accepted; "
             "restore it."
         ) from error
 
@@ -233,7 +233,7 @@ def _read_measures(path: Path) -> tuple[str, dict[str, ndarray]]:
             raise ValueError("a digest is none")
     except Exception as error:  # whatever a damaged file makes of a reader
         raise TableError(
-            f"The measures {path} cannot be read ({type(error).__name__}); a table written by "
+            f"The measures {path.name} cannot be read ({type(error).__name__}); a table written by "
             "'python -m jepa_core confounds --write' is accepted; restore the file or make it again."
         ) from error
     return space, found

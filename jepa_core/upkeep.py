@@ -182,6 +182,11 @@ def export(store: Store, path: Path, cancelled: Callable[[], bool] = lambda: Fal
             f"The copy was to be written to {path}, which is the store itself; another file is accepted; choose one."
         )
     store.check()  # a copy of damage would pass for whole
+    return copy(store, path, cancelled)
+
+
+def copy(store: Store, path: Path, cancelled: Callable[[], bool] = lambda: False) -> int:
+    """`export` without asking who may."""
     try:
         replace_file(path, lambda to: _copy(store, to, cancelled))
     except _Stopped:
