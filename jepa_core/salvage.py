@@ -2,7 +2,7 @@
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from jepa_core.files import temporary_folder
@@ -12,6 +12,7 @@ from jepa_core.schema import COLUMNS, LARGEST_VALUE, SUMMED, insert, row_sum, so
 
 # Tables whose rows say by themselves whether they are right: by the key of a config, the id of a calibration.
 _TELLING = ("configs", "calibrations")
+_MOST_VALUES = 10_000  # different first columns of a key: damage may make them up
 # Where a damaged page stops a scan, the rows behind it are looked for from so many other places in the key's order.
 _STARTS = [f"{number:02x}" for number in range(256)]
 
@@ -103,19 +104,21 @@ def _rows(source: sqlite3.Connection, table: str) -> Iterator[tuple[tuple, int |
         return
     listed = ", ".join(columns) + (", crc" if has_sum else ", NULL")
     first, second = columns[0], columns[1]
-    for order in (f"{first}, {second}", f"{first} DESC, {second} DESC"):
-        done = yield from _scan(source, f"SELECT {listed} FROM {table} ORDER BY {order}")
-        if done:
-            return
-    for value in _distinct(source, table, first):
-        for order in (second, f"{second} DESC"):
-            yield from _scan(source, f"SELECT {listed} FROM {table} WHERE {first} = ? ORDER BY {order}", value)
+    select = f"SELECT {listed} FROM {table}"
+    values, all_found = _distinct(source, table, first)
+    if not all_found:
+        for order in (f"{first}, {second}", f"{first} DESC, {second} DESC"):
+            yield from _scan(source, f"{select} ORDER BY {order}")
+    for value in values:
+        where = f"{select} WHERE {first} = ?"
+        if (yield from _scan(source, where, value)):
+            continue
+        yield from _scan(source, f"{where} ORDER BY {second} DESC", value)
         for start in _STARTS:
-            sql = f"SELECT {listed} FROM {table} WHERE {first} = ? AND {second} >= ? AND {second} < ?"
-            yield from _scan(source, sql, value, start, f"{start}g")
+            yield from _scan(source, f"{where} AND {second} >= ? AND {second} < ?", value, start, f"{start}g")
 
 
-def _scan(source: sqlite3.Connection, sql: str, *values: object) -> Iterator[tuple[tuple, int | None]]:
+def _scan(source: sqlite3.Connection, sql: str, *values: object) -> Generator[tuple[tuple, int | None], None, bool]:
     """The rows of a query until a damaged one; returns whether there was none."""
     try:
         for *row, crc in source.execute(sql, values):
@@ -125,15 +128,15 @@ def _scan(source: sqlite3.Connection, sql: str, *values: object) -> Iterator[tup
     return True
 
 
-def _distinct(source: sqlite3.Connection, table: str, column: str) -> list[object]:
-    """The values of the first column of a key, as far as they can be read, by jumping from each to the next."""
+def _distinct(source: sqlite3.Connection, table: str, column: str) -> tuple[list[object], bool]:
+    """The values of the first column of a key, by jumping from each to the next, and whether that reached the last."""
     found: list[object] = []
     try:
         while True:
             where, values = (f"WHERE {column} > ?", found[-1:]) if found else ("", [])
             [(value,)] = source.execute(f"SELECT MIN({column}) FROM {table} {where}", values).fetchall()
-            if value is None:
-                return found
+            if value is None or len(found) > _MOST_VALUES:
+                return found, value is None
             found.append(value)
     except (sqlite3.Error, UnicodeError):
-        return found
+        return found, False
