@@ -16,6 +16,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.stats import hypergeom
 
+from jepa_core import notices
 from jepa_core.config import ASSETS
 from jepa_core.encoders import load_card
 from jepa_core.errors import NotEnoughData
@@ -184,9 +185,22 @@ def write_twins(twins: Sequence[Twin], path: Path = TWINS) -> None:
 
 def twin_of(encoder: str, output: str, dataset: str, path: Path = TWINS) -> Twin | None:
     """The twin of an encoder that was compared with it on a dataset before; None where there is none."""
-    twins = (_twin(found) for found in json.loads(path.read_text(encoding="utf-8"))) if path.exists() else ()
     asked = (encoder, output, dataset)
-    return next((twin for twin in twins if (twin.encoder, twin.output, twin.dataset) == asked), None)
+    return next((twin for twin in _twins(path) if (twin.encoder, twin.output, twin.dataset) == asked), None)
+
+
+def _twins(path: Path) -> list[Twin]:
+    if not path.exists():
+        return []
+    try:
+        return [_twin(found) for found in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        notices.say(
+            "twins",
+            f"The agreements in {path.name} cannot be read ({type(error).__name__}); a file written by "
+            "'benchmarks/seeds.py' is accepted; restore it. Until then they are left out.",
+        )
+        return []
 
 
 def _twin(found: Mapping[str, Any]) -> Twin:

@@ -6,6 +6,7 @@ scores of held-out images, and how far the embedding lies from embeddings that i
 
 import shlex
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from jepa_core.datasets import FOLDER_PREFIX
 from jepa_core.decoding import Cancelled
 from jepa_core.detectors import DETECTORS
 from jepa_core.encoders import Encoder
-from jepa_core.errors import JepaError, NotEnoughData, UnknownName
+from jepa_core.errors import JepaError, NotEnoughData, StoreError, UnknownName
 from jepa_core.items import DatasetSpec
 from jepa_core.judges import COMPARED, LEAST_FIT, METHODS, Domain, Judges, load_domain
 from jepa_core.plain import PlainMeasures
@@ -157,7 +158,8 @@ def measured_reference(
     """Plain measures of a known set's pictures, taken now where they are missing; None where there are too few."""
     table = known.domain.table
     if not dataset.listed:
-        measuring.measure_missing(store, spec, dataset, table, progress, cancelled)
+        with suppress(StoreError):  # measures that cannot be kept now are not weighed
+            measuring.measure_missing(store, spec, dataset, table, progress, cancelled)
     try:
         found = measuring.load(store, spec, dataset, table)
     except NotEnoughData:

@@ -5,6 +5,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from tqdm import tqdm
 
-from jepa_core import catalogue, datasets, folders, studies, tables, ways
+from jepa_core import catalogue, datasets, files, folders, studies, tables, ways
+from jepa_core.config import cache_dir
 from jepa_core.encoders import get_spec, list_encoders
-from jepa_core.errors import JepaError, UnknownName
+from jepa_core.errors import JepaError, StoreError, UnknownName
 from jepa_core.scoring import config_of
 from jepa_core.sketching import SketchSettings
 from jepa_core.specs import EncoderSpec
@@ -56,12 +58,26 @@ class Bar:
             self._bar.close()
 
 
-def open_store() -> Store:
-    """The store with the shipped tables in it; what a person should know about it is said."""
+def open_store(*, whole: bool = False) -> Store:
+    """The store with the shipped tables in it; what a person should know about it is said.
+
+    With `whole`, for a command that only reads, all of it is looked at first: a damaged store would give it fewer rows
+    than there were. Raises `StoreError` then, once; the next time what was whole is there.
+    """
+    files.sweep(cache_dir(), depth=2)
     store = Store()
-    if store.notice:
+    if whole:
+        with suppress(StoreError):  # it is dealt with, and the notice says so
+            store.check()
+        if store.notice:
+            raise StoreError(f"{store.notice} Score what is asked for again, then do this again.")
+    elif store.notice:
         note(store.notice)
-    for problem in tables.load_all_shipped(store):
+    try:
+        problems = tables.load_all_shipped(store)
+    except StoreError as error:
+        problems = [f"The tables that came with the explorer are not read in. {error}"]
+    for problem in problems:
         note(problem)
     return store
 
@@ -267,7 +283,7 @@ def run_check(args: argparse.Namespace) -> None:
             "name one with --reference."
         )
     reference = datasets.get_dataset(args.reference or spec.reference)  # a folder is stored by its full path
-    store = open_store()
+    store = open_store(whole=True)
     known = check.load_known(store, spec, output, reference.name, way_of(args), args.label)
     plain = check.measured_reference(store, spec, reference, known)
     outcome = check.check_pictures(load(args.encoder, args.device), output, named, known, plain)
@@ -283,13 +299,15 @@ def run_export(args: argparse.Namespace) -> None:
     spec = get_spec(args.encoder)
     output = spec.check_output(args.output)
     dataset = datasets.get_dataset(args.data)
-    frame = ways.scores(open_store(), spec, output, dataset.name, way_of(args))
+    frame = ways.scores(open_store(whole=True), spec, output, dataset.name, way_of(args))
     if frame.empty:
         data = shlex.quote(dataset.name.removeprefix(datasets.FOLDER_PREFIX))
         raise JepaError(
             f"The store has no scores of {dataset.title} for encoder {spec.name!r}, output {output!r}; "
             f"run 'python -m jepa_core score --encoder {spec.name} --output {output} --data {data}' first."
         )
+    if len(frame) < len(dataset):
+        note(f"{len(dataset) - len(frame)} of the {len(dataset)} images of {dataset.title} have no score yet.")
     tables.write_table(frame, args.out)
     show(pd.DataFrame([{"rows": len(frame), "file": str(args.out)}]), args.json)
 
@@ -337,7 +355,7 @@ def run_ood(args: argparse.Namespace) -> None:
     known = datasets.get_dataset(known).name  # a folder is stored by its full path
     fit = datasets.get_dataset(args.fit).name if args.fit else spec.training
     given = [datasets.get_dataset(name).name for name in args.others or ()]
-    store = open_store()
+    store = open_store(whole=True)
     if not given:
         config = config_of(spec, output)
         scored = (name for name, one in datasets.list_datasets().items() if one.held_out and store.scored(config, name))

@@ -29,7 +29,7 @@ def run_confounds(args: argparse.Namespace) -> None:
     reference = pictures.get(name) or datasets.get_dataset(name)
     given = args.data or [one.name for one in bundled.values() if one.held_out and one.name != reference.name]
     sets = [pictures.get(one) or datasets.get_dataset(one) for one in given]
-    store, found_for = open_store(), []
+    store, found_for = open_store(whole=True), []
     normal = _measured(store, spec, output, reference, args)
     for dataset in sets:
         try:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jepa_core import folders, headers, listings, readers
+from jepa_core import folders, headers, listings, notices, readers
 from jepa_core.bundled import BUNDLED
 from jepa_core.errors import DatasetError, UnknownName
 from jepa_core.items import DatasetSpec, Item
@@ -25,10 +25,22 @@ _SAMPLE = re.compile(r"(.*?)(?:#(\d{1,9})(?::(\d{1,9}))?)?", re.DOTALL)
 
 
 def list_datasets() -> dict[str, DatasetSpec]:
-    """The bundled and listed datasets, by name. Any folder of images is one too: see `get_dataset`."""
-    return {spec.name: spec for spec in BUNDLED} | {
-        name: _listed(name) for name in listings.LISTINGS if listings.listing_path(name).exists()
-    }
+    """The bundled and listed datasets, by name. Any folder of images is one too: see `get_dataset`.
+
+    One whose listing is damaged is left out, and it is said once.
+    """
+    found = {spec.name: spec for spec in BUNDLED}
+    for name in filter(_is_listed, listings.LISTINGS):
+        try:
+            found[name] = _listed(name)
+            notices.works(f"listing {name}")
+        except DatasetError as error:  # one damaged listing must not take the others away
+            notices.say(f"listing {name}", f"{error} Until then {name!r} is left out.")
+    return found
+
+
+def _is_listed(name: str) -> bool:
+    return name in listings.LISTINGS and listings.listing_path(name).exists()
 
 
 # --- listed -----------------------------------------------------------------------------------------------------------
@@ -94,6 +106,8 @@ def get_dataset(name_or_path: str | os.PathLike[str]) -> DatasetSpec:
     bundled = list_datasets()
     if name_or_path in bundled:
         return bundled[name_or_path]
+    if _is_listed(name_or_path):
+        return _listed(name_or_path)  # says what is wrong with it
     whole, n, seed = _SAMPLE.fullmatch(name_or_path).groups()  # type: ignore[union-attr]
     itself = folders.resolve(name_or_path.removeprefix(FOLDER_PREFIX))
     if n and not (itself and itself.exists()):  # "#" may be in a path, too

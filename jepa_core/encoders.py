@@ -8,20 +8,17 @@ that a person trained, in `encoders/` of the cache folder. The encoders of the p
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jepa_core import catalogue, pretrained
+from jepa_core import catalogue, notices, pretrained
 from jepa_core.config import ASSETS, cache_dir
 from jepa_core.errors import EncoderError, UnknownName
 from jepa_core.specs import EncoderSpec
 from jepa_core.spectrum import Rank
-
-_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:  # torch and timm take seconds to import; listing encoders must not pay for them
     import torch
@@ -35,6 +32,7 @@ def spec_from_card(path: Path) -> EncoderSpec:
     """Read the spec out of a model card (`NAME.json`); the weights lie beside it as `NAME.safetensors`."""
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
+        _check_card(card)
         return EncoderSpec(
             name=card["name"],
             family=card["family"],
@@ -55,8 +53,19 @@ def spec_from_card(path: Path) -> EncoderSpec:
             parameters=card.get("parameters", 0),
             known_failures=tuple(card.get("known_failures", ())),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _unreadable(path, error) from error
+
+
+def _check_card(card: dict[str, Any]) -> None:
+    """Raise `ValueError` for values that are not of their kind, with which others would fail later."""
+    texts = ("name", "family", "architecture", "weights_digest", "licence", "paper", "description")
+    outputs, shape = card["outputs"], card["data_config"]["input_size"]
+    numbers = [*outputs.values(), *card["projector"], *shape]
+    if not (all(isinstance(card[name], str) for name in texts) and card["name"] and outputs and len(shape) == 3):
+        raise ValueError("a text is missing")
+    if not all(isinstance(number, int) and number > 0 for number in numbers):
+        raise ValueError("a size is no number from 1 on")
 
 
 def load_card(spec: EncoderSpec) -> dict[str, Any]:
@@ -64,8 +73,10 @@ def load_card(spec: EncoderSpec) -> dict[str, Any]:
     assert spec.weights is not None
     path = spec.weights.with_suffix(".json")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        _check_card(card)
+        return card
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _unreadable(path, error) from error
 
 
@@ -84,7 +95,7 @@ def _card_paths() -> Iterator[Path]:
 def list_encoders() -> dict[str, EncoderSpec]:
     """Every encoder at hand, by name: the bundled ones, those trained here, then those that were loaded here.
 
-    A bundled name is never replaced. A damaged card is left out and logged. What else can be downloaded is in
+    A bundled name is never replaced. A damaged card is left out, and it is said once. What else can be downloaded is in
     `jepa_core.catalogue`.
     """
     specs: dict[str, EncoderSpec] = {}
@@ -92,8 +103,9 @@ def list_encoders() -> dict[str, EncoderSpec]:
         try:
             spec = spec_from_card(path)
         except EncoderError as error:  # one damaged card must not take the others away
-            _log.warning("%s", error)
+            notices.say(f"card {path}", str(error))
         else:
+            notices.works(f"card {path}")
             specs.setdefault(spec.name, spec)
     for spec in pretrained.recalled().values():
         specs.setdefault(spec.name, spec)

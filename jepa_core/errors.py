@@ -39,6 +39,10 @@ class StoreError(JepaError):
     """A store of results that cannot be opened, read or written."""
 
 
+class LockedStore(StoreError):
+    """A store that another program keeps for itself; it was waited for."""
+
+
 class TableError(JepaError):
     """A shipped score table that cannot be read."""
 

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jepa_core.records import Estimate, Member, ResultConfig
+from jepa_core.salvage import is_told
+from jepa_core.schema import insert, sound, summed
 from jepa_core.sketch import Calibration
-from jepa_core.store import Store
+from jepa_core.store import MEMBER, Store
 
 if TYPE_CHECKING:
     from jepa_core.jacobian import Precision
@@ -19,34 +21,33 @@ def put_estimates(store: Store, config: ResultConfig, estimates: Iterable[Estima
     with store.transaction() as cursor:
         number = store.config_id(cursor, config)
         cursor.executemany(
-            "INSERT OR IGNORE INTO estimates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            insert("estimates"),
             [
-                (number, e.digest, e.score, e.low, e.high, int(e.far), e.squared_norm, e.seconds, e.device)
+                summed(number, e.digest, e.score, e.low, e.high, int(e.far), e.squared_norm, e.seconds, e.device)
                 for e in found
             ],
         )
         cursor.executemany(
-            "INSERT OR IGNORE INTO embeddings VALUES (?, ?, ?)",
-            [(config.space, e.digest, np.ascontiguousarray(e.embedding, dtype="<f4").tobytes()) for e in found],
+            insert("embeddings"),
+            [summed(config.space, e.digest, np.ascontiguousarray(e.embedding, dtype="<f4").tobytes()) for e in found],
         )
 
 
 def estimates(store: Store, config: ResultConfig, dataset: str) -> list[tuple[Member, Estimate]]:
     """The estimates of a config on the recorded images of a dataset, in order, without their embeddings."""
-    rows = store.select(
-        "SELECT name, position, label, members.digest, score, low, high, far, squared_norm, seconds, device "
-        "FROM members JOIN estimates ON estimates.digest = members.digest "
+    joined = store.select(
+        f"SELECT {MEMBER}, config, estimates.digest, score, low, high, far, squared_norm, seconds, device, "
+        "estimates.crc FROM members JOIN estimates ON estimates.digest = members.digest "
         "WHERE dataset = ? AND config = (SELECT id FROM configs WHERE key = ?) ORDER BY position",
         dataset,
         config.key,
     )
+    members = store.whole_members(row[:6] for row in joined)
+    found = store.whole("estimates", (row[6:] for row in joined))
     none = np.empty(0, dtype=np.float32)
     return [
-        (
-            Member(name, position, label, digest),
-            Estimate(digest, score, low, high, bool(far), none, norm, seconds, device),
-        )
-        for name, position, label, digest, score, low, high, far, norm, seconds, device in rows
+        (member, Estimate(digest, score, low, high, bool(far), none, norm, seconds, device))
+        for member, (_config, digest, score, low, high, far, norm, seconds, device) in zip(members, found, strict=True)
     ]
 
 
@@ -67,9 +68,13 @@ def put_calibration(store: Store, key: str, calibration: Calibration) -> None:
 
 
 def calibration(store: Store, key: str) -> Calibration | None:
-    """The calibration kept under a key, or None."""
-    rows = store.select("SELECT arrays FROM calibrations WHERE key = ?", key)
-    return Calibration.from_bytes(rows[0][0]) if rows else None
+    """The calibration kept under a key, or None. Raises `StoreError` where it is not what was written."""
+    rows = store.select("SELECT key, id, arrays FROM calibrations WHERE key = ?", key)
+    if not rows:
+        return None
+    if not is_told("calibrations", rows[0]):
+        raise store.suspect("a calibration is not what was written")
+    return Calibration.from_bytes(rows[0][2])
 
 
 def put_precision(store: Store, key: str, precision: str, agreement: float) -> None:
@@ -81,4 +86,4 @@ def put_precision(store: Store, key: str, precision: str, agreement: float) -> N
 def precision(store: Store, key: str) -> "tuple[Precision, float] | None":
     """The precision kept under a key, and its Spearman correlation with float32, or None."""
     rows = store.select("SELECT precision, agreement FROM precisions WHERE key = ?", key)
-    return rows[0] if rows else None
+    return rows[0] if rows and sound("precisions", (key, *rows[0])) else None

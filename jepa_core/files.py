@@ -1,16 +1,105 @@
-"""Writing a file so that a reader sees the old one or the new one, never half of one."""
+"""Writing a file so that a reader sees the old one or the new one, never half of one; and what killed writers leave."""
 
+import hashlib
 import os
-from collections.abc import Callable
+import re
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+# A partial file says who writes it, so that it can be removed once that process is gone: machine, process, thread.
+_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+_PARTIAL = re.compile(r"(?:\.|jepa-score-).*jepa-([0-9a-f]{8})-(\d+)-.*", re.DOTALL)
+_OLDER = re.compile(r"\.(?:store|export|weights)\.(\d+)\.(?:sqlite|json)(?:-journal|-wal|-shm)?")  # of former versions
+_STEM = 40  # characters of a name that its partial keeps, which must not become too long for the disk
+_WAIT = 5.0  # seconds for another process at the same work in a folder
+
+
+def _mark() -> str:
+    return f"jepa-{_HOST}-{os.getpid()}-{threading.get_native_id()}"
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a new file in the same folder and rename it to `path`; an error leaves `path` as it was."""
-    # The suffix stays last: writers choose the format by it. The process id keeps two writers apart.
-    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    sweep(path.parent)
+    # The suffix stays last: writers choose the format by it.
+    partial = path.with_name(f".{path.stem[:_STEM]}.{_mark()}-{path.suffix}")
     try:
         write(partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def temporary_prefix() -> str:
+    """How the names of this program's temporary folders begin, by which `sweep` knows them."""
+    return f"jepa-score-{_mark()}-"
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that is removed at the end, or by the next program after this one was killed."""
+    sweep(Path(tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory(prefix=temporary_prefix()) as made:
+        yield Path(made)
+
+
+def sweep(folder: Path, depth: int = 0) -> None:
+    """Remove what processes that are gone left half written in a folder, and so many levels below it."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        with suppress(OSError):
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if _is_left(entry.name, entry.stat(follow_symlinks=False).st_mtime):
+                shutil.rmtree(entry.path) if is_folder else os.unlink(entry.path)  # noqa: PTH108 (an entry, not a Path)
+            elif depth and is_folder:
+                sweep(Path(entry.path), depth - 1)
+
+
+def _is_left(name: str, modified: float) -> bool:
+    if found := _PARTIAL.fullmatch(name):
+        return found[1] == _HOST and not _alive(int(found[2]))
+    if found := _OLDER.fullmatch(name):  # which did not say of which machine
+        return not _alive(int(found[1])) and time.time() - modified > 3600
+    return False
+
+
+def _alive(process: int) -> bool:
+    if os.name == "nt":  # where the question would end the process
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Have no other process inside this block for the same folder, where the system can say so."""
+    handle = None
+    try:
+        with suppress(ImportError, OSError):  # Windows, or a disk of the network
+            import fcntl
+
+            handle = os.open(folder, os.O_RDONLY)
+            deadline = time.monotonic() + _WAIT
+            while time.monotonic() < deadline:
+                with suppress(BlockingIOError):
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                time.sleep(0.01)
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)

@@ -5,6 +5,7 @@ with no picture at hand; whoever has the pictures can lay them beside the listin
 """
 
 import csv
+import re
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from jepa_core.errors import DatasetError, UnknownName
 from jepa_core.files import replace_file
 
 _SEED = 0
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -90,14 +92,23 @@ def listing_path(name: str) -> Path:
 
 
 def entries(name: str) -> tuple[Entry, ...]:
-    """The pictures of a listing that is there, in their order."""
+    """The pictures of a listing that is there, in their order. Raises `DatasetError` where the file is damaged."""
     return _read(listing_path(name))
 
 
 @lru_cache(maxsize=16)
 def _read(path: Path) -> tuple[Entry, ...]:
-    with path.open(encoding="utf-8", newline="") as lines:
-        return tuple(Entry(**row) for row in csv.DictReader(lines))
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            found = tuple(Entry(**row) for row in csv.DictReader(lines, strict=True))
+        if not found or not all(entry.name and entry.label and _DIGEST.fullmatch(entry.digest) for entry in found):
+            raise ValueError("a line has no name, class and SHA-256")
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise DatasetError(
+            f"The listing {path.name} cannot be read ({type(error).__name__}: {error}); a table of names, classes and "
+            "SHA-256 sums is accepted; restore the file, or remove it."
+        ) from error
+    return found
 
 
 def refuse(name: str) -> bytes:

@@ -5,31 +5,34 @@ each of its rows are checked before a row is taken over, and a row whose key is 
 cannot be checked is whether the numbers were honestly computed.
 """
 
-import io
-import math
-import re
 import sqlite3
-import tempfile
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from jepa_core.config import check_owner
 from jepa_core.datasets import list_datasets
 from jepa_core.errors import StoreError
+from jepa_core.files import temporary_folder
 from jepa_core.projection import Progress
 from jepa_core.records import ResultConfig
-from jepa_core.store import SCHEMA_VERSION, STEPS, Store
+from jepa_core.schema import (
+    COLUMNS,
+    LARGEST_VALUE,
+    SCHEMA_VERSION,
+    SUMMED,
+    SUMMED_SINCE,
+    definitions,
+    insert,
+    row_sum,
+    sound,
+    summed,
+    tables_of,
+)
+from jepa_core.store import Store
 
 LARGEST = 64 * 2**30  # bytes of a store
-_LARGEST_VALUE = 16 * 2**20  # bytes of one text or blob; a spectrum of 4,096 numbers has 16 KiB
 _BATCH = 500
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass
@@ -71,7 +74,7 @@ def merge(
     # A URI, since that alone can be opened without the right to write; immutable: no file is made beside it.
     source = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
     try:
-        source.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_VALUE)
+        source.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
         for pragma in ("trusted_schema = OFF", "query_only = ON", "cell_size_check = ON"):
             source.execute(f"PRAGMA {pragma}")
         version = _check_format(source, path)
@@ -90,8 +93,8 @@ def merge_bytes(
 ) -> Merged:
     """`merge` of an uploaded file."""
     check_owner("import a store")
-    with tempfile.TemporaryDirectory(prefix="jepa-score-") as folder:
-        path = Path(folder) / "upload.sqlite"
+    with temporary_folder() as folder:
+        path = folder / "upload.sqlite"
         path.write_bytes(data)
         return merge(store, path, progress, cancelled)
 
@@ -122,22 +125,12 @@ def _check_format(source: sqlite3.Connection, path: Path) -> int:
     version = source.execute("PRAGMA user_version").fetchone()[0]
     if not 1 <= version <= SCHEMA_VERSION:
         raise _refused(path, f"its format is {version}")
-    found = {
-        " ".join(sql.split())
-        for (sql,) in source.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
-    }
-    if found != _schema(version):
+    if definitions(source) != tables_of(version):
         raise _refused(path, "its tables are not those of a store")
     [(said,)] = source.execute("PRAGMA quick_check(1)").fetchall()
     if said != "ok":
         raise _refused(path, "it is damaged")
     return version
-
-
-def _schema(version: int) -> set[str]:
-    """The statements that made a store of that format."""
-    statements = [" ".join(statement.split()) for step in STEPS[:version] for statement in step.split(";\n")]
-    return {statement for statement in statements if statement}
 
 
 class _Merge:
@@ -158,36 +151,32 @@ class _Merge:
         self.known = set(list_datasets())
         self.configs: dict[int, ResultConfig] = {}
         self.widths: dict[tuple[str, str], int] = {}  # of the vectors of a table and key: all of one are equally long
-        self.tables = {name: check for since, name, check in _TABLES if since <= version}
+        self.summed = version >= SUMMED_SINCE
+        here = {name for (name,) in source.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        self.tables = [name for name in COLUMNS if name in here - {"configs"}]
         self.total = sum(source.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0] for name in self.tables)
 
     def run(self) -> Merged:
-        for number, *given in self.source.execute(
-            "SELECT id, weights, transform, output, method, precision, view FROM configs"
-        ):
-            if not all(isinstance(part, str) for part in given):
+        for row in self.source.execute(f"SELECT {', '.join(COLUMNS['configs'])} FROM configs"):
+            if not sound("configs", row):
                 raise _refused(self.path, "a config is no config")
-            self.configs[number] = ResultConfig(*given)
-        for table, check in self.tables.items():
-            cursor = self.source.execute(f"SELECT * FROM {table}")
+            self.configs[row[0]] = ResultConfig(*row[2:])
+        for table in self.tables:
+            sums = ", crc" if table in SUMMED and self.summed else ", NULL"
+            cursor = self.source.execute(f"SELECT {', '.join(COLUMNS[table])}{sums} FROM {table}")
             while rows := cursor.fetchmany(_BATCH):
                 if self.cancelled():
                     self.merged.cancelled = True
                     return self.merged
-                self._put(table, self._checked(table, rows, check))
+                self._put(table, self._checked(table, rows))
                 self.done += len(rows)
                 self.progress(self.done, self.total)
         return self.merged
 
-    def _checked(
-        self, table: str, rows: Iterable[tuple], check: Callable[..., bool]
-    ) -> Iterator[tuple[ResultConfig | None, tuple]]:
-        for row in rows:
-            try:
-                sound = check(*row) and self._fits(table, row)
-            except Exception:  # whatever a value that is not what it says makes of a check
-                sound = False
-            if not sound:
+    def _checked(self, table: str, rows: Iterable[tuple]) -> Iterator[tuple[ResultConfig | None, tuple]]:
+        for *values, crc in rows:
+            row = tuple(values)
+            if not (sound(table, row) and crc in (None, row_sum(*row)) and self._fits(table, row)):
                 raise _refused(self.path, f"a row of its table {table} is none of a store")
             if table in ("results", "estimates"):
                 yield self.configs[row[0]], row[1:]
@@ -196,8 +185,8 @@ class _Merge:
 
     def _fits(self, table: str, row: tuple) -> bool:
         """Whether a vector is as long as the others with its key, here and there, and a result has a config."""
-        if table == "estimates":
-            return row[0] in self.configs
+        if table in ("results", "estimates") and row[0] not in self.configs:
+            return False
         if table not in _VECTORS:
             return True
         where = _VECTORS[table]
@@ -214,77 +203,10 @@ class _Merge:
             values = [(*([numbers[config]] if config else []), *row) for config, row in checked]
             if not values:
                 return
-            marks = ", ".join("?" * len(values[0]))
-            cursor.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", values)
+            cursor.executemany(insert(table), [summed(*row) for row in values] if table in SUMMED else values)
             new = max(cursor.rowcount, 0)
         counted = table if table in ("results", "estimates", "embeddings", "crops") else "others"
         setattr(self.merged, counted, getattr(self.merged, counted) + new)
-
-
-# --- what a row may be ------------------------------------------------------------------------------------------------
-
-
-def _digest(value: Any) -> bool:
-    return isinstance(value, str) and bool(_DIGEST.fullmatch(value))
-
-
-def _number(*values: Any) -> bool:
-    return all(isinstance(value, int | float) and math.isfinite(value) for value in values)
-
-
-def _floats(value: Any) -> bool:
-    if not isinstance(value, bytes) or not value or len(value) % 4:
-        return False
-    return bool(np.isfinite(np.frombuffer(value, dtype="<f4")).all())
-
-
-def _text(*values: Any) -> bool:
-    return all(isinstance(value, str) and len(value) <= 10_000 for value in values)
-
-
-def _result(_config: int, digest: Any, spectrum: Any, norm: Any, seconds: Any, device: Any) -> bool:
-    return _digest(digest) and _floats(spectrum) and _number(norm, seconds) and _text(device)
-
-
-def _estimate(_config: int, digest: Any, *rest: Any) -> bool:
-    *numbers, device = rest
-    return _digest(digest) and len(numbers) == 6 and _number(*numbers) and _text(device)
-
-
-def _vector(space: Any, digest: Any, vector: Any) -> bool:
-    return _digest(space) and _digest(digest) and _floats(vector)
-
-
-def _measure(space: Any, digest: Any, vector: Any) -> bool:
-    return _text(space) and _digest(digest) and isinstance(vector, bytes) and bool(vector) and len(vector) % 4 == 0
-
-
-def _crop(transform: Any, digest: Any, png: Any) -> bool:
-    return _digest(transform) and _digest(digest) and isinstance(png, bytes) and png.startswith(_PNG)
-
-
-def _member(dataset: Any, name: Any, position: Any, label: Any, digest: Any) -> bool:
-    return _text(dataset, name, label) and isinstance(position, int) and position >= 0 and _digest(digest)
-
-
-def _rank(space: Any, rank: Any, reason: Any) -> bool:
-    return _digest(space) and isinstance(rank, int) and 0 < rank <= 2**20 and _text(reason)
-
-
-def _precision(key: Any, precision: Any, agreement: Any) -> bool:
-    return _digest(key) and precision in ("fp32", "bf16", "tf32") and _number(agreement)
-
-
-def _calibration(key: Any, name: Any, arrays: Any) -> bool:
-    from jepa_core.sketch import Calibration
-
-    if not (_digest(key) and _text(name) and isinstance(arrays, bytes)):
-        return False
-    with zipfile.ZipFile(io.BytesIO(arrays)) as packed:  # before numpy unpacks it
-        if sum(info.file_size for info in packed.infolist()) > 4 * _LARGEST_VALUE:
-            return False
-    found = Calibration.from_bytes(arrays)  # without pickle
-    return found.id == name and all(np.isfinite(getattr(found, field.name)).all() for field in fields(found))
 
 
 # How long the vectors of a key are.
@@ -293,15 +215,3 @@ _VECTORS = {
     "embeddings": "SELECT LENGTH(vector) FROM embeddings WHERE space = ? LIMIT 1",
     "measures": "SELECT LENGTH(vector) FROM measures WHERE space = ? LIMIT 1",
 }
-# The format in which each came. What others build on comes first, for a page that looks in between.
-_TABLES: tuple[tuple[int, str, Callable[..., bool]], ...] = (
-    (1, "ranks", _rank),
-    (1, "embeddings", _vector),
-    (1, "results", _result),
-    (2, "calibrations", _calibration),
-    (2, "precisions", _precision),
-    (2, "estimates", _estimate),
-    (3, "measures", _measure),
-    (1, "crops", _crop),
-    (1, "members", _member),
-)

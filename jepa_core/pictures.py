@@ -47,7 +47,7 @@ def scored_crop(store: Store, transform: str, dataset: DatasetSpec, member: Memb
     Raises `JepaError` where the picture cannot be read, or is not the one that was scored any more.
     """
     kept = store.crops(transform, [member.digest]).get(member.digest)
-    if kept is not None:
+    if kept is not None and _kept(kept) is not None:
         return kept
     png = images.to_png(_crop(transform, dataset, member))
     with suppress(StoreError):  # a full disk costs the next visit some time, not this one its picture
@@ -70,18 +70,23 @@ def thumbnails(
     made: dict[str, bytes] = {}
     for digest in missing:
         try:
-            if digest in crops:
-                with Image.open(io.BytesIO(crops[digest])) as kept:
-                    picture = kept.copy()
-            else:
-                picture = _crop(transform, dataset, wanted[digest])
-            made[digest] = images.thumbnail(picture, THUMBNAIL)
+            picture = _kept(crops[digest]) if digest in crops else None
+            made[digest] = images.thumbnail(picture or _crop(transform, dataset, wanted[digest]), THUMBNAIL)
         except JepaError as error:
             found[digest] = error
     if made:
         with suppress(StoreError):
             store.put_crops(made_by, made)
     return found | made
+
+
+def _kept(png: bytes) -> Image.Image | None:
+    """A picture of the store; None for one that is damaged, which is made again."""
+    try:
+        with Image.open(io.BytesIO(png)) as kept:
+            return kept.copy()
+    except Exception:  # whatever Pillow makes of damaged bytes
+        return None
 
 
 def _crop(transform: str, dataset: DatasetSpec, member: Member) -> Image.Image:

@@ -6,6 +6,7 @@ the cache folder: from then on the encoder is at hand (`recalled`).
 """
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from textwrap import shorten
@@ -99,7 +100,8 @@ def remember(encoder: "Encoder") -> EncoderSpec:
     path = _path()
     path.parent.mkdir(parents=True, exist_ok=True)
     found = {field: getattr(spec, field) for field in _FIELDS} | {"weights": spec.weights and str(spec.weights)}
-    kept = _known() if recalled() else {}
+    sound = recalled()
+    kept = {name: one for name, one in _known().items() if name in sound}
     text = json.dumps(kept | {spec.name: found}, indent=1)
     replace_file(path, lambda partial: partial.write_text(text, encoding="utf-8"))
     return spec
@@ -107,10 +109,15 @@ def remember(encoder: "Encoder") -> EncoderSpec:
 
 def recalled() -> dict[str, EncoderSpec]:
     """The timm encoders that were loaded here before, by name. Nothing is imported or asked for."""
-    try:
-        return {name: _spec(**found) for name, found in _known().items()}
-    except (AttributeError, TypeError):  # of another version, or not ours: it is made anew by the next load
-        return {}
+    found = {}
+    for name, one in _known().items():
+        # An entry of another version, or damaged, is made anew by the next load.
+        with suppress(AttributeError, TypeError, ValueError, KeyError):
+            spec = _spec(**one)
+            numbers = [*spec.outputs.values(), *spec.data_config["input_size"]]
+            if spec.name == name and spec.outputs and all(isinstance(number, int) for number in numbers):
+                found[name] = spec
+    return found
 
 
 def _spec(weights: str | None = None, **found: Any) -> EncoderSpec:
@@ -143,6 +150,7 @@ def _path() -> Path:
 
 def _known() -> dict[str, dict]:
     try:
-        return json.loads(_path().read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # none yet, or damaged: it is made anew by the next load
+        known = json.loads(_path().read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):  # none yet, or damaged: it is made anew by the next load
         return {}
+    return known if isinstance(known, dict) else {}

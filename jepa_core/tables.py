@@ -133,38 +133,62 @@ def read_shipped(path: Path) -> ShippedTable:
             table[name].combine_chunks().flatten().to_numpy().reshape(table.num_rows, -1)
             for name in ("spectrum", "embedding")
         )
-        plain = table.drop_columns(["spectrum", "embedding"]).to_pylist()
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        found = ShippedTable(
+            config,
+            *_rows_of(table.drop_columns(["spectrum", "embedding"]).to_pylist(), spectra, embeddings),
+        )
+    except Exception as error:  # whatever a damaged file makes of a reader
         raise TableError(
-            f"The score table {path} cannot be read ({type(error).__name__}); a table written by "
+            f"The score table {path.name} cannot be read ({type(error).__name__}); a table written by "
             "'python -m jepa_core verify --write' is accepted; restore the file or make it again."
         ) from error
-    return ShippedTable(
-        config,
-        [(row["dataset"], Member(row["name"], row["position"], row["label"], row["digest"])) for row in plain],
-        [
-            Result(row["digest"], sigma, embedding, row["squared_norm"], row["seconds"], row["device"])
-            for row, sigma, embedding in zip(plain, spectra, embeddings, strict=True)
-        ],
-    )
+    return found
 
 
-def load_shipped(store: Store, path: Path) -> bool:
-    """Put a shipped table into the store unless this very file is in it already; return whether it was put."""
-    file_digest = digest(path.read_bytes())
+def _rows_of(plain: list[dict], spectra: ndarray, embeddings: ndarray) -> tuple[list[tuple[str, Member]], list[Result]]:
+    members, results = [], []
+    for row, sigma, embedding in zip(plain, spectra, embeddings, strict=True):
+        member = Member(row["name"], row["position"], row["label"], row["digest"])
+        texts = (row["dataset"], member.name, member.label, member.digest, row["device"])
+        if not (all(isinstance(text, str) for text in texts) and isinstance(member.position, int)):
+            raise ValueError("a row is none of a table")
+        members.append((row["dataset"], member))
+        results.append(
+            Result(member.digest, sigma, embedding, float(row["squared_norm"]), float(row["seconds"]), row["device"])
+        )
+    return members, results
+
+
+def load_shipped(store: Store, path: Path, patience: float | None = None) -> bool:
+    """Put a shipped table into the store unless this very file is in it already; return whether it was put.
+
+    All of it or nothing. `patience` as in `Store.transaction`; raises `TableError` for a file that is no such table.
+    """
+    file_digest = _digest_of(path)
     if store.shipped(path.name) == file_digest:
         return False
     table = read_shipped(path)
     by_dataset: dict[str, list[Member]] = {}
     for dataset, member in table.members:
         by_dataset.setdefault(dataset, []).append(member)
-    for dataset, members in by_dataset.items():
-        # A table of an older version may name pictures that are drawn otherwise now.
-        store.forget_members(dataset, [member.name for member in store.members(dataset)])
-        store.put_members(dataset, members)
-    store.put(table.config, table.results)
-    store.put_shipped(path.name, file_digest)
+    with store.transaction(patience):
+        for dataset, members in by_dataset.items():
+            # A table of an older version may name pictures that are drawn otherwise now.
+            store.forget_members(dataset, [member.name for member in store.members(dataset)])
+            store.put_members(dataset, members)
+        store.put(table.config, table.results)
+        store.put_shipped(path.name, file_digest)
     return True
+
+
+def _digest_of(path: Path) -> str:
+    try:
+        return digest(path.read_bytes())
+    except OSError as error:
+        raise TableError(
+            f"The shipped table {path.name} cannot be read ({error.strerror}); a file that may be read is accepted; "
+            "restore it."
+        ) from error
 
 
 def measures_path(space: str) -> Path:
@@ -186,33 +210,45 @@ def ship_measures(store: Store, space: str, digests: Sequence[str]) -> int:
     return len(found)
 
 
-def load_measures(store: Store, path: Path) -> bool:
+def load_measures(store: Store, path: Path, patience: float | None = None) -> bool:
     """Put shipped measures into the store unless this very file is in it already; return whether they were put."""
-    file_digest = digest(path.read_bytes())
+    file_digest = _digest_of(path)
     name = f"measures/{path.name}"
     if store.shipped(name) == file_digest:
         return False
+    space, measured = _read_measures(path)
+    with store.transaction(patience):
+        store.put_measures(space, measured)
+        store.put_shipped(name, file_digest)
+    return True
+
+
+def _read_measures(path: Path) -> tuple[str, dict[str, ndarray]]:
     try:
         table = pq.read_table(path)
         space = table.schema.metadata[b"space"].decode()
         values = table["measures"].combine_chunks().flatten().to_numpy().reshape(table.num_rows, -1)
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        found = dict(zip(table["digest"].to_pylist(), values, strict=True))
+        if not all(isinstance(name, str) for name in found):
+            raise ValueError("a digest is none")
+    except Exception as error:  # whatever a damaged file makes of a reader
         raise TableError(
-            f"The measures {path} cannot be read ({type(error).__name__}); a table written by "
+            f"The measures {path.name} cannot be read ({type(error).__name__}); a table written by "
             "'python -m jepa_core confounds --write' is accepted; restore the file or make it again."
         ) from error
-    store.put_measures(space, dict(zip(table["digest"].to_pylist(), values, strict=True)))
-    store.put_shipped(name, file_digest)
-    return True
+    return space, found
 
 
-def load_all_shipped(store: Store) -> list[str]:
-    """Put every shipped table into the store; return a sentence for each that is damaged and left out."""
+def load_all_shipped(store: Store, patience: float | None = None) -> list[str]:
+    """Put every shipped table into the store; return a sentence for each that is damaged and left out.
+
+    `patience` as in `Store.transaction`. Raises `StoreError` where the store takes none, for want of room, say.
+    """
     problems = []
     for folder, load in (("scores", load_shipped), ("measures", load_measures)):
         for path in sorted((ASSETS / folder).glob("*.parquet")):
             try:
-                load(store, path)
+                load(store, path, patience)
             except TableError as error:
                 problems.append(str(error))
     return problems

@@ -4,6 +4,7 @@ Everything here but the copying may be done by the owner of a server alone (`jep
 """
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
@@ -81,36 +82,38 @@ def crops(store: Store) -> Crops:
     return Crops(count, size or 0)
 
 
-def _files(store: Store) -> list[Path]:
-    paths = [store.path.with_name(store.path.name + suffix) for suffix in ("", "-wal")]
-    return [path for path in paths if path.exists()]
+def _files(store: Store) -> list[os.stat_result]:
+    found = []
+    for suffix in ("", "-wal"):
+        with suppress(OSError):
+            found.append(store.path.with_name(store.path.name + suffix).stat())
+    return found
 
 
 def size_on_disk(store: Store) -> int:
     """Bytes of the store's file and of what SQLite keeps beside it."""
-    return sum(path.stat().st_size for path in _files(store))
+    return sum(found.st_size for found in _files(store))
 
 
 def version(store: Store) -> str:
     """Changes when anything in the store may have changed."""
-    stamps = [path.stat() for path in _files(store)]
-    return make_key(*(number for stamp in stamps for number in (stamp.st_size, stamp.st_mtime_ns)))
+    stamps = _files(store)
+    return make_key(*(number for stamp in stamps for number in (stamp.st_ino, stamp.st_size, stamp.st_mtime_ns)))
 
 
 def shipped_file(config: ResultConfig) -> str | None:
     """The shipped table that has results of a config; None if none has."""
     for path in sorted((ASSETS / "scores").glob("*.parquet")):
-        kept = (pq.read_schema(path).metadata or {}).get(b"config")
-        if kept is not None and _same(kept, config):
+        if _config_in(path) == config:
             return path.name
     return None
 
 
-def _same(kept: bytes, config: ResultConfig) -> bool:
+def _config_in(path: Path) -> ResultConfig | None:
     try:
-        return ResultConfig(**json.loads(kept)) == config
-    except (TypeError, ValueError):
-        return False
+        return ResultConfig(**json.loads((pq.read_schema(path).metadata or {})[b"config"]))
+    except Exception:  # whatever a damaged file makes of a reader; it is said where the table is read in
+        return None
 
 
 def delete(store: Store, config: ResultConfig) -> int:
@@ -178,6 +181,12 @@ def export(store: Store, path: Path, cancelled: Callable[[], bool] = lambda: Fal
         raise StoreError(
             f"The copy was to be written to {path}, which is the store itself; another file is accepted; choose one."
         )
+    store.check()  # a copy of damage would pass for whole
+    return copy(store, path, cancelled)
+
+
+def copy(store: Store, path: Path, cancelled: Callable[[], bool] = lambda: False) -> int:
+    """`export` without asking who may."""
     try:
         replace_file(path, lambda to: _copy(store, to, cancelled))
     except _Stopped:

@@ -1,6 +1,7 @@
 """Importing a store: what is new comes in, what is here stays, and a file that is no store changes nothing."""
 
 import io
+import re
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,8 +13,9 @@ import pytest
 from jepa_core import estimates, merge, upkeep
 from jepa_core.errors import NotAllowed, StoreError
 from jepa_core.records import Estimate, Member, Result, ResultConfig
+from jepa_core.schema import COLUMNS, STEPS
 from jepa_core.spectrum import Rank
-from jepa_core.store import STEPS, Store
+from jepa_core.store import Store
 
 CONFIG = ResultConfig("weights", "{}", "projector")
 SKETCH = replace(CONFIG, method="sketch:1")
@@ -110,10 +112,14 @@ def test_an_import_that_is_cancelled_keeps_what_has_arrived(store: Store, theirs
     assert store.get(CONFIG, digest(3)) is None
 
 
+def _listed(found: re.Match) -> str:
+    return f"INTO {found[1]} ({', '.join(COLUMNS[found[1]])}) VALUES"
+
+
 def _add(sql: str, *values: object) -> Callable[[Path], None]:
     def spoil(path: Path) -> None:
         connection = sqlite3.connect(path)
-        connection.execute(sql, values)
+        connection.execute(re.sub(r"INTO (\w+) VALUES", _listed, sql), values)
         connection.commit()
         connection.close()
 

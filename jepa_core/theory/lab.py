@@ -71,10 +71,12 @@ def kept(experiment: Experiment, settings: Any) -> Result | None:
     """The result of these settings if it was computed here before; a file that cannot be read counts as none."""
     path = _path(experiment, settings)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["result"]
+        found = json.loads(path.read_text(encoding="utf-8"))["result"]
+        experiment.table([Cell(settings, found)])  # it must have what is read off it
+        return found
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # whatever comes of reading a damaged file as a result
         _log.warning("The result %s cannot be read (%s); it is computed again.", path, error)
         return None
 
@@ -144,8 +146,10 @@ def shipped(experiment: Experiment) -> list[Cell]:
     path = shipped_path(experiment)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return [Cell(experiment.read(cell["settings"]), cell["result"]) for cell in content["cells"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        cells = [Cell(experiment.read(cell["settings"]), cell["result"]) for cell in content["cells"]]
+        experiment.table(cells)  # they must have what is read off them
+        return cells
+    except Exception as error:  # whatever comes of reading a damaged file as results
         raise TableError(
             f"The shipped result {path.name} cannot be read ({type(error).__name__}); a file written by "
             f"'{command(experiment)}' is accepted; make it again."

@@ -2,7 +2,6 @@
 
 import runpy
 import secrets
-import tempfile
 import threading
 import time
 from collections import OrderedDict
@@ -10,15 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
-from jepa_core import datasets, precision, scoring, tables, ways
+from jepa_core import datasets, precision, scoring, ways
 from jepa_core.config import ROOT
 from jepa_core.encoders import Encoder, default_device, list_encoders, load_encoder
-from jepa_core.errors import JepaError, StoreError
+from jepa_core.errors import JepaError
 from jepa_core.items import DatasetSpec
 from jepa_core.jobs import JobQueue
 from jepa_core.keys import make_key
@@ -28,6 +26,7 @@ from jepa_core.reference import percentile
 from jepa_core.specs import EncoderSpec
 from jepa_core.store import Store
 from jepa_core.ways import Way
+from pages._shared.opened import Opened
 from pages._shared.text import plain
 
 _RELIST = 5.0  # seconds after which a listing is no longer taken for new
@@ -79,31 +78,18 @@ def require_app() -> None:
 
 
 @st.cache_resource(show_spinner=False)
-def _opened() -> tuple[Store, list[str]]:
-    """The store with the shipped tables in it, and sentences to show.
-
-    Where the cache folder cannot be used, a temporary store keeps the explorer going.
-    """
-    notices = []
-    try:
-        store = Store()
-    except StoreError as error:
-        notices.append(f"{error} Until then results last only as long as the explorer runs.")
-        store = Store(Path(tempfile.mkdtemp(prefix="jepa-score-")) / "store.sqlite")
-    notices += tables.load_all_shipped(store)
-    if store.notice:
-        notices.append(store.notice)
-    return store, notices
+def _opened() -> Opened:
+    return Opened()
 
 
 def store() -> Store:
     """The store of results."""
-    return _opened()[0]
+    return _opened().store()
 
 
 def open_everything() -> None:
     """Open the store before a page needs it, and say what a person should know about it."""
-    for notice in _opened()[1]:
+    for notice in _opened().look():
         st.warning(plain(notice), icon=":material/warning:")
 
 
