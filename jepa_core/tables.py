@@ -51,7 +51,7 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
         raise JepaError(f"The table {path} cannot be written ({error.strerror}); choose a folder with room.") from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ShippedTable:
     """A shipped table in memory: `members` as (dataset, member), and one result for each of them."""
 

@@ -171,7 +171,7 @@ def choose_class(dataset: DatasetSpec, key: str = "class") -> str | None:
     return None if chosen == _ALL else chosen
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shown:
     """What a page looks at: a dataset, a class of it (None for all), and the score tables of both, never empty."""
 
