@@ -30,7 +30,7 @@ class Served(NamedTuple):
 def server(
     cache: str | Path, environment: Mapping[str, str] | None = None, log: Path | None = None
 ) -> Iterator[Served]:
-    """A server whose cache folder is `cache`, from when it answers until the block ends; what it says goes to `log`, if given."""
+    """A server whose cache folder is `cache`, from when it answers until the block ends; `log` has what it says."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from jepa_core import images
+from jepa_core import files, images
 from jepa_core.config import data_roots
 from jepa_core.errors import DatasetError
+from jepa_core.files import expanded
 from jepa_core.keys import make_key
 
 
@@ -20,9 +21,8 @@ def resolve(path: str) -> Path | None:
     if not path.strip():
         return None
     try:
-        # Not Path.resolve and Path.expanduser: they raise for a loop of links and an unknown user, and both are only
-        # folders that do not exist.
-        return Path(os.path.realpath(os.path.expanduser(path)))  # noqa: PTH111
+        # Not Path.resolve: it raises for a loop of links, which is only a folder that does not exist.
+        return Path(os.path.realpath(expanded(path)))
     except (ValueError, OSError):  # a zero byte, a name too long
         return None
 
@@ -37,20 +37,42 @@ def _is_allowed(path: Path, roots: tuple[Path, ...] | None) -> bool:
     return roots is None or any(path.is_relative_to(root) for root in roots)
 
 
-def check_allowed(path: Path) -> None:
-    """Raise `DatasetError` for a resolved path that this server may not read."""
+def is_allowed(path: Path) -> bool:
+    """Whether this server may read a resolved path."""
+    return _is_allowed(path, _roots())
+
+
+def check_allowed(path: Path, given: str) -> None:
+    """Raise `DatasetError` for a resolved path that this server may not read.
+
+    The sentence has what was `given`, and roots as their owner wrote them: where links lead, and whether anything is
+    there, is not for visitors.
+    """
     roots = _roots()
     if _is_allowed(path, roots):
         return
     if not roots:
         raise DatasetError(
-            f"The folder {path} may not be read: JEPA_DATA_ROOTS is set but names no folder; only the bundled datasets "
-            f"are accepted; choose one, or set the variable to folders with {os.pathsep!r} between them."
+            f"The folder {given!r} may not be read: JEPA_DATA_ROOTS is set but names no folder; only the bundled "
+            f"datasets are accepted; choose one, or set the variable to folders with {os.pathsep!r} between them."
         )
     raise DatasetError(
-        f"The folder {path} is outside what this server may read; a folder in "
-        f"{' or '.join(map(str, roots))} is accepted; choose one there."
+        f"The folder {given!r} is outside what this server may read; a folder in "
+        f"{' or '.join(data_roots() or ())} is accepted; choose one there."
     )
+
+
+def as_named(path: Path) -> Path:
+    """A resolved path that may be read, by the name that its server has for it.
+
+    At home that is the path itself. Where there are roots, what visitors see begins as the owner wrote the root, and
+    not with where that lies once links are resolved. It is made absolute, since results are kept by it.
+    """
+    for written in data_roots() or ():
+        root = resolve(written)
+        if root is not None and path.is_relative_to(root):
+            return Path(os.path.abspath(expanded(written))) / path.relative_to(root)  # noqa: PTH100
+    return path
 
 
 def image_files(root: Path) -> list[Path]:
@@ -63,9 +85,9 @@ def image_files(root: Path) -> list[Path]:
 
 def _find_images(root: Path) -> Iterator[Path]:
     """Each folder is entered once, however many links lead to it."""
-    roots = _roots()
-    entered = {root}
-    waiting = [(root, root)]  # as it was reached, and as it is
+    roots, real_root = _roots(), Path(os.path.realpath(root))
+    entered = {real_root}
+    waiting = [(root, real_root)]  # as it was reached, and as it is
     while waiting:
         folder, real_folder = waiting.pop()
         allowed = _is_allowed(real_folder, roots)
@@ -135,14 +157,14 @@ def readable(text: str) -> str:
 
 def check_still_allowed(path: Path) -> None:
     """`check_allowed` of where a path leads now: since it was listed, a link may have taken its place."""
-    check_allowed(Path(os.path.realpath(path)))
+    check_allowed(Path(os.path.realpath(path)), str(path))
 
 
 def read_file(path: Path) -> bytes:
     """The bytes of a listed file; `DatasetError` where they are gone, or are not those of a file that may be read."""
     check_still_allowed(path)
     try:
-        return path.read_bytes()
+        return files.read_file(path)
     except OSError as error:
         raise DatasetError(
             f"The image {path} cannot be read ({error.strerror}); a file that was there when the folder was listed is "

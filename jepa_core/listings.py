@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from jepa_core import folders, images
+from jepa_core import files, folders, images
 from jepa_core.config import ASSETS
 from jepa_core.errors import DatasetError, UnknownName
 from jepa_core.files import replace_file
+from jepa_core.sheets import guarded, original
 
 _SEED = 0
 
@@ -97,7 +98,7 @@ def entries(name: str) -> tuple[Entry, ...]:
 @lru_cache(maxsize=16)
 def _read(path: Path) -> tuple[Entry, ...]:
     with path.open(encoding="utf-8", newline="") as lines:
-        return tuple(Entry(**row) for row in csv.DictReader(lines))
+        return tuple(Entry(**{key: original(cell) for key, cell in row.items()}) for row in csv.DictReader(lines))
 
 
 def refuse(name: str) -> bytes:
@@ -117,7 +118,7 @@ def find(name: str, folder: Path) -> tuple[Path, ...]:
     if name not in LISTINGS:
         raise UnknownName("listed dataset", name, LISTINGS)
     root = folders.resolve(str(folder))
-    found = folders.image_files(root) if root and root.is_dir() else []
+    found = folders.image_files(root) if root and files.is_dir(root) else []
     if not (root and found):
         raise DatasetError(
             f"The folder {folder} has no images for {name!r}; a folder with its pictures is accepted; choose another."
@@ -156,4 +157,4 @@ def _write_csv(path: Path, rows: list[Entry]) -> None:
     with path.open("w", encoding="utf-8", newline="") as lines:
         writer = csv.DictWriter(lines, ["name", "label", "digest"])
         writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+        writer.writerows({key: guarded(cell) for key, cell in asdict(row).items()} for row in rows)
