@@ -18,6 +18,7 @@ from enum import StrEnum
 
 from jepa_core.config import hosted
 from jepa_core.errors import JepaError
+from jepa_core.telling import told, unforeseen
 
 _log = logging.getLogger(__name__)
 # Finished jobs that are remembered for the person who started them, and the bytes of their results: one Jacobian of a
@@ -140,12 +141,10 @@ class Job:
         try:
             self.result = self._work(self)
         except JepaError as error:
-            self.message = str(error)
+            self.message = told(error)
         except Exception as error:
             _log.exception("Job %r failed", self.title)
-            self.message = (
-                f"{self.title} failed unexpectedly ({type(error).__name__}: {error}); the log has the details."
-            )
+            self.message = f"{self.title} failed unexpectedly ({unforeseen(error)}); the log has the details."
         else:
             return State.CANCELLED if self.cancelled() else State.DONE
         return State.FAILED

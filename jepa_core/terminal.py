@@ -9,29 +9,12 @@ import io
 import json
 import logging
 import sys
-import unicodedata
 from collections.abc import Iterable
 
 import pandas as pd
 from tqdm import tqdm
 
-# Control characters, invisible ones that format (the direction of writing, say), lone surrogates, line separators.
-_OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-
-
-def visible(text: str) -> str:
-    r"""Text with what a terminal would obey, or not show, written out.
-
-    >>> visible("a\x1b[2J.png\n"), visible("grün\u202egnp.exe")
-    ('a\\x1b[2J.png\\n', 'grün\\u202egnp.exe')
-    """
-    if text.isprintable():
-        return text
-    return "".join(_written(letter) if unicodedata.category(letter) in _OBEYED else letter for letter in text)
-
-
-def _written(letter: str) -> str:
-    return letter.encode("unicode_escape").decode("ascii")
+from jepa_core.telling import visible
 
 
 def lines(text: str) -> str:

@@ -26,6 +26,7 @@ from jepa_core.records import ResultConfig
 from jepa_core.reference import percentile
 from jepa_core.specs import EncoderSpec
 from jepa_core.store import Store
+from jepa_core.telling import for_visitors
 from jepa_core.ways import Way
 from pages._shared.text import plain
 
@@ -103,7 +104,7 @@ def store() -> Store:
 def open_everything() -> None:
     """Open the store before a page needs it, and say what a person should know about it."""
     for notice in _opened()[1]:
-        st.warning(plain(notice), icon=":material/warning:")
+        st.warning(plain(for_visitors(notice)), icon=":material/warning:")
 
 
 @st.cache_resource(show_spinner=False)

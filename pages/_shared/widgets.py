@@ -14,6 +14,7 @@ from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
 from jepa_core.scoring import RunSummary
 from jepa_core.sketching import open_ends
+from jepa_core.telling import told
 from pages._shared import state
 from pages._shared.fragments import fragment
 from pages._shared.state import Choice
@@ -148,7 +149,7 @@ def choose_dataset(
     try:
         return state.dataset(name)
     except JepaError as error:
-        st.error(plain(str(error)), icon=":material/error:")
+        st.error(plain(told(error)), icon=":material/error:")
         return None
 
 
