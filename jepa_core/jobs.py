@@ -166,6 +166,7 @@ class JobQueue:
         self._urgent: deque[Job] = deque()
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
+        self._closed = False
         self._arrived = threading.Semaphore(0)
         threading.Thread(target=self._work, name="jepa-worker", daemon=True).start()
 
@@ -190,6 +191,8 @@ class JobQueue:
                 self._jobs.pop(key, None)  # so that it becomes the youngest
                 between = _nothing if urgent else self._run_urgent
                 job = self._jobs[key] = Job(key, title, work, between, unit, self._visitor())
+                if self._closed:
+                    job.cancel()
                 (self._urgent if urgent else self._ordinary).append(job)
                 self._arrived.release()
                 self._forget()
@@ -210,6 +213,16 @@ class JobQueue:
         if work is None or job.active:
             return job
         return self.submit(job.key, job.title, work, urgent=job._between is _nothing, unit=job.unit)
+
+    def close(self, seconds: float) -> bool:
+        """Cancel everything, take nothing more, and wait until the worker has stopped; whether it has in that time."""
+        with self._lock:
+            self._closed = True
+            left = [job for job in self._jobs.values() if job.active]
+        for job in left:
+            job.cancel()
+        end = time.monotonic() + seconds
+        return all(job.wait(max(end - time.monotonic(), 0)) for job in left)
 
     def get(self, key: str) -> Job | None:
         """The latest job of a key, or None."""
