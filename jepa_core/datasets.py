@@ -44,7 +44,7 @@ def _listed(name: str) -> DatasetSpec:
         source=listing.source,
         licence=listing.licence,
         held_out=listing.held_out,
-        classes=tuple(sorted({entry.label for entry in entries})),
+        classes=listings.classes(name),
         size=len(entries),
         label_of=partial(_listed_field, name, "label"),
         name_of=partial(_listed_field, name, "name"),

@@ -10,10 +10,13 @@ and cancel it (`jepa_core.config.hosted`); who may is asked by `Job.concerns`.
 """
 
 import logging
+import os
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 
 from jepa_core.config import hosted
@@ -24,6 +27,7 @@ _log = logging.getLogger(__name__)
 # Finished jobs that are remembered for the person who started them, and the bytes of their results: one Jacobian of a
 # large encoder is hundreds of megabytes.
 _KEPT = 32
+_NICE = 10  # of 19; the worker still has a tenth of a core where pages want all
 _KEPT_BYTES = 2**29
 
 
@@ -143,6 +147,8 @@ class Job:
         except JepaError as error:
             self.message = told(error)
         except Exception as error:
+            if not threading.main_thread().is_alive():  # the program ends, and lends no thread any more
+                return State.CANCELLED
             _log.exception("Job %r failed", self.title)
             self.message = f"{self.title} failed unexpectedly ({unforeseen(error)}); the log has the details."
         else:
@@ -155,6 +161,13 @@ class Job:
             self._work = None  # it may hold uploads; what failed or was stopped may be tried again
         self.state = state
         self._finished.set()
+
+
+def _make_way() -> None:
+    """Let the pages, which take milliseconds, have a core before this thread and those that torch starts from it."""
+    if sys.platform == "linux":  # elsewhere a priority is that of the whole process
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 class JobQueue:
@@ -171,6 +184,7 @@ class JobQueue:
         threading.Thread(target=self._work, name="jepa-worker", daemon=True).start()
 
     def _work(self) -> None:
+        _make_way()
         while True:
             self._arrived.acquire()
             self._run_urgent()

@@ -95,6 +95,16 @@ def entries(name: str) -> tuple[Entry, ...]:
     return _read(listing_path(name))
 
 
+def classes(name: str) -> tuple[str, ...]:
+    """The classes of a listing that is there, in order."""
+    return _classes(listing_path(name))
+
+
+@lru_cache(maxsize=16)
+def _classes(path: Path) -> tuple[str, ...]:
+    return tuple(sorted({entry.label for entry in _read(path)}))
+
+
 @lru_cache(maxsize=16)
 def _read(path: Path) -> tuple[Entry, ...]:
     with path.open(encoding="utf-8", newline="") as lines:
@@ -146,6 +156,7 @@ def _write(listing: Listing, root: Path, by_digest: dict[str, Path]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, lambda to: _write_csv(to, [_entry(root, found, digest) for digest, found in order]))
     _read.cache_clear()
+    _classes.cache_clear()
 
 
 def _entry(root: Path, path: Path, digest: str) -> Entry:

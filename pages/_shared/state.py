@@ -135,9 +135,12 @@ def visitor() -> str:
     return st.session_state.setdefault("visitor", secrets.token_hex(16))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def encoder(name: str) -> Encoder:
-    """A loaded encoder. Called by jobs only: loading takes seconds."""
+    """A loaded encoder. Called by jobs only: loading takes seconds, and so does tracing it again.
+
+    With fewer, visitors who look at three encoders beside a long job keep the worker at loading, not at scoring.
+    """
     return load_encoder(name)
 
 
