@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import streamlit as st
 
 from jepa_core.config import ASSETS
-from pages._shared import fragments, pictures, state, tour
+from pages._shared import fragments, outside, pictures, state, tour
 
 SECTIONS = {
     "Explore": (
@@ -35,6 +35,8 @@ SECTIONS = {
     ),
 }
 HOME = "gallery"
+
+outside.turn_off()
 
 # Before the navigation: a page's own icon would become the tab's, which the browser fetches from another server.
 st.set_page_config(page_icon=str(ASSETS / "icon.svg"), layout="wide")

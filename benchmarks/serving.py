@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from playwright.sync_api import Browser, sync_playwright
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = ("chromium-headless-shell", "chromium")
@@ -26,15 +27,22 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def server(cache: str | Path) -> Iterator[Served]:
-    """A server whose cache folder is `cache`, from when it answers until the block ends."""
+def server(
+    cache: str | Path, environment: Mapping[str, str] | None = None, log: Path | None = None
+) -> Iterator[Served]:
+    """A server whose cache folder is `cache`, from when it answers until the block ends; `log` has what it says."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true", f"--server.port={port}"]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | {"JEPA_CACHE": str(cache)}, stdout=subprocess.DEVNULL
-    )
+    with (log or Path(os.devnull)).open("wb") as written:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | {"JEPA_CACHE": str(cache)} | dict(environment or {}),
+            stdout=written,
+            stderr=written if log else None,
+        )
     address = f"http://127.0.0.1:{port}"
     patience = time.monotonic() + 120
     try:
@@ -55,8 +63,10 @@ def server(cache: str | Path) -> Iterator[Served]:
 
 
 @contextmanager
-def browser() -> Iterator[Browser]:
+def browser() -> "Iterator[Browser]":
     """Debian's Chromium without a window. The variant that has none takes two thirds of the time of the whole one."""
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as started:
         launched = started.chromium.launch(
             executable_path=next(path for path in map(shutil.which, CHROMIUM) if path),

@@ -1,12 +1,18 @@
 """`python -m jepa_core`."""
 
 import sys
+import warnings
 
+from jepa_core.stopping import Stopped, stop_when_told
+
+if not sys.warnoptions:
+    warnings.simplefilter("ignore")  # what libraries remark on their own use is nothing to a person
+stop_when_told()
 try:
     from jepa_core.cli import main  # takes a second
 
     status = main()
-except KeyboardInterrupt:  # before `main` could turn it into its own sentence
+except KeyboardInterrupt as stop:  # before `main` could turn it into its own sentence
     print("Stopped before anything was begun.", file=sys.stderr)
-    status = 1
+    status = stop.status if isinstance(stop, Stopped) else 1
 sys.exit(status)

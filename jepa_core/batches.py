@@ -38,7 +38,7 @@ class Work:
     compute: "Callable[[Sequence[str], Tensor], list[Scored | None]]"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Grams:
     """Full Grams (n, K, K) and features (n, F) of images by digest: what a sketch is calibrated on."""
 

@@ -43,7 +43,7 @@ _NEAREST = 6  # neighbours wherever they score
 _KNOWN = "It is one of the references itself, so the p-values promise nothing for it."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KnownSet:
     """A scored dataset, or a class of one, that pictures are held against.
 
@@ -64,7 +64,7 @@ class KnownSet:
         return self.domain.table["jepa_score"].to_numpy()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Checked:
     """The evidence for one picture.
 
@@ -87,7 +87,7 @@ class Checked:
     unlikely: pd.DataFrame
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcome:
     """What became of a batch: evidence for the pictures that could be scored, (name, sentence) for the others."""
 

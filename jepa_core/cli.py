@@ -1,27 +1,29 @@
 """The explorer's jobs from a terminal: `python -m jepa_core COMMAND`.
 
 Results go to standard output (a table, or `--json`), progress to standard error. Exit status: 0 done, 1 failed, 2 wrong
-arguments; every error is one line.
+arguments, 128 + N ended by signal N (`jepa_core.stopping`); every error is one line.
 """
 
 import argparse
-import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jepa_core import commands, confound_commands, study_commands, tables, theory_commands, ways
+from jepa_core import commands, confound_commands, files, study_commands, tables, terminal, theory_commands, ways
 from jepa_core.compare import DISPUTED
+from jepa_core.config import cache_dir
 from jepa_core.errors import JepaError, UnknownName
+from jepa_core.stopping import Stopped
 
 
 class _Parser(argparse.ArgumentParser):
     """argparse with its errors on one line, as everywhere else."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"error: {message}; see '{self.prog} --help'.", file=sys.stderr)
+        terminal.fail(f"{message}; see '{self.prog} --help'.")
         sys.exit(2)
 
 
@@ -66,13 +68,20 @@ def _picture_path(study: str) -> Callable[[str], Path]:
 
     def check(text: str) -> Path:
         path = Path(text)
-        if path.suffix != suffix or not path.parent.is_dir():
+        if path.suffix != suffix or not files.is_dir(path.parent):
             raise argparse.ArgumentTypeError(
                 f"{text!r} was given where a file that ends in {suffix}, in a folder that exists, is accepted"
             )
         return path
 
     return check
+
+
+def _result_path(text: str) -> Path:
+    path = Path(text)
+    if not files.is_dir(path.absolute().parent) or files.is_dir(path):
+        raise argparse.ArgumentTypeError(f"{text!r} was given where a file in a folder that exists is accepted")
+    return path
 
 
 def _common(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
@@ -202,7 +211,7 @@ def build_parser() -> argparse.ArgumentParser:
     theory = command("theory", theory_commands.run_theory, "Run one of the papers' controlled experiments again.")
     theory.add_argument("name", help="spheres, truth, sampling, ascent, features or views")
     theory.add_argument(
-        "--out", type=Path, metavar="FILE.json", help="what to write; a file in the cache folder if left out"
+        "--out", type=_result_path, metavar="FILE.json", help="what to write; a file in the cache folder if left out"
     )
 
     bench = command("bench", commands.run_bench, "Measure what a score costs here, beside the paper's listing.")
@@ -246,22 +255,39 @@ def _run(argv: Sequence[str] | None) -> int:
         args = build_parser().parse_args(argv)
         args.run(args)
     except UnknownName as error:
-        commands.note(f"error: {error}")
+        terminal.fail(str(error))
         return 2
     except JepaError as error:
-        commands.note(f"error: {error}")
+        terminal.fail(str(error))
         return 1
-    except KeyboardInterrupt:
-        commands.note("Stopped; what is finished is kept, and the same command goes on from there.")
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        terminal.fail(_unforeseen(error))
         return 1
+    except KeyboardInterrupt as stop:
+        terminal.note("Stopped; what is finished is kept, and the same command goes on from there.")
+        return stop.status if isinstance(stop, Stopped) else 1
     finally:
         sys.stdout.flush()  # here, where a reader that has gone can still be met without a traceback
     return 0
 
 
+def _unforeseen(error: Exception) -> str:
+    """A sentence on what no other sentence was made for; how it came about goes into a file."""
+    said = f"This met something that it did not expect ({type(error).__name__}: {error})"
+    path = cache_dir() / "last-error.txt"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
+    except OSError:
+        return f"{said}; nothing that was kept before is lost."
+    return f"{said}; nothing that was kept before is lost, and {path} has the details."
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    terminal.be_ready()
     try:
         return _run(argv)
     except BrokenPipeError:  # as in `... | head -1`

@@ -3,7 +3,6 @@
 import argparse
 import json
 import shlex
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from tqdm import tqdm
 
 from jepa_core import catalogue, datasets, files, folders, studies, tables, ways
 from jepa_core.config import cache_dir
@@ -21,41 +19,11 @@ from jepa_core.scoring import config_of
 from jepa_core.sketching import SketchSettings
 from jepa_core.specs import EncoderSpec
 from jepa_core.store import Store
+from jepa_core.terminal import Bar, note, say, show, show_facts
 from jepa_core.ways import Way
 
 if TYPE_CHECKING:
     from jepa_core.encoders import Encoder
-
-
-def show(frame: pd.DataFrame, as_json: bool) -> None:
-    """A table on standard output."""
-    if as_json:
-        print(frame.to_json(orient="records", indent=2))
-    elif not frame.empty:
-        print(frame.to_string(index=False, float_format="{:.4f}".format))
-
-
-def note(sentence: str) -> None:
-    """A sentence on standard error."""
-    tqdm.write(sentence, file=sys.stderr)  # on a line of its own, also while a progress bar is shown
-
-
-class Bar:
-    """A progress bar on standard error, made when the first total is known, and anew for each part of the work."""
-
-    def __init__(self, title: str, unit: str = "image") -> None:
-        self._title, self._unit = title, unit
-        self._bar: tqdm | None = None
-
-    def __call__(self, done: int, total: int) -> None:
-        """Show how far the work is."""
-        if self._bar is None or self._bar.total != total:  # another part of the work
-            if self._bar is not None:
-                self._bar.close()
-            self._bar = tqdm(total=total, desc=self._title, unit=self._unit, unit_scale=self._unit == "B", leave=False)
-        self._bar.update(done - self._bar.n)
-        if done >= total:
-            self._bar.close()
 
 
 def open_store(*, whole: bool = False) -> Store:
@@ -126,14 +94,7 @@ def _show_encoder(args: argparse.Namespace) -> None:
         facts |= {"origin": offer.origin, "size": offer.size, "access": offer.access}
     for output in spec.outputs:
         facts[f"seconds an image, {output}"] = float(f"{forecast.seconds_an_image(spec, output, device):.2g}")
-    _show_one(facts, args.json)
-
-
-def _show_one(facts: dict[str, object], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(facts, indent=2))
-    else:
-        print("\n".join(f"{name:<30}{value}" for name, value in facts.items() if value))
+    show_facts(facts, args.json)
 
 
 def _add_encoder(args: argparse.Namespace) -> None:
@@ -146,7 +107,7 @@ def _add_encoder(args: argparse.Namespace) -> None:
         )
     added = own_weights.add(args.name, args.like, args.weights, "cpu")
     note(added.spec.description)
-    _show_one(_row(added.spec, at_hand=True), args.json)
+    show_facts(_row(added.spec, at_hand=True), args.json)
 
 
 def load(name: str, device: str | None) -> "Encoder":
@@ -262,7 +223,7 @@ def _read_pictures(paths: Sequence[Path]) -> tuple[list[tuple[str, bytes]], list
     for path in paths:
         name = folders.readable(str(path))
         try:
-            named.append((name, path.read_bytes()))
+            named.append((name, files.read_file(path)))
         except OSError as error:
             unread.append((name, f"{name} cannot be read ({error.strerror}); give the paths of image files."))
     return named, unread
@@ -309,7 +270,7 @@ def run_export(args: argparse.Namespace) -> None:
     if len(frame) < len(dataset):
         note(f"{len(dataset) - len(frame)} of the {len(dataset)} images of {dataset.title} have no score yet.")
     tables.write_table(frame, args.out)
-    show(pd.DataFrame([{"rows": len(frame), "file": str(args.out)}]), args.json)
+    show(pd.DataFrame([{"rows": len(frame), "file": folders.readable(str(args.out))}]), args.json)
 
 
 def run_pretrain(args: argparse.Namespace) -> None:
@@ -320,7 +281,10 @@ def run_pretrain(args: argparse.Namespace) -> None:
     card = pretrain(
         args.recipe, args.out, log=note, **{option: value for option, value in given.items() if value is not None}
     )
-    print(json.dumps({"card": str(card)}) if args.json else card)
+    if args.json:
+        print(json.dumps({"card": str(card)}))
+    else:
+        say(str(card))
 
 
 def run_bench(args: argparse.Namespace) -> None:

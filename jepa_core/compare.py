@@ -24,7 +24,7 @@ DISPUTED = 5
 _MEMBER = ["name", "position", "label", "digest"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Encoders on the images that all of them have scored, row by row.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import platformdirs
 
 from jepa_core.errors import NotAllowed
+from jepa_core.files import expanded
 
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "assets"
@@ -17,7 +18,7 @@ def cache_dir() -> Path:
     Nothing is created here; whoever writes creates it, so that a read-only machine can still read.
     """
     given = os.environ.get("JEPA_CACHE")
-    return Path(given).expanduser() if given else platformdirs.user_cache_path("jepa-score-explorer")
+    return expanded(given) if given else platformdirs.user_cache_path("jepa-score-explorer")
 
 
 def data_roots() -> tuple[str, ...] | None:

@@ -5,13 +5,14 @@ import argparse
 import pandas as pd
 
 from jepa_core import confounding, datasets, measuring, tables, ways
-from jepa_core.commands import Bar, note, open_store, show, way_of
+from jepa_core.commands import open_store, way_of
 from jepa_core.confound_words import as_table, in_words
 from jepa_core.encoders import get_spec
 from jepa_core.errors import JepaError, NotEnoughData
 from jepa_core.items import DatasetSpec
 from jepa_core.specs import EncoderSpec
 from jepa_core.store import Store
+from jepa_core.terminal import Bar, note, show
 
 
 def run_confounds(args: argparse.Namespace) -> None:

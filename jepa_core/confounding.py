@@ -52,7 +52,7 @@ class Kind(StrEnum):
     NOTHING = "nothing to explain"  # the score does not separate the two sets
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measured:
     """A set of images: its `name`, their outlier scores, and their measures in the order of `MEASURES`."""
 

@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from jepa_core import files
 from jepa_core.datasets import FOLDER_PREFIX
 from jepa_core.errors import JepaError
 from jepa_core.records import Member
+from jepa_core.sheets import csv_text
 
 MOST = 50.0
 """Percent of a class that may be proposed; more is no curation."""
@@ -99,7 +101,7 @@ def _paths(dataset: str, names: Iterable[str]) -> list[str]:
 
 def _root(dataset: str) -> str:
     root = dataset.removeprefix(FOLDER_PREFIX)
-    if not Path(root).exists():  # else the "#" is a part of the path
+    if not files.exists(Path(root)):  # else the "#" is a part of the path
         root = re.sub(r"#\d+(:\d+)?$", "", root)
     return root.rstrip("/")
 
@@ -147,7 +149,7 @@ def brushed(selection: Mapping) -> tuple[float, float] | None:
 
 def as_csv(table: pd.DataFrame) -> bytes:
     """A table as the bytes of a CSV file."""
-    return table.to_csv(index=False).encode()
+    return csv_text(table).encode()
 
 
 def as_parquet(table: pd.DataFrame) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jepa_core import folders, headers, listings, notices, readers
+from jepa_core import files, folders, headers, listings, notices, readers
 from jepa_core.bundled import BUNDLED
 from jepa_core.errors import DatasetError, UnknownName
 from jepa_core.items import DatasetSpec, Item
@@ -55,7 +55,7 @@ def _listed(name: str) -> DatasetSpec:
         source=listing.source,
         licence=listing.licence,
         held_out=listing.held_out,
-        classes=tuple(sorted({entry.label for entry in entries})),
+        classes=listings.classes(name),
         size=len(entries),
         label_of=partial(_listed_field, name, "label"),
         name_of=partial(_listed_field, name, "name"),
@@ -109,24 +109,26 @@ def get_dataset(name_or_path: str | os.PathLike[str]) -> DatasetSpec:
     if _is_listed(name_or_path):
         return _listed(name_or_path)  # says what is wrong with it
     whole, n, seed = _SAMPLE.fullmatch(name_or_path).groups()  # type: ignore[union-attr]
-    itself = folders.resolve(name_or_path.removeprefix(FOLDER_PREFIX))
-    if n and not (itself and itself.exists()):  # "#" may be in a path, too
+    given = name_or_path.removeprefix(FOLDER_PREFIX)
+    root = folders.resolve(given)
+    # What is there but may not be read is to look like what is not there, down to the sentence.
+    there = root is not None and folders.is_allowed(root) and files.exists(root)
+    if n and not there:  # "#" may be in a path, too
         return sampled(get_dataset(whole), int(n), int(seed or 0))
     if name_or_path.startswith(readers.PREFIXES):
         return readers.open_named(name_or_path)
-    given = name_or_path.removeprefix(FOLDER_PREFIX)
-    looks_like_path = name_or_path.startswith((FOLDER_PREFIX, ".", "~")) or os.sep in given
-    root = folders.resolve(given)
-    if shards.is_pattern(given) and not (root and root.exists()):
+    if shards.is_pattern(given) and not there:
         return readers.open_pattern(given)
-    if root is None or not (looks_like_path or root.is_dir()):
+    looks_like_path = name_or_path.startswith((FOLDER_PREFIX, ".", "~")) or os.sep in given
+    if root is None or not (looks_like_path or (there and files.is_dir(root))):
         raise UnknownName("dataset", name_or_path, bundled, "Or give the path of a folder of images.")
-    folders.check_allowed(root)
-    if root.is_file():
+    folders.check_allowed(root, given)
+    root = folders.as_named(root)
+    if files.is_file(root):
         found = readers.open_file(root)
         if found is not None:
             return found
-    if not root.is_dir():
+    if not files.is_dir(root):
         raise DatasetError(
             f"There is no folder {given!r}; the name of a bundled dataset, or the path of a folder, ZIP or tar of "
             "images, is accepted; check the spelling."

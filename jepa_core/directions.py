@@ -30,7 +30,7 @@ _COLUMNS = 16_384
 _PARTS = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Directions:
     """The first `rank` singular triplets of a Jacobian, largest first.
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,16 @@ if TYPE_CHECKING:  # torch and timm take seconds to import; listing encoders mus
 
 def spec_from_card(path: Path) -> EncoderSpec:
     """Read the spec out of a model card (`NAME.json`); the weights lie beside it as `NAME.safetensors`."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return _read_card(path, status.st_mtime_ns, status.st_size)
+
+
+# Each run of a page lists the encoders. A card is read again once it was written; nobody may change its parts.
+@lru_cache(maxsize=64)
+def _read_card(path: Path, _written: int, _size: int) -> EncoderSpec:
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
         _check_card(card)

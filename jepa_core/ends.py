@@ -34,7 +34,7 @@ class End:
         return (self.low > 0.5 or self.high < 0.5) and abs(self.auroc - 0.5) >= CHANCE
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ends:
     """AUROC of one domain against another, by index k of the singular values, largest first; outliers are positives.
 

@@ -10,9 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jepa_core import headers
+from jepa_core import files, headers
 from jepa_core.config import data_roots
 from jepa_core.errors import DatasetError
+from jepa_core.files import expanded
 from jepa_core.keys import make_key
 
 
@@ -21,9 +22,8 @@ def resolve(path: str) -> Path | None:
     if not path.strip():
         return None
     try:
-        # Not Path.resolve and Path.expanduser: they raise for a loop of links and an unknown user, and both are only
-        # folders that do not exist.
-        return Path(os.path.realpath(os.path.expanduser(path)))  # noqa: PTH111
+        # Not Path.resolve: it raises for a loop of links, which is only a folder that does not exist.
+        return Path(os.path.realpath(expanded(path)))
     except (ValueError, OSError):  # a zero byte, a name too long
         return None
 
@@ -38,20 +38,42 @@ def _is_allowed(path: Path, roots: tuple[Path, ...] | None) -> bool:
     return roots is None or any(path.is_relative_to(root) for root in roots)
 
 
-def check_allowed(path: Path) -> None:
-    """Raise `DatasetError` for a resolved path that this server may not read."""
+def is_allowed(path: Path) -> bool:
+    """Whether this server may read a resolved path."""
+    return _is_allowed(path, _roots())
+
+
+def check_allowed(path: Path, given: str) -> None:
+    """Raise `DatasetError` for a resolved path that this server may not read.
+
+    The sentence has what was `given`, and roots as their owner wrote them: where links lead, and whether anything is
+    there, is not for visitors.
+    """
     roots = _roots()
     if _is_allowed(path, roots):
         return
     if not roots:
         raise DatasetError(
-            f"The folder {path} may not be read: JEPA_DATA_ROOTS is set but names no folder; only the bundled datasets "
-            f"are accepted; choose one, or set the variable to folders with {os.pathsep!r} between them."
+            f"The folder {given!r} may not be read: JEPA_DATA_ROOTS is set but names no folder; only the bundled "
+            f"datasets are accepted; choose one, or set the variable to folders with {os.pathsep!r} between them."
         )
     raise DatasetError(
-        f"The folder {path} is outside what this server may read; a folder in "
-        f"{' or '.join(map(str, roots))} is accepted; choose one there."
+        f"The folder {given!r} is outside what this server may read; a folder in "
+        f"{' or '.join(data_roots() or ())} is accepted; choose one there."
     )
+
+
+def as_named(path: Path) -> Path:
+    """A resolved path that may be read, by the name that its server has for it.
+
+    At home that is the path itself. Where there are roots, what visitors see begins as the owner wrote the root, and
+    not with where that lies once links are resolved. It is made absolute, since results are kept by it.
+    """
+    for written in data_roots() or ():
+        root = resolve(written)
+        if root is not None and path.is_relative_to(root):
+            return Path(os.path.abspath(expanded(written))) / path.relative_to(root)  # noqa: PTH100
+    return path
 
 
 class Child(NamedTuple):
@@ -71,19 +93,22 @@ class Listed(NamedTuple):
 
 
 def walk(
-    root: Any, children: Callable[[Any, Any], Iterable[Child]], start: Callable[[Any], bytes] = lambda _at: b""
+    root: Any,
+    children: Callable[[Any, Any], Iterable[Child]],
+    start: Callable[[Any], bytes] = lambda _at: b"",
+    folder: Any = None,
 ) -> Listed:
     """Every picture at or below `root`, class by class, "2.png" before "10.png": the rule for folders and archives.
 
-    `children` is given `at` and `folder` of a folder, `start` gives a file's first bytes. Hidden files and folders are
-    no part of it. Each folder is entered once, however many links lead to it. An ending decides what is taken for a
+    `children` is given `at` and `folder` of a folder, `start` gives a file's first bytes; `folder` is which one the
+    root is, itself for None. Hidden files and folders are no part of it. Each folder is entered once, however many links lead to it. An ending decides what is taken for a
     picture; a file without one looks like a picture where its first bytes do. What looks like one but cannot be read is
     left out, and so is a link that leads nowhere, or where it may not.
     """
     pictures: list[tuple[tuple[str, ...], Any]] = []
     left_out: list[str] = []
-    entered = {root}
-    waiting: list[tuple[tuple[str, ...], Any, Any]] = [((), root, root)]
+    entered = {folder or root}
+    waiting: list[tuple[tuple[str, ...], Any, Any]] = [((), root, folder or root)]
     while waiting:
         above, at, folder = waiting.pop()
         for child in children(at, folder):
@@ -127,7 +152,7 @@ def split(name: str) -> tuple[str, ...]:
 def images_in(root: Path) -> Listed:
     """The pictures at or below a folder of the disk, by their paths."""
     roots = _roots()
-    return walk(root, lambda at, folder: _children(at, folder, roots), _start)
+    return walk(root, lambda at, folder: _children(at, folder, roots), _start, Path(os.path.realpath(root)))
 
 
 def _start(path: Path) -> bytes:
@@ -145,10 +170,10 @@ def _children(at: Path, folder: Path, roots: tuple[Path, ...] | None) -> Iterato
         # Only a link can lead elsewhere; to resolve each of ten thousand files would take seconds.
         if entry.is_symlink():
             real = Path(os.path.realpath(path))
-            if _is_allowed(real, roots) and real.is_dir():
+            if _is_allowed(real, roots) and files.is_dir(real):
                 yield Child(entry.name, path, real)
             else:
-                yield Child(entry.name, path if _is_allowed(real, roots) and real.is_file() else None)
+                yield Child(entry.name, path if _is_allowed(real, roots) and files.is_file(real) else None)
         elif allowed and entry.is_dir():
             yield Child(entry.name, path, folder / entry.name)
         elif allowed and entry.is_file():
@@ -198,14 +223,14 @@ def readable(text: str) -> str:
 
 def check_still_allowed(path: Path) -> None:
     """`check_allowed` of where a path leads now: since it was listed, a link may have taken its place."""
-    check_allowed(Path(os.path.realpath(path)))
+    check_allowed(Path(os.path.realpath(path)), str(path))
 
 
 def read_file(path: Path) -> bytes:
     """The bytes of a listed file; `DatasetError` where they are gone, or are not those of a file that may be read."""
     check_still_allowed(path)
     try:
-        return path.read_bytes()
+        return files.read_file(path)
     except OSError as error:
         raise DatasetError(
             f"The image {path} cannot be read ({error.strerror}); a file that was there when the folder was listed is "

@@ -10,19 +10,24 @@ and cancel it (`jepa_core.config.hosted`); who may is asked by `Job.concerns`.
 """
 
 import logging
+import os
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 
 from jepa_core.config import hosted
 from jepa_core.errors import JepaError
+from jepa_core.telling import told, unforeseen
 
 _log = logging.getLogger(__name__)
 # Finished jobs that are remembered for the person who started them, and the bytes of their results: one Jacobian of a
 # large encoder is hundreds of megabytes.
 _KEPT = 32
+_NICE = 10  # of 19; the worker still has a tenth of a core where pages want all
 _KEPT_BYTES = 2**29
 
 
@@ -140,12 +145,12 @@ class Job:
         try:
             self.result = self._work(self)
         except JepaError as error:
-            self.message = str(error)
+            self.message = told(error)
         except Exception as error:
+            if not threading.main_thread().is_alive():  # the program ends, and lends no thread any more
+                return State.CANCELLED
             _log.exception("Job %r failed", self.title)
-            self.message = (
-                f"{self.title} failed unexpectedly ({type(error).__name__}: {error}); the log has the details."
-            )
+            self.message = f"{self.title} failed unexpectedly ({unforeseen(error)}); the log has the details."
         else:
             return State.CANCELLED if self.cancelled() else State.DONE
         return State.FAILED
@@ -158,6 +163,13 @@ class Job:
         self._finished.set()
 
 
+def _make_way() -> None:
+    """Let the pages, which take milliseconds, have a core before this thread and those that torch starts from it."""
+    if sys.platform == "linux":  # elsewhere a priority is that of the whole process
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+
+
 class JobQueue:
     """Runs jobs one after another on a thread of its own; `visitor` says who submits one."""
 
@@ -167,10 +179,12 @@ class JobQueue:
         self._urgent: deque[Job] = deque()
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
+        self._closed = False
         self._arrived = threading.Semaphore(0)
         threading.Thread(target=self._work, name="jepa-worker", daemon=True).start()
 
     def _work(self) -> None:
+        _make_way()
         while True:
             self._arrived.acquire()
             self._run_urgent()
@@ -191,6 +205,8 @@ class JobQueue:
                 self._jobs.pop(key, None)  # so that it becomes the youngest
                 between = _nothing if urgent else self._run_urgent
                 job = self._jobs[key] = Job(key, title, work, between, unit, self._visitor())
+                if self._closed:
+                    job.cancel()
                 (self._urgent if urgent else self._ordinary).append(job)
                 self._arrived.release()
                 self._forget()
@@ -211,6 +227,16 @@ class JobQueue:
         if work is None or job.active:
             return job
         return self.submit(job.key, job.title, work, urgent=job._between is _nothing, unit=job.unit)
+
+    def close(self, seconds: float) -> bool:
+        """Cancel everything, take nothing more, and wait until the worker has stopped; whether it has in that time."""
+        with self._lock:
+            self._closed = True
+            left = [job for job in self._jobs.values() if job.active]
+        for job in left:
+            job.cancel()
+        end = time.monotonic() + seconds
+        return all(job.wait(max(end - time.monotonic(), 0)) for job in left)
 
     def get(self, key: str) -> Job | None:
         """The latest job of a key, or None."""

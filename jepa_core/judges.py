@@ -31,7 +31,7 @@ LEAST_FIT = max(make().least for make in DETECTORS.values())
 """Images that detectors need to be fitted on."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Domain:
     """The stored scores of a domain: `name`, its score table, and its embeddings (n, K)."""
 

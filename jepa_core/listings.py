@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from jepa_core import folders, images
+from jepa_core import files, folders, images
 from jepa_core.config import ASSETS
 from jepa_core.errors import DatasetError, UnknownName
 from jepa_core.files import replace_file
+from jepa_core.sheets import guarded, original
 
 _SEED = 0
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -96,11 +97,22 @@ def entries(name: str) -> tuple[Entry, ...]:
     return _read(listing_path(name))
 
 
+def classes(name: str) -> tuple[str, ...]:
+    """The classes of a listing that is there, in order."""
+    return _classes(listing_path(name))
+
+
+@lru_cache(maxsize=16)
+def _classes(path: Path) -> tuple[str, ...]:
+    return tuple(sorted({entry.label for entry in _read(path)}))
+
+
 @lru_cache(maxsize=16)
 def _read(path: Path) -> tuple[Entry, ...]:
     try:
         with path.open(encoding="utf-8", newline="") as lines:
-            found = tuple(Entry(**row) for row in csv.DictReader(lines, strict=True))
+            rows = csv.DictReader(lines, strict=True)
+            found = tuple(Entry(**{key: original(cell) for key, cell in row.items()}) for row in rows)
         if not found or not all(entry.name and entry.label and _DIGEST.fullmatch(entry.digest) for entry in found):
             raise ValueError("a line has no name, class and SHA-256")
     except (OSError, ValueError, TypeError, csv.Error) as error:
@@ -128,7 +140,7 @@ def find(name: str, folder: Path) -> tuple[Path, ...]:
     if name not in LISTINGS:
         raise UnknownName("listed dataset", name, LISTINGS)
     root = folders.resolve(str(folder))
-    found = folders.images_in(root).found if root and root.is_dir() else []
+    found = folders.images_in(root).found if root and files.is_dir(root) else []
     if not (root and found):
         raise DatasetError(
             f"The folder {folder} has no images for {name!r}; a folder with its pictures is accepted; choose another."
@@ -156,6 +168,7 @@ def _write(listing: Listing, root: Path, by_digest: dict[str, Path]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, lambda to: _write_csv(to, [_entry(root, found, digest) for digest, found in order]))
     _read.cache_clear()
+    _classes.cache_clear()
 
 
 def _entry(root: Path, path: Path, digest: str) -> Entry:
@@ -167,4 +180,4 @@ def _write_csv(path: Path, rows: list[Entry]) -> None:
     with path.open("w", encoding="utf-8", newline="") as lines:
         writer = csv.DictWriter(lines, ["name", "label", "digest"])
         writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+        writer.writerows({key: guarded(cell) for key, cell in asdict(row).items()} for row in rows)

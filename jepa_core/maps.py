@@ -26,7 +26,7 @@ from jepa_core.store import Store
 _FORMAT = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Map:
     """Places (n, 2) of images by their digests in sorted order, and how much of the embedding the map has kept."""
 

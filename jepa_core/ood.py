@@ -20,7 +20,7 @@ from jepa_core.specs import EncoderSpec
 from jepa_core.store import Store
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Benchmark:
     """A `table` of method x domain, and `notes`: sentences on what it was made of."""
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from jepa_core import catalogue, pretrained
+from jepa_core import catalogue, files, pretrained
 from jepa_core.config import hosted
 from jepa_core.encoders import Encoder, choose_device, list_encoders
 from jepa_core.errors import EncoderError, UnknownName
@@ -80,10 +80,10 @@ def _architecture(like: str) -> EncoderSpec:
 def find(given: str, spec: EncoderSpec) -> Path:
     """The file with the weights of `spec` at a path that was given; `EncoderError` where there is none."""
     # Not resolved: a link of the hub's cache has the suffix by which the format is known, what it leads to has not.
-    path = Path(os.path.abspath(Path(given).expanduser()))  # noqa: PTH100
-    if path.is_file():
+    path = Path(os.path.abspath(files.expanded(given)))  # noqa: PTH100
+    if files.is_file(path):
         return path
-    if not given or not path.is_dir():
+    if not given or not files.is_dir(path):
         raise EncoderError(
             f"There is no file or folder {given!r}; a safetensors file, or a folder in the layout of the hub's cache, "
             "is accepted; check the spelling."

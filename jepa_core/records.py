@@ -33,7 +33,7 @@ class ResultConfig:
         return make_key(self.weights, self.transform, self.output)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Result:
     """One scored image: all K singular values (float32, largest first), the embedding, and how it was made."""
 
@@ -45,7 +45,7 @@ class Result:
     device: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Estimate:
     """One sketched image: the estimated score, its 90 % interval, and whether it is far from the calibration images."""
 
@@ -70,7 +70,7 @@ class Member:
     digest: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rows:
     """Stored results of a dataset in the order of its items: column by column, spectra as (n, K)."""
 

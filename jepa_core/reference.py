@@ -67,7 +67,7 @@ class Place:
     untypical: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reference:
     """Scores of held-out images (n) by one method, high for likely images; of a distance its negative.
 

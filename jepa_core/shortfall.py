@@ -22,7 +22,7 @@ _TINY = float(np.finfo(np.float32).tiny)
 _EVERYWHERE = 0.4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Spread:
     """How the singular values of a reference's images are spread: `logs` are `LEVELS` of log sigma_k.
 
@@ -48,7 +48,7 @@ def spread(name: str, spectra: Float[ndarray, "images k"], rank: int) -> Spread:
     return Spread(name, len(spectra), levels, (float(low), float(high)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Parts:
     """A score beside a reference: `difference` of each log sigma_k from the median, `cumulated` from the largest on.
 

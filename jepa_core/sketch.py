@@ -56,7 +56,7 @@ _STRENGTHS = np.logspace(-2, 6, 33)
 _NEIGHBOURS = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Estimates:
     """Estimated scores with their intervals; `far` marks images unlike the calibration images: score them fully."""
 
@@ -66,7 +66,7 @@ class Estimates:
     far: ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Calibration:
     """What turns small Grams and features into scores. All of it is arrays, so it can be stored and compared."""
 
@@ -232,7 +232,7 @@ def _fit_directions(
     return np.polyfit(values, scores, 1), directions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Ridge:
     center: ndarray
     scale: ndarray

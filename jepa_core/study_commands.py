@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +10,7 @@ from PIL import Image
 
 from jepa_core import datasets, studies
 from jepa_core.agreement import in_words
-from jepa_core.commands import Bar, load, note, open_store, show, way_of
+from jepa_core.commands import load, open_store, way_of
 from jepa_core.compare import FEWEST, MOST, agreements, compare, disputed, pair_table
 from jepa_core.directions import directions_of
 from jepa_core.encoders import Encoder, get_spec, list_encoders
@@ -18,11 +18,13 @@ from jepa_core.errors import JepaError
 from jepa_core.figures.domains import domain_figure
 from jepa_core.figures.sheet import Row, sheet
 from jepa_core.figures.vectors import signed_picture
+from jepa_core.files import replace_file
 from jepa_core.items import DatasetSpec
 from jepa_core.ranks import rank_of
 from jepa_core.sketching import SHARE
 from jepa_core.store import Store
 from jepa_core.studies import Subject, lasting
+from jepa_core.terminal import Bar, note, show
 from jepa_core.ways import Way
 
 STRIP = 4  # directions of each end
@@ -99,7 +101,7 @@ def run_figure1(args: argparse.Namespace) -> None:
     drawn = studies.pictures(store, subject, dataset, some)
     rows.append(Row("Random, seed 0", drawn, [""] * len(some), break_after=studies.ENDS))
     heading = f"{dataset.title}, class {label}" if label else dataset.title
-    _save(sheet(heading, rows, "Scores of different encoders are not on one scale."), args.out)
+    _save(sheet(heading, rows, "Scores of different encoders are not on one scale.").save, args.out)
 
 
 def run_figure3(args: argparse.Namespace) -> None:
@@ -120,8 +122,8 @@ def run_figure3(args: argparse.Namespace) -> None:
         parts.append(figure.to_html(full_html=False, include_plotlyjs=not parts))
     title = "JEPA-SCOREs of whole datasets"
     head = f"<!doctype html><meta charset='utf-8'><title>{title}</title><body style='max-width:60rem;margin:auto'>"
-    args.out.write_text(f"{head}<h1>{title}</h1>{''.join(parts)}", encoding="utf-8")
-    note(f"Wrote {args.out}.")
+    page = f"{head}<h1>{title}</h1>{''.join(parts)}"
+    _save(lambda path: path.write_text(page, encoding="utf-8"), args.out)
 
 
 def run_figure7(args: argparse.Namespace) -> None:
@@ -149,7 +151,7 @@ def run_figure7(args: argparse.Namespace) -> None:
                     break_after=1,
                 )
             )
-    _save(sheet(f"Right singular vectors, {dataset.title}", rows, "Signs are a convention."), args.out)
+    _save(sheet(f"Right singular vectors, {dataset.title}", rows, "Signs are a convention.").save, args.out)
 
 
 def run_compare(args: argparse.Namespace) -> None:
@@ -188,6 +190,9 @@ def run_compare(args: argparse.Namespace) -> None:
     show(images.drop(columns=["position", "digest"]), as_json=False)
 
 
-def _save(picture: Image.Image, path: Path) -> None:
-    picture.save(path)
+def _save(write: Callable[[Path], object], path: Path) -> None:
+    try:
+        replace_file(path, write)
+    except OSError as error:
+        raise JepaError(f"{path} cannot be written ({error.strerror}); choose a folder with room.") from error
     note(f"Wrote {path}.")

@@ -17,11 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy import ndarray
 
+from jepa_core import files
 from jepa_core.config import ASSETS
 from jepa_core.errors import JepaError, NotEnoughData, TableError
 from jepa_core.files import replace_file
 from jepa_core.images import digest
 from jepa_core.records import Member, Result, ResultConfig
+from jepa_core.sheets import csv_text
 from jepa_core.specs import EncoderSpec
 from jepa_core.store import Store
 
@@ -36,22 +38,25 @@ def check_table_path(path: Path) -> Path:
     """`path` if a table can be written there; asked before long work, so that its results are not lost after it."""
     if path.suffix.lower() not in SUFFIXES:
         raise JepaError(f"A table cannot be written to {path}; names ending in {' or '.join(SUFFIXES)} are accepted.")
-    if not path.absolute().parent.is_dir():
+    if not files.is_dir(path.absolute().parent):
         raise JepaError(f"A table cannot be written to {path}; its folder does not exist; make the folder first.")
     return path
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table as Parquet or CSV, by the suffix."""
+    """Write a table as Parquet or CSV, by the suffix; `sheets.read_csv` reads the latter as it was."""
     check_table_path(path)
     as_csv = path.suffix.lower() == ".csv"
     try:
-        replace_file(path, lambda to: frame.to_csv(to, index=False) if as_csv else frame.to_parquet(to, index=False))
+        replace_file(
+            path,
+            lambda to: to.write_bytes(csv_text(frame).encode()) if as_csv else frame.to_parquet(to, index=False),
+        )
     except OSError as error:
         raise JepaError(f"The table {path} cannot be written ({error.strerror}); choose a folder with room.") from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ShippedTable:
     """A shipped table in memory: `members` as (dataset, member), and one result for each of them."""
 

@@ -3,8 +3,8 @@
 import argparse
 import time
 
-from jepa_core.commands import Bar, note, show
 from jepa_core.config import cache_dir
+from jepa_core.terminal import Bar, note, show
 from jepa_core.theory import get_experiment, lab
 
 

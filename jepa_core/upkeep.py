@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from jepa_core import files
 from jepa_core.config import ASSETS, cache_dir, check_owner
 from jepa_core.errors import StoreError
 from jepa_core.files import replace_file
@@ -177,7 +178,7 @@ def export(store: Store, path: Path, cancelled: Callable[[], bool] = lambda: Fal
     `StoreError` for a path that cannot be written or is the store's own.
     """
     check_owner("copy the store")
-    if path.exists() and path.samefile(store.path):
+    if files.exists(path) and path.samefile(store.path):
         raise StoreError(
             f"The copy was to be written to {path}, which is the store itself; another file is accepted; choose one."
         )

@@ -34,7 +34,7 @@ _FARTHEST = 0.5
 _SEEN = 0.5 / 255
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Walk:
     """An image at `lengths` t along one direction, from -T to T; the image itself is in the middle.
 
@@ -56,7 +56,7 @@ class Walk:
         return self.slope * np.abs(self.lengths)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Walks:
     """The walk along a right singular vector, and one of the same lengths along a random direction."""
 

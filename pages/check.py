@@ -15,6 +15,7 @@ from jepa_core.figures.style import CONFIG
 from jepa_core.items import DatasetSpec
 from jepa_core.keys import make_key
 from jepa_core.outcomes import most_unusual_first, summary, together
+from jepa_core.sheets import csv_text
 from jepa_core.uploads import LARGEST, MOST, TOTAL, Uploads
 from jepa_core.verdict import ASKED, Explains, Kind, least_references
 from pages._shared import checking, pictures, state, verdicts, widgets
@@ -185,7 +186,7 @@ def show(found: checking.Found) -> None:
     st.caption(plain(f"The reference: {state.how(choice, dataset, known.domain.table)} The pictures are scored fully."))
     st.download_button(
         "Download the table (CSV)",
-        check.outcome_table(found.outcome).to_csv(index=False),
+        csv_text(check.outcome_table(found.outcome)),
         "check.csv",
         icon=":material/download:",
     )

@@ -11,6 +11,7 @@ import streamlit as st
 from jepa_core import merge, upkeep
 from jepa_core.config import hosted
 from jepa_core.encoders import list_encoders
+from jepa_core.files import expanded
 from jepa_core.jobs import Job, State
 from jepa_core.merge import Merged
 from jepa_core.records import ResultConfig
@@ -259,7 +260,7 @@ def _delete(configs: Sequence[ResultConfig], _job: Job) -> int:
 def _offer_export() -> None:
     st.markdown("One file with everything that is kept, as it is at this moment.")
     path = st.text_input("Write it to", key="export-to", placeholder="/path/to/copy.sqlite").strip()
-    target = Path(path).expanduser() if path else upkeep.export_path()
+    target = expanded(path) if path else upkeep.export_path()
     if st.button("Write the copy" if path else "Prepare a download", icon=":material/save:"):
         state.jobs().submit(EXPORT, "Copying the store", partial(_export, target), urgent=True)
         st.rerun()
@@ -304,7 +305,7 @@ def _importing(data: bytes | None, path: str) -> Callable[[Job], Merged]:
     def work(job: Job) -> Merged:
         if data is not None:
             return merge.merge_bytes(state.store(), data, job.report, job.cancelled)
-        return merge.merge(state.store(), Path(path).expanduser(), job.report, job.cancelled)
+        return merge.merge(state.store(), expanded(path), job.report, job.cancelled)
 
     return work
 

@@ -29,7 +29,7 @@ LEAST = {"train": 80, "validation": 10, "test": 10}
 _CHOICE_SEED = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """One part of the pictures, at the encoder's input size and before normalisation, and their classes' numbers."""
 
@@ -42,7 +42,7 @@ class Part:
         return Part(self.pictures[chosen], self.labels[chosen])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingData:
     """All that a training reads."""
 

@@ -57,4 +57,5 @@ def is_long(name: str) -> bool:
 
 def open_pattern(pattern: str) -> DatasetSpec:
     """All archives that a pattern names. Errors: those of `shards.expand` and `archives.open_archives`."""
-    return archives.open_shards(shards.expand(pattern), str(folders.resolve(pattern)))
+    whole = folders.resolve(pattern)
+    return archives.open_shards(shards.expand(pattern), str(whole and folders.as_named(whole)))

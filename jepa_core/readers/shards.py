@@ -8,7 +8,7 @@ from pathlib import Path
 
 from braceexpand import braceexpand
 
-from jepa_core import folders
+from jepa_core import files, folders
 from jepa_core.errors import DatasetError
 
 MOST = 10_000  # archives
@@ -58,20 +58,20 @@ def _found(pattern: str) -> Iterator[Path]:
         fixed = whole
         while _MAGIC.search(str(fixed)):
             fixed = fixed.parent
-        folders.check_allowed(fixed)  # before anything is said of what is there
+        folders.check_allowed(fixed, pattern)  # before anything is said of what is there
         if fixed == whole:
-            if not whole.is_file():
+            if not files.is_file(whole):
                 raise DatasetError(
-                    f"The shard {whole} is not there, which {pattern!r} names; a pattern of shards that are all there "
+                    f"The shard {given} is not there, which {pattern!r} names; a pattern of shards that are all there "
                     "is accepted; download it, or name the others."
                 )
-            yield whole
+            yield folders.as_named(whole)
             continue
         for name in sorted(fixed.glob(str(whole.relative_to(fixed)))):
             path = folders.resolve(str(name))
-            if path is not None and path.is_file() and not folders.is_hidden(name.name):
-                folders.check_allowed(path)
-                yield path
+            if path is not None and files.is_file(path) and not folders.is_hidden(name.name):
+                folders.check_allowed(path, pattern)
+                yield folders.as_named(path)
 
 
 def _too_many(pattern: str) -> DatasetError:

@@ -23,7 +23,7 @@ WIDTH = 0.12
 _POINTS = 200  # along a curve
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mixture:
     """sum_c weights_c N(means_c, factors_c factors_c^T), with weights (c), means (c, D) and factors (c, D, D)."""
 

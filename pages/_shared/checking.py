@@ -19,7 +19,7 @@ from pages._shared.state import Choice
 _THUMBNAIL = 112  # px
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Found:
     """What was found of a session's pictures, and a thumbnail of each that could be checked, as addresses."""
 

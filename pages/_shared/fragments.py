@@ -9,6 +9,7 @@ from typing import ParamSpec
 import streamlit as st
 
 from jepa_core.errors import JepaError
+from jepa_core.telling import told, unforeseen
 from pages._shared.text import plain
 
 Given = ParamSpec("Given")
@@ -20,12 +21,12 @@ def saying_errors(what: str) -> Iterator[None]:
     try:
         yield
     except JepaError as error:
-        st.error(plain(str(error)), icon=":material/error:")
+        st.error(plain(told(error)), icon=":material/error:")
     except Exception as error:
         logging.getLogger(__name__).exception("%s failed", what)
         st.error(
             plain(
-                f"{what} met something it did not expect ({type(error).__name__}: {error}). The log has the details; "
+                f"{what} met something it did not expect ({unforeseen(error)}). The log has the details; "
                 "the other pages still work."
             ),
             icon=":material/error:",

@@ -27,7 +27,7 @@ from pages._shared.text import plain
 SHOWN = 320  # pixels of a leverage map
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Looked:
     """An image of a dataset, its row of the score table, and how its score was made."""
 

@@ -11,6 +11,7 @@ from jepa_core.jobs import Job, State
 from jepa_core.offers import Offer
 from jepa_core.specs import EncoderSpec
 from jepa_core.studies import lasting
+from jepa_core.telling import told
 from pages._shared import state, widgets
 from pages._shared.text import plain
 
@@ -69,7 +70,7 @@ def show() -> None:
         try:
             spec = get_spec(name)
         except JepaError as error:
-            st.error(plain(str(error)), icon=":material/error:")
+            st.error(plain(told(error)), icon=":material/error:")
         else:
             _show_one(spec)
     _show_own()

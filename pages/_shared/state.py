@@ -1,7 +1,10 @@
 """The store, the job queue and the choices that pages share. Session state holds names and ids, never data."""
 
+import atexit
+import os
 import runpy
 import secrets
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -25,10 +28,12 @@ from jepa_core.records import ResultConfig
 from jepa_core.reference import percentile
 from jepa_core.specs import EncoderSpec
 from jepa_core.store import Store
+from jepa_core.telling import for_visitors
 from jepa_core.ways import Way
 from pages._shared.opened import Opened
 from pages._shared.text import plain
 
+_PATIENCE = 10.0  # seconds that a server that is to end waits for the step of a job that is under way
 _RELIST = 5.0  # seconds after which a listing is no longer taken for new
 _STANDINGS = 64  # datasets, each with an encoder and a way
 BOUND = {"encoder", "output", "method", "precision"}
@@ -90,13 +95,26 @@ def store() -> Store:
 def open_everything() -> None:
     """Open the store before a page needs it, and say what a person should know about it."""
     for notice in _opened().look():
-        st.warning(plain(notice), icon=":material/warning:")
+        st.warning(plain(for_visitors(notice)), icon=":material/warning:")
 
 
 @st.cache_resource(show_spinner=False)
 def jobs() -> JobQueue:
     """The one queue of the server."""
-    return JobQueue(visitor)
+    queue = JobQueue(visitor)
+    atexit.register(_leave, queue)
+    return queue
+
+
+def _leave(queue: JobQueue) -> None:
+    """Let the job that runs come to the end of its step before the server's process ends.
+
+    Python ends threads where they next touch it, and one that is in the middle of torch takes the process down with
+    SIGABRT. A step that is not over soon is given up with the process, as by a kill, which the store withstands.
+    """
+    if not queue.close(_PATIENCE):
+        print("Stopped; the step under way was given up, what was finished is kept.", file=sys.stderr, flush=True)
+        os._exit(1)
 
 
 def visitor() -> str:
@@ -104,9 +122,12 @@ def visitor() -> str:
     return st.session_state.setdefault("visitor", secrets.token_hex(16))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def encoder(name: str) -> Encoder:
-    """A loaded encoder. Called by jobs only: loading takes seconds."""
+    """A loaded encoder. Called by jobs only: loading takes seconds, and so does tracing it again.
+
+    With fewer, visitors who look at three encoders beside a long job keep the worker at loading, not at scoring.
+    """
     return load_encoder(name)
 
 

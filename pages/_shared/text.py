@@ -2,14 +2,16 @@
 
 import re
 
+from jepa_core.telling import visible
+
 
 def plain(text: str) -> str:
     """Escape what Streamlit would read as Markdown, mathematics, an icon or a link.
 
     File, class and folder names are anyone's text: without this, a link to the explorer could put pictures from
-    elsewhere on its pages.
+    elsewhere on its pages, or turn its writing around.
     """
-    return re.sub(r"([\\`*_\[\]#$~:<>|])", r"\\\1", text)
+    return re.sub(r"([\\`*_\[\]#$~:<>|])", r"\\\1", visible(text))
 
 
 def counted(count: int, noun: str) -> str:

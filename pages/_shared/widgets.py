@@ -14,6 +14,7 @@ from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
 from jepa_core.scoring import RunSummary
 from jepa_core.sketching import open_ends
+from jepa_core.telling import told
 from pages._shared import state
 from pages._shared.fragments import fragment
 from pages._shared.state import Choice
@@ -149,7 +150,7 @@ def choose_dataset(
     try:
         chosen = state.dataset(name)
     except JepaError as error:
-        st.error(plain(str(error)), icon=":material/error:")
+        st.error(plain(told(error)), icon=":material/error:")
         return None
     if chosen.left_out:
         st.caption(plain(chosen.tell_left_out()))
@@ -175,7 +176,7 @@ def choose_class(dataset: DatasetSpec, key: str = "class") -> str | None:
     return None if chosen == _ALL else chosen
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shown:
     """What a page looks at: a dataset, a class of it (None for all), and the score tables of both, never empty."""
 
