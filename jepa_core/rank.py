@@ -36,7 +36,6 @@ _SCALING_NORMS: dict[str, tuple[type[nn.Module], ...]] = {
         timm.layers.SimpleNorm2dFp32,
     ),
 }
-_NOTHING_LOST = "no layer at the end removes a direction"
 
 
 def _norm_name(module: nn.Module) -> str | None:
@@ -86,7 +85,7 @@ def architectural_rank(f: nn.Module, images: Float[Tensor, "batch channel height
             hook.remove()
     by_norm = _by_norms(embedding.detach(), outputs)
     by_tail = tail.rank_of(embedding, leaves)
-    return by_norm if by_norm.rank <= by_tail.rank else by_tail
+    return by_norm if by_norm.rank < embedding.shape[1] and by_norm.rank <= by_tail.rank else by_tail
 
 
 def _by_norms(embedding: Tensor, outputs: list[tuple[str, Tensor]]) -> Rank:
@@ -100,4 +99,4 @@ def _by_norms(embedding: Tensor, outputs: list[tuple[str, Tensor]]) -> Rank:
             return Rank(k - lost, f"a {name} is the last step, which leaves K - {lost}")
         if name == "LayerNorm":
             return Rank(k - 1, "a LayerNorm followed by average pooling leaves K - 1")
-    return Rank(k, _NOTHING_LOST)
+    return Rank(k, "")

@@ -3,7 +3,7 @@
 All of an image goes through certain points of the graph: the embedding, what it is pooled from, the input of the last
 norm, at last the image itself. Where such a point has fewer numbers than the embedding, these bound the rank. And the
 derivative of the embedding by the earliest of them that is cheap to reach shows directions that the steps in between
-remove, whatever they are called: its singular values end in a step down to rounding noise.
+remove, whatever they are called: there its singular values step down.
 """
 
 import math
@@ -17,8 +17,8 @@ from jepa_core.spectrum import Rank
 
 # Multiplications that all products with the derivative of the last steps may take: a few seconds, once an encoder.
 _WORK = 1e10
-# What is removed is rounding noise beside the largest singular value, and far below the last one that is not.
-_NOISE, _STEP = 1e-5, 1e-3
+# What is removed is that far below the last singular value that is not: a norm's eps leaves a trace of it.
+_STEP = 1e-3
 # Nodes of autograd's graph by parts of their names: products with matrices, and what has no slope in places.
 _PRODUCTS = ("mm", "Conv", "Linear", "Attention", "matmul")
 _STILL = ("Relu", "Threshold", "Hardtanh", "Hardswish", "Hardsigmoid", "Clamp", "MaxPool", "MaxDim", "Amax")
@@ -159,11 +159,9 @@ def _lost(embedding: Tensor, point: _Point) -> tuple[int, bool]:
 
 
 def _numerical_rank(rows: Tensor) -> int:
-    """The rank where the singular values end in a step down to noise, else that of all rows."""
+    """Where the singular values step down, else how many rows there are."""
     if not len(rows) or not rows.isfinite().all():
         return len(rows)
     sigma = torch.linalg.eigvalsh(rows @ rows.mT).flip(0).clamp_min(0).sqrt()
-    kept = int((sigma > _NOISE * sigma[0]).sum())
-    if kept < len(sigma) and sigma[kept] <= _STEP * sigma[kept - 1]:
-        return kept
-    return len(rows)
+    steps = (sigma[1:] <= _STEP * sigma[:-1]).nonzero()
+    return int(steps[0]) + 1 if len(steps) else len(rows)

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from benchmarks.exactness import enliven
 from jepa_core import jacobian, memory
-from jepa_core.errors import OutOfMemory
+from jepa_core.errors import EncoderError, OutOfMemory
 from jepa_core.jacobian import Engine
 from jepa_core.memory import Plan, Sizes, is_out_of_memory, measure, plan_general, plan_shared
 
@@ -364,15 +364,25 @@ def test_an_engine_is_made_where_its_first_plan_does_not_fit():
     torch.testing.assert_close(found.gram, first.gram(images).gram, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("way", ["_shared_rows", "_general_rows"])
-def test_an_engine_is_refused_with_a_sentence_where_not_even_one_row_fits(way, monkeypatch):
-    def refuse(*_args: object, **_options: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory.")
+def refuse(*_args: object, **_options: object) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    net = Tokens()
-    monkeypatch.setattr(Engine, way, refuse)
+
+def test_an_engine_is_refused_with_a_sentence_where_not_even_one_row_fits(monkeypatch):
+    monkeypatch.setattr(Engine, "_shared_rows", refuse)
     with pytest.raises(OutOfMemory, match="needs more memory than there is"):
-        Engine(net, torch.zeros(SHAPE), rows=2, budget=200_000)
+        Engine(Tokens(), torch.zeros(SHAPE), rows=2, budget=200_000)
+
+
+def test_where_two_images_do_not_fit_autograd_finite_differences_check_the_traced_product(monkeypatch):
+    monkeypatch.setattr(Engine, "_general_rows", refuse)
+    assert Engine(Tokens(), torch.zeros(SHAPE), rows=2).shared
+    wrong = Engine._shared_rows
+    monkeypatch.setattr(
+        Engine, "_shared_rows", lambda *args, **kw: (found := wrong(*args, **kw))._replace(rows=2 * found.rows)
+    )
+    with pytest.raises(EncoderError, match="the traced one is 1e[+]02 % off"):
+        Engine(Tokens(), torch.zeros(SHAPE), rows=2)
 
 
 def test_an_engine_is_refused_with_a_sentence_where_not_even_a_forward_pass_fits():
