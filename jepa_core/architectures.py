@@ -49,7 +49,8 @@ def fitting(parts: "Iterable[Part]", head: bool) -> str:
     resized = ""
     for part in parts:
         names = alike({name: tensor.shape for name, tensor in part.local.items()})
-        names += alike({name: tensor.shape for name, tensor in part.renamed.items() if name not in part.resampled})
+        kept = part.renamed.keys() - {name for name in part.resampled if not _OF_THE_INPUT.fullmatch(name)}
+        names += alike({name: part.renamed[name].shape for name in kept})
         for name in list(dict.fromkeys(names))[:_TRIED]:
             size = _size(name, part, head)
             if size == 0:
@@ -72,10 +73,12 @@ def _size(name: str, part: "Part", head: bool) -> int | None:
         network, rename = with_renaming(spec.architecture, **kwargs)
     tensors = {part.names[name]: tensor for name, tensor in part.local.items()}
     again = fitting.part_under(tensors, part.prefix, network, rename)
-    if not again.whole or fitting.lossy(again, network) or fitting.surplus(again, tensors):
+    if not again.whole or fitting.lossy(again, network) or fitting.surplus(again, tensors, network):
         return None
+    if not fitting.resized(again, network, fitting.Terms()):
+        return 0
     resampled = [name for name in network.state_dict() if name in again.resampled]
-    return fitting.input_side(again, resampled[0], network) or None if resampled else 0
+    return fitting.input_side(again, resampled[0], network) or None
 
 
 def signature_of(architecture: str) -> str:

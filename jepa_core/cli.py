@@ -130,7 +130,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--like", metavar="ENCODER", help="the architecture of weights of your own: a name of the list, or timm:MODEL"
     )
     encoders.add_argument(
-        "--weights", metavar="PATH", help="a safetensors file, or a folder in the layout of the hub's cache"
+        "--weights",
+        metavar="PATH",
+        help="a safetensors file, a checkpoint of a training, or a folder in the layout of the hub's cache",
     )
     command("datasets", commands.run_datasets, "List the bundled datasets.")
 

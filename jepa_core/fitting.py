@@ -165,7 +165,7 @@ def take(tensors: dict[str, Tensor], network: nn.Module, rename: Rename | None, 
         raise Misfit(_why_not(tried, network, terms), tried)
     part = _preferred(chosen, terms)
     if terms.given:
-        why = lossy(part, network) or _resized(part, network, terms) or surplus(part, tensors, whole)
+        why = lossy(part, network) or resized(part, network, terms) or surplus(part, tensors, network, whole)
         if why:
             raise Misfit(why, tried)
     state = {name: part.renamed[name] for name, its in network.state_dict().items() if _given(part, name, its)}
@@ -251,7 +251,7 @@ def _types(part: Part, network: nn.Module) -> str:
     return ""
 
 
-def _resized(part: Part, network: nn.Module, terms: Terms) -> str:
+def resized(part: Part, network: nn.Module, terms: Terms) -> str:
     """Position embeddings for another input size than was asked for or than the architecture is published at."""
     if terms.resized:
         return ""
@@ -285,30 +285,35 @@ def input_side(part: Part, name: str, network: nn.Module) -> int:
     return 0
 
 
-def surplus(part: Part, tensors: dict[str, Tensor], whole: Sequence[Part] = ()) -> str:
+def surplus(part: Part, tensors: dict[str, Tensor], network: nn.Module, whole: Sequence[Part] = ()) -> str:
     """The first tensor of the file that would be lost with the rest, if it is more than training leaves behind."""
     others = [other for other in whole if other is not part]
     copies = set().union(*(other.used for other in others))
     beside = tuple(other.prefix for other in others if not part.prefix.startswith(other.prefix))
-    kept = {part.names[source] for sources in part.sources.values() for source in sources}
-    local = {full: name for name, full in part.names.items()}
+    classifiers = (getattr(network, "pretrained_cfg", None) or {}).get("classifier") or ()
+    heads = tuple(f"{part.prefix}{name}." for name in ([classifiers] if isinstance(classifiers, str) else classifiers))
+    inside = set(part.names.values())
     for full in left_out(part, tensors):
-        of_no_account = full in copies or full.startswith(beside) or part_names.is_beside(full, part.taken)
-        if full in local:
-            name = local[full]
-            of_no_account |= part_names.is_of_training(name) or (full not in kept and part_names.is_computed(name))
-            of_no_account |= name.endswith("bias") and not tensors[full].any()  # it adds nothing
-        else:
-            of_no_account |= tensors[full].numel() <= 1  # a count, a temperature
-        if not of_no_account:
-            where = "" if full in local else f', and lies beside "{part.taken}"'
-            return f'"{full}" would be left out{where}{part_names.hint(full)}'
+        if full in copies or full.startswith((*beside, *heads)) or part_names.is_beside(full, part.taken):
+            continue
+        if full in inside and not part_names.is_of_training(full.removeprefix(part.prefix)):
+            return f'"{full}" would be left out{part_names.hint(full)}'
+        if full not in inside and tensors[full].numel() > 1:  # else a count, a temperature
+            return f'"{full}" would be left out, and lies beside "{part.taken}"'
     return ""
 
 
 def left_out(part: Part, tensors: dict[str, Tensor]) -> list[str]:
-    """The full names of what the network does not take."""
-    return [name for name in tensors if name not in part.used]
+    """The full names of what the network does not take, but for tables that it computes itself and zeros to add."""
+    kept = {part.names[source] for sources in part.sources.values() for source in sources}
+    local = {full: name for name, full in part.names.items()}
+    return [
+        full
+        for full, tensor in tensors.items()
+        if full not in part.used
+        and not (full in local and full not in kept and part_names.is_computed(local[full]))
+        and not (full in local and full.endswith("bias") and not tensor.any())
+    ]
 
 
 def _values(state: dict[str, Tensor], network: nn.Module, terms: Terms) -> str:

@@ -79,7 +79,8 @@ def _load(spec: EncoderSpec, path: Path, terms: "Terms") -> "tuple[EncoderNet, s
 def _fitting(spec: EncoderSpec, misfit: "Misfit") -> str:
     from jepa_core import architectures
 
-    return architectures.fitting(misfit.parts, spec.head)
+    found = architectures.fitting(misfit.parts, spec.head)
+    return found if found != spec.like else ""  # what is wrong is something else
 
 
 def _unfit(spec: EncoderSpec, path: Path, why: str, fits: str = "") -> EncoderError:

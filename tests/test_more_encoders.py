@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import safetensors.torch
+import torch
 from streamlit.testing.v1 import AppTest
 
 from jepa_core import catalogue, forecast
@@ -110,6 +111,14 @@ def test_own_weights_are_at_hand_once_they_fit(open_page: Callable[..., AppTest]
     safetensors.torch.save_file({name: 2 * tensor for name, tensor in published(dinov2)[0].items()}, path)
     own(app, "dinov2-s14", path, "mine")
     assert before != state.encoder("mine").weights == list_encoders()["mine"].weights_digest
+
+
+def test_the_part_that_was_taken_of_a_checkpoint_is_said(open_page: Callable[..., AppTest], dinov2, tmp_path) -> None:
+    teacher = {f"backbone.{name}": tensor for name, tensor in published(dinov2)[0].items()}
+    torch.save({"teacher": teacher, "epoch": 3}, tmp_path / "checkpoint.pth")
+    app = own(open_page("encoders"), "dinov2-s14", tmp_path / "checkpoint.pth", "mine")
+    assert_no_error(app)
+    assert "Taken of it: teacher.backbone, the average that its training kept." in texts(app).replace("\\", "")
 
 
 @pytest.mark.usefixtures("dinov2")

@@ -230,6 +230,24 @@ class TestPretrain:
         with pytest.raises(EncoderError, match="cannot be read"):
             pretrain(TINY, tmp_path)
 
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (lambda content: content["net"].popitem(), "is not that of a training of 'tiny'"),
+            (lambda content: content.pop("optimiser"), "is not that of a training of 'tiny'"),
+            (lambda content: next(iter(content["net"].values())).fill_(math.nan), "weights that are not finite"),
+        ],
+    )
+    def test_a_checkpoint_that_lacks_something_or_is_not_finite_is_refused(self, tmp_path: Path, change, said: str):
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(TINY, tmp_path, log=interrupt)
+        path = tmp_path / "tiny.checkpoint"
+        content = torch.load(path, weights_only=True)
+        change(content)
+        torch.save(content, path)
+        with pytest.raises(EncoderError, match=said):
+            pretrain(TINY, tmp_path)
+
     def test_another_name_names_the_files_and_is_remembered(self, tmp_path: Path):
         recipe = replace(RECIPES["digits"], name="mine")
         assert train.card._remake(recipe) == "python -m jepa_core pretrain digits --name mine"
