@@ -339,7 +339,9 @@ def _tar_bombs(pieces: int = 64) -> Iterator[tuple[str, bytes]]:
     _mend_checksums(sparse)
     yield "sparse-terabyte.tar", bytes(sparse) + bytes(512) + bytes(1024)
     yield "long-name-that-is-not-there.tar", _tar_head("././@LongLink", 8 * 2**30, b"L") + bytes(1024)
-    yield "negative-size.tar", picture[:124] + b"\xff" * 12 + picture[136:]
+    negative = bytearray(picture[:124] + b"\xff" * 10 + b"\xfe\0" + picture[136:])
+    _mend_checksums(negative)
+    yield "negative-size.tar", bytes(negative)
     once = _tar_head("pax", 512, b"x") + b"20 comment=abcdefgh\n".ljust(512, b"\0")
     yield "hundred-thousand-pax.tar.gz", gzip.compress(once * 100_000 + picture + bytes(1024))
     yield "million-entries.tar.gz", gzip.compress(picture, 9) + gzip.compress(picture * 100_000) * 30

@@ -15,7 +15,8 @@ from jepa_core.readers.marks import Mark
 LONGEST = 4096  # characters of a name; no file system takes more
 _DEEPEST = 128  # folders in one name
 _MOST_FOLDERS = 100_000  # of an archive with links between folders
-_MOST_STEPS = 256  # from a link to what it leads to
+_MOST_STEPS = 2_000_000  # on the way from all links to what they lead to
+_MOST_LINKS = 40  # on the way from one, as in Linux
 _ODD = re.compile(r"\\|^\w:/|(^|/)\.{0,2}(/|$)")
 _DRIVE = re.compile(r"^/*(\?/)?[A-Za-z]:/")
 _HIDDEN = re.compile(r"(^|/)(\.|__MACOSX(/|$))")
@@ -181,6 +182,7 @@ class _Tree:
 
     def __init__(self, archive: Contents, top: str) -> None:
         self._archive, self._top = archive, top
+        self._steps = 0
         self._inside: dict[str, set[str]] = {"": set()}
         for name in chain(archive.files, archive.links, archive.folders):
             self._enter(name)
@@ -210,11 +212,11 @@ class _Tree:
 
     def _resolved(self, path: str) -> str | None:
         """The name of the entry that a link leads to in the end; None if it leads out of the archive, or nowhere."""
-        waiting, done = deque(path.split("/")), list[str]()
-        for _ in range(_MOST_STEPS):
-            if not waiting:
-                found = "/".join(done)
-                return found if not self._top or found == self._top or found.startswith(f"{self._top}/") else None
+        waiting, done, links = deque(path.split("/")), list[str](), 0
+        while waiting:
+            self._steps += 1
+            if self._steps > _MOST_STEPS:
+                raise ValueError("its links lead too far")
             part = waiting.popleft()
             if part == ".." and not done:
                 return None
@@ -230,7 +232,9 @@ class _Tree:
                     if not self._archive.absolute:
                         return None
                     target, done = _DRIVE.sub("", target), []
-                if len(target) > LONGEST:
+                links += 1
+                if links > _MOST_LINKS or len(target) > LONGEST:
                     return None
                 waiting.extendleft(reversed(target.split("/")))
-        return None
+        found = "/".join(done)
+        return found if not self._top or found == self._top or found.startswith(f"{self._top}/") else None

@@ -14,6 +14,7 @@ from jepa_core.readers.words import all_in_words
 # Columns that say classes though they are not declared to, the likeliest first.
 _NAMES = ("label", "fine_label", "class_name", "class", "cls", "labels", "category", "wnid")
 _COARSE = ("coarse", "super")
+_LISTS = (hub.Sequence, hub.List, hub.LargeList, list)
 _JOINED = " + "
 
 
@@ -72,7 +73,7 @@ def _unlikely(name: str, kind: Any) -> tuple:
 
 def _inner(kind: Any) -> Any:
     """What lists of a kind hold, however deep."""
-    while isinstance(kind, hub.Sequence | hub.List | hub.LargeList | list):
+    while isinstance(kind, _LISTS):
         kind = kind[0] if isinstance(kind, list) else kind.feature
     return kind
 
@@ -114,7 +115,7 @@ def _remarks(table: hub.Dataset, chosen: str, others: Sequence[str], labels: Seq
     said = f" Its classes are the column {chosen!r}."
     if others:
         said += f" {CLASS}COLUMN behind its name takes another: {', '.join(map(repr, others))}."
-    if table.features[chosen] is not _inner(table.features[chosen]):
+    if isinstance(table.features[chosen], _LISTS):
         said += f" Pictures of several classes have them joined by {_JOINED.strip()!r}."
     without = sum(label == NO_CLASS for label in labels)
     return said + (f" {without} have no class." if without else "")

@@ -20,7 +20,8 @@ _RANGE = re.compile(r"\{(-?\d+)\.\.(-?\d+)")
 def is_pattern(name: str) -> bool:
     """Whether a name stands for several archives: such names need no ending where they are those of a path."""
     last = name.rpartition(os.sep)[2]
-    return bool(_MAGIC.search(name)) and (bool(_ENDING.search(last)) or ("." not in last and os.sep in name))
+    has_ending = "." in _RANGE.sub("", last) or os.sep not in name
+    return bool(_MAGIC.search(name)) and (bool(_ENDING.search(last)) or not has_ending)
 
 
 def expand(pattern: str) -> list[Path]:

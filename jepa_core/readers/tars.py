@@ -54,7 +54,7 @@ class _Stream:
         """Bytes of a header."""
         self._header += size
         if size < 0 or self._header > _LARGEST_HEADER:
-            raise tarfile.ReadError(f"what says the name of an entry is larger than {_LARGEST_HEADER} bytes")
+            raise tarfile.ReadError(f"a header of more than {_LARGEST_HEADER // 1024} KiB")
         self.last = self._read(size)
         if (
             size > tarfile.BLOCKSIZE

@@ -200,7 +200,8 @@ def _record(fields: tuple, rest: bytes, shift: int) -> Record:
     if disk not in (0, 0xFFFF):
         raise zipfile.BadZipFile("it is one of several parts")
     kind = stat.S_IFMT(mode >> 16) if system == _UNIX else 0
-    return Record(_text(own_name or name, system == _UNIX or bool(flags & _UTF8)), Place(start + shift, packed, size, method, flags, crc), kind)
+    text = _text(own_name or name, system == _UNIX or bool(flags & _UTF8))
+    return Record(text, Place(start + shift, packed, size, method, flags, crc), kind)
 
 
 def _extras(extra: bytes) -> Iterator[tuple[int, bytes]]:
