@@ -270,16 +270,16 @@ def _to_rgb(picture: Image.Image, notes: list[str], declared: int | None = None)
 def _on_white(picture: Image.Image, notes: list[str]) -> Image.Image:
     # Premultiplied modes convert only to their plain twin.
     plain = {"La": "LA", "RGBa": "RGBA"}.get(picture.mode)
-    rgba = (picture.convert(plain) if plain else picture).convert("RGBA")
-    if rgba.getextrema()[3][0] == 255:  # type: ignore[index]
-        return rgba.convert("RGB")
-    notes.append("Its transparent parts were laid on white.")
-    laid = Image.new("RGB", rgba.size)
-    step = max(1, 2**20 // rgba.width)
-    for top in range(0, rgba.height, step):  # in strips: whole, it would be held four times
-        strip = rgba.crop((0, top, rgba.width, min(top + step, rgba.height)))
-        white = Image.new("RGBA", strip.size, "white")
-        laid.paste(Image.alpha_composite(white, strip).convert("RGB"), (0, top))
+    laid, clear = Image.new("RGB", picture.size), False
+    step = max(1, 2**20 // picture.width)
+    for top in range(0, picture.height, step):  # in strips: whole, it would be held four times
+        strip = picture.crop((0, top, picture.width, min(top + step, picture.height)))
+        rgba = (strip.convert(plain) if plain else strip).convert("RGBA")
+        if rgba.getextrema()[3][0] < 255:  # type: ignore[index]
+            clear, rgba = True, Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+        laid.paste(rgba.convert("RGB"), (0, top))
+    if clear:
+        notes.append("Its transparent parts were laid on white.")
     return laid
 
 

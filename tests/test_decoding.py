@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from tests.test_images import png_of, saved
 CROP = {"input_size": [3, 8, 8], "interpolation": "bicubic", "crop_pct": 0.9, "crop_mode": "center", "mean": [0, 0, 0]}
 
 
+@lru_cache
 def progressive(size: int, scans: int) -> bytes:
     """A JPEG whose last scan comes so often."""
     data = saved(Image.new("RGB", (size, size), (200, 30, 60)), "JPEG", progressive=True)
@@ -90,7 +92,7 @@ def test_what_takes_too_long_is_one_sentence_and_the_next_picture_is_read(slow):
     assert images.decode(png(1)).width == 20
 
 
-def test_a_process_that_dies_is_one_sentence_and_is_replaced(monkeypatch):
+def test_a_process_that_dies_is_one_sentence_and_is_replaced():
     images.decode(png(0))
     (pid, *_others) = reversed(children())
     os.kill(pid, signal.SIGKILL)
@@ -149,9 +151,7 @@ def test_threads_do_not_mix_up_their_pictures():
     wrong = []
 
     def look(seed: int) -> None:
-        for _ in range(20):
-            if images.decode(png(seed)).image.tobytes() != picture(seed).tobytes():
-                wrong.append(seed)
+        wrong.extend(seed for _ in range(20) if images.decode(png(seed)).image.tobytes() != picture(seed).tobytes())
 
     threads = [threading.Thread(target=look, args=(seed,)) for seed in range(8)]
     for thread in threads:
@@ -200,7 +200,7 @@ def test_a_script_without_a_main_guard_and_a_notebook_work():
 # --- what is refused before it costs anything -------------------------------------------------------------------------
 
 
-def test_a_jpeg_of_hundreds_of_scans_is_refused_unread(monkeypatch):
+def test_a_jpeg_of_hundreds_of_scans_is_refused_unread():
     with pytest.raises(BadImage, match=r"^x is a JPEG of 30\d scans, each of which is a pass over all its pixels; up"):
         images.decode(progressive(64, 300), "x")
     assert images.decode(saved(picture(1), "JPEG", progressive=True)).format == "JPEG"
@@ -236,9 +236,9 @@ def test_visitors_may_give_fewer_pixels(monkeypatch):
 
 def test_a_picture_that_is_too_narrow_for_an_encoder_is_one_sentence():
     config = CROP | {"crop_mode": "border"}
-    with pytest.raises(BadImage, match="^x is too narrow for this encoder"):
+    with pytest.raises(BadImage, match=r"^x is too narrow for this encoder"):
         images.cropped(saved(Image.new("RGB", (900, 9)), "PNG"), config, "x")
-    with pytest.raises(BadImage, match="^x is too narrow for this encoder"):
+    with pytest.raises(BadImage, match=r"^x is too narrow for this encoder"):
         images.cropped(images.encode_ppm(np.zeros((9, 900, 3), np.uint8)), config, "x")
 
 
@@ -254,5 +254,5 @@ def test_an_answer_says_all_that_decoding_here_would():
 def test_pictures_are_read_from_a_buffer():
     data = png(3)
     assert images.decode(bytearray(data)).image.tobytes() == images.decode(memoryview(data)).image.tobytes()
-    with pytest.raises(BadImage, match="^The file is of type BytesIO; the path or the bytes of an image file"):
+    with pytest.raises(BadImage, match=r"^The file is of type BytesIO; the path or the bytes of an image file"):
         images.decode(io.BytesIO(data))

@@ -215,8 +215,8 @@ NOT_READABLE = (
     "convert it or choose another file."
 )
 NOT_READ = (
-    f"x is a picture of a kind that cannot be read ({{}}); a complete {ACCEPTED} file is accepted; convert it or choose "
-    "another file."
+    f"x is a picture of a kind that cannot be read ({{}}); a complete {ACCEPTED} file is accepted; "
+    "convert it or choose another file."
 )
 TOO_LARGE = "x has more than 100 megapixels; at most 100 are accepted; make it smaller and try again."
 
