@@ -10,6 +10,7 @@ doubled, changed or left behind.
 
 import argparse
 import contextlib
+import gc
 import os
 import shutil
 import signal
@@ -180,6 +181,7 @@ def child(work: Callable[[Place], None], place: Place) -> int:
         log = os.open(place.folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(log, 2)
         work(place)
+        gc.collect()  # as an ordinary end does, with what is still open
         status = 0
     except BaseException:
         traceback.print_exc()
@@ -266,15 +268,15 @@ def kill_once(work: Work, place: Place, after: float, whole: dict[tuple, tuple],
         tally.damaged += 1
         tally.faults.append(f"{work.name}: the next run failed: {(place.folder / 'log').read_text()[-300:]}")
         return
+    left = partial_files(place.folder)  # before anybody opens the store again
+    tally.left += len(left)
+    tally.faults += [f"{work.name}: left {name}" for name in left]
     end = rows(store)
     tally.lost += sum(end.get(key) != row for key, row in there.items()) + len(whole.keys() - end.keys())
     tally.doubled += len(end.keys() - whole.keys())
     before, after_all = scores_of(whole), scores_of(end)
     tally.changed += sum(abs(before[key] - after_all.get(key, np.inf)) > AGREE for key in before)
     _look_at_file(work, place, file, tally, finished=True)
-    left = partial_files(place.folder)
-    tally.left += len(left)
-    tally.faults += [f"{work.name}: left {name}" for name in left]
 
 
 def _look(path: Path, tally: Tally) -> None:
