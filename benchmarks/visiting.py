@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from typing import Any
@@ -51,6 +51,7 @@ class Session:
     query: str = ""
     runs: list[Run] = field(default_factory=list)
     id: str = ""
+    overhear: Callable[[bytes], object] = len  # is given every message as it came
 
     def __post_init__(self) -> None:
         self._socket: ClientConnection | None = None
@@ -253,6 +254,7 @@ class Session:
             async for data in socket:
                 message = ForwardMsg()
                 message.ParseFromString(data)  # type: ignore[arg-type]
+                self.overhear(data)  # type: ignore[arg-type]
                 self._take(message)
         finally:
             self._finished.set()

@@ -11,7 +11,7 @@ from jepa_core.errors import NotEnoughData
 from jepa_core.figures.agreement import agreement_figure
 from jepa_core.figures.style import CONFIG
 from jepa_core.figures.training_size import training_size_figure
-from pages._shared import state
+from pages._shared import figures, state
 from pages._shared.domain_sets import choice_of
 from pages._shared.state import Choice
 from pages._shared.text import plain
@@ -41,7 +41,7 @@ def show_agreement(choice: Choice, reference: str) -> None:
     listed = datasets.list_datasets()
     title = listed[reference].title
     mine = state.scores(choice, listed[reference])
-    found, sentences = {}, []
+    found, sentences, known = {}, [], [choice.spec.name, choice.output, reference]
     for spec in list_encoders().values():
         other = choice_of(choice, spec)
         if spec.name == choice.spec.name or not state.scored(other, listed[reference]):
@@ -53,6 +53,7 @@ def show_agreement(choice: Choice, reference: str) -> None:
             continue
         name = spec.name if other.output == choice.output else f"{spec.name} ({other.output})"
         found[name] = one
+        known += [name, *versions]
         words = agreement.in_words(one, choice.spec.name, name)
         sentences.append(f"- {plain(words)} *({agreement.relation(choice.spec, spec)})*")
     twin = agreement.twin_of(choice.spec.name, choice.output, reference)
@@ -69,7 +70,9 @@ def show_agreement(choice: Choice, reference: str) -> None:
     )
     st.markdown(plain(words))
     st.plotly_chart(
-        agreement_figure(found), config=CONFIG, alt=f"Shares of the least and most likely of {title} in common"
+        figures.drawn(lambda: agreement_figure(found), "agreement", *known),
+        config=CONFIG,
+        alt=f"Shares of the least and most likely of {title} in common",
     )
     st.markdown("\n".join(sentences))
 

@@ -15,7 +15,7 @@ from jepa_core.figures.style import CONFIG
 from jepa_core.items import DatasetSpec
 from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
-from pages._shared import state, widgets
+from pages._shared import figures, state, widgets
 from pages._shared.state import Choice
 from pages._shared.text import counted, plain
 
@@ -58,11 +58,12 @@ def show(choice: Choice, reference: DatasetSpec, domain: DatasetSpec) -> None:
         if any(under_way):
             return
         missing = [len(measuring.missing(state.store(), choice.spec, table)) for table in tables.values()]
-        found = _explained([state.version(choice, one) for one in tables], missing, tables, choice)
+        versions = [state.version(choice, one) for one in tables]
+        found = _explained(versions, missing, tables, choice)
     except NotEnoughData as error:
         st.info(plain(str(error)), icon=":material/visibility_off:")
         return
-    _show(found)
+    _show(found, [*versions, *missing])
 
 
 @st.cache_data(show_spinner="Matching the two sets", max_entries=64)
@@ -102,7 +103,7 @@ def _measuring(choice: Choice, dataset: DatasetSpec, table: pd.DataFrame) -> boo
     return True
 
 
-def _show(found: Explanation) -> None:
+def _show(found: Explanation, versions: Sequence[str | int]) -> None:
     words = plain(in_words(found))
     if found.kind is Kind.MOST:
         st.warning(words, icon=":material/warning:")
@@ -110,7 +111,7 @@ def _show(found: Explanation) -> None:
         st.markdown(words)
     table = as_table(found)
     st.plotly_chart(
-        confounds_figure(table, found.auroc, found.low, found.high),
+        figures.drawn(lambda: confounds_figure(table, found.auroc, found.low, found.high), "confounds", *versions),
         config=CONFIG,
         alt=f"AUROC {found.auroc:.2f} of the score; of each measure alone, and of the score matched in it: "
         + "; ".join(

@@ -16,7 +16,7 @@ from jepa_core.figures.ranks import SELECTABLE, rank_figure, selected_rows
 from jepa_core.figures.style import CONFIG
 from jepa_core.items import DatasetSpec
 from jepa_core.keys import make_key
-from pages._shared import extremes, pictures, state, widgets
+from pages._shared import extremes, figures, pictures, state, widgets
 from pages._shared.fragments import fragment
 from pages._shared.state import Choice
 from pages._shared.text import counted, place, plain
@@ -67,7 +67,7 @@ def show(
     except NotEnoughData as error:
         st.info(plain(str(error)), icon=":material/info:")
     _ranks(choices, dataset, label, found, pair, version)
-    _most_disputed(choices, dataset, label, found, pair)
+    _most_disputed(choices, dataset, label, found, pair, version)
     if shared:
         _all_pairs(shared)
 
@@ -83,14 +83,17 @@ def _ranks(
 ) -> None:
     """Rank against rank, and the pictures of the points that are selected."""
     pictures.follow_from_fragment()
-    apart = disputed(found, *pair)
+    apart = _apart(version, pair, found)
     names = [f"{name}, class {of}" for name, of in zip(found.images["name"], found.images["label"], strict=True)]
     first, second = (found.percentiles[name].to_numpy() for name in pair)
     marked = {name: apart.index[apart["likelier"] == name].tolist() for name in pair}
     figure, beside = st.columns(2)
     with figure:
         event = st.plotly_chart(
-            rank_figure(first, second, pair, names, marked, drag=not _is_phone()),
+            figures.drawn(
+                lambda: rank_figure(first, second, pair, names, marked, drag=not _is_phone()),
+                *("ranks", version, *pair, _is_phone()),
+            ),
             key=make_key("ranks", version, *pair),  # another figure is another selection
             config=SELECTABLE,
             on_select="rerun",
@@ -118,6 +121,17 @@ def _is_phone() -> bool:
     return "Mobi" in (st.context.headers.get("User-Agent") or "")
 
 
+# Kept as they are, as in `state`: nobody may change them.
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _by_digest(version: str, fingerprint: str, _dataset: DatasetSpec, _choice: Choice) -> pd.DataFrame:  # noqa: ARG001
+    return state.scores(_choice, _dataset).drop_duplicates("digest").set_index("digest", drop=False)
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def _apart(version: str, pair: tuple[str, str], _found: Comparison) -> pd.DataFrame:  # noqa: ARG001
+    return disputed(_found, *pair)
+
+
 def cards(
     choices: Mapping[str, Choice],
     dataset: DatasetSpec,
@@ -130,7 +144,7 @@ def cards(
     choice = choices[encoders[0]]
     places = found.percentiles.iloc[list(rows)]
     digests = found.images["digest"].iloc[list(rows)]
-    table = state.scores(choice, dataset).drop_duplicates("digest").set_index("digest", drop=False).loc[digests]
+    table = _by_digest(state.version(choice, dataset), dataset.fingerprint, dataset, choice).loc[digests]
     table = table.assign(percentile=places[encoders[0]].to_numpy())
     several = len(dataset.labels()) > 1
     made = []
@@ -159,10 +173,11 @@ def _most_disputed(
     label: str | None,
     found: Comparison,
     pair: tuple[str, str],
+    version: str,
 ) -> None:
     """The images that they disagree on most, both ways."""
     st.header("Most disputed")
-    apart = disputed(found, *pair)
+    apart = _apart(version, pair, found)
     st.markdown("The largest differences of percentiles; both stand below each picture.")
     ways = (("◆", *pair), ("■", *reversed(pair)))  # the symbols of the figure
     for column, (symbol, likelier, other) in zip(st.columns(2), ways, strict=True):

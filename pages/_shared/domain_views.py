@@ -11,7 +11,7 @@ from jepa_core.encoders import list_encoders
 from jepa_core.errors import NotEnoughData
 from jepa_core.figures.domains import FORMS, SCORE, domain_figure
 from jepa_core.figures.style import CONFIG
-from pages._shared import domain_sets, state, widgets
+from pages._shared import domain_sets, figures, state, widgets
 from pages._shared.fragments import fragment
 from pages._shared.state import Choice
 from pages._shared.text import plain
@@ -36,7 +36,7 @@ def show(choice: Choice, names: Sequence[str]) -> None:
         if across_all:
             _show_all(everyone, names, form)
             return
-    _figure(_scores(choice, names), listed[names[0]].title, form)
+    _figure(_scores(choice, names), _versions(choice, names), listed[names[0]].title, form)
     st.caption(_WORDS[form])
 
 
@@ -55,12 +55,27 @@ def _scores(choice: Choice, names: Sequence[str]) -> dict[str, np.ndarray]:
     return {listed[name].title: state.scores(choice, listed[name])["jepa_score"].to_numpy() for name in names}
 
 
+def _versions(choice: Choice, names: Sequence[str]) -> list[str]:
+    listed = datasets.list_datasets()
+    return [state.version(choice, listed[name]) for name in names]
+
+
 def _figure(
-    scores: Mapping[str, np.ndarray], reference: str, form: str, name: str = "", *, axis: str = SCORE, height: int = 40
+    scores: Mapping[str, np.ndarray],
+    versions: Sequence[str],
+    reference: str,
+    form: str,
+    name: str = "",
+    *,
+    axis: str = SCORE,
+    height: int = 40,
 ) -> None:
     medians = "; ".join(f"{title} {np.median(values):.1f}" for title, values in scores.items() if len(values))
     st.plotly_chart(
-        domain_figure(scores, reference, form, axis=axis, row_height=height),
+        figures.drawn(
+            lambda: domain_figure(scores, reference, form, axis=axis, row_height=height),
+            *("domains", reference, form, axis, height, *scores, *versions),
+        ),
         config=CONFIG,
         alt=f"{FORMS[form]} of each set{f' by {name}' if name else ''}. Medians: {medians}",
         key=f"domains:{name}",
@@ -88,7 +103,8 @@ def _show_all(everyone: Sequence[Choice], names: Sequence[str], form: str) -> No
                 except NotEnoughData as error:
                     st.markdown(plain(str(error)))
                     continue
-                _figure(spread, reference, form, choice.spec.name, axis=_AXIS, height=30)
+                versions = _versions(choice, names)
+                _figure(spread, versions, reference, form, choice.spec.name, axis=_AXIS, height=30)
                 shown.append(choice)
     with st.spinner("Comparing the encoders"):
         found = domain_sets.across_table(shown, names)

@@ -8,7 +8,7 @@ from jepa_core import datasets, ends
 from jepa_core.errors import NotEnoughData
 from jepa_core.figures.ends import ends_figure
 from jepa_core.figures.style import CONFIG
-from pages._shared import state
+from pages._shared import figures, state
 from pages._shared.state import Choice
 from pages._shared.text import plain
 
@@ -36,7 +36,10 @@ def show(choice: Choice, reference: str, domain: str) -> None:
         return
     st.markdown(plain(ends.in_words(found, listed[domain].title, listed[reference].title)))
     st.plotly_chart(
-        ends_figure(found.single, found.from_top, found.from_bottom, found.quarter),
+        figures.drawn(
+            lambda: ends_figure(found.single, found.from_top, found.from_bottom, found.quarter),
+            *("ends", precision, *versions),
+        ),
         config=CONFIG,
         alt=f"AUROC of {listed[domain].title} against {listed[reference].title} by index k of the singular values",
     )

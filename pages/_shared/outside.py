@@ -1,29 +1,42 @@
-"""Two habits of Streamlit's server that cost its visitors time, turned off where no setting does. Each names the lines.
+"""Habits of Streamlit's server that cost its visitors time or lend them too much, turned off where no setting does.
 
-Both are looked at by a test, so that another version of Streamlit that does otherwise is noticed.
+A test looks at each, so that another version of Streamlit that does otherwise is noticed.
 """
 
 from streamlit import config, net_util
+from streamlit.elements.widgets.number_input import NumberInputSerde
 from streamlit.runtime.app_session import AppSession
 
 
-def _nowhere() -> None:
-    """The machine's address as seen from outside: not asked for."""
+def _nothing(*_given: object) -> None:
+    """Neither done nor answered."""
 
 
-def _no_watchers(_session: AppSession) -> None:
-    """No file is watched: `server.fileWatcherType` says so."""
+_whole_number = NumberInputSerde.deserialize
+
+
+def _number(field: NumberInputSerde, given: float | None) -> float | None:
+    """A field's number; its default for infinity and for what is no number, as for one out of bounds."""
+    try:
+        return _whole_number(field, given)
+    except (OverflowError, ValueError):
+        return field.value
 
 
 def turn_off() -> None:
-    """Have no outside address asked, and no files watched for a visitor who comes back.
+    """Turn them off, for all sessions from here on. To be called before a page is shown.
 
-    A connection from a foreign origin is refused, but only after `server_util.is_url_from_allowed_origins` has asked
-    two addresses on the internet what this machine's own is, for seconds in which the server answers nobody.
-
-    A session that connects again is given file watchers whatever the setting (`Runtime.connect_session`), which go
-    through all of torch's files after each run, in the thread that serves everybody.
+    - A connection from a foreign origin is refused, but only after `server_util.is_url_from_allowed_origins` has asked
+      two addresses on the internet what this machine's own is, for seconds in which the server answers nobody.
+    - A session that connects again is given file watchers whatever `server.fileWatcherType` says
+      (`WebsocketSessionManager`). They go through all of torch's files after each run, in the thread that serves all.
+    - Any visitor's `clear_cache` empties what all share: the queue of jobs with it, and the open store.
+    - Any visitor's `load_git_info` is answered with where the installation was cloned from and what is changed in it.
+    - An address that asks a field of whole numbers for 1e999 ends its page.
     """
-    net_util.get_external_ip = _nowhere
+    NumberInputSerde.deserialize = _number  # type: ignore[method-assign]
+    net_util.get_external_ip = _nothing
     if config.get_option("server.fileWatcherType") == "none":
-        AppSession.register_file_watchers = _no_watchers  # type: ignore[method-assign]
+        AppSession.register_file_watchers = _nothing  # type: ignore[method-assign]
+    AppSession._handle_clear_cache_request = _nothing  # type: ignore[method-assign]
+    AppSession._handle_git_information_request = _nothing  # type: ignore[method-assign]
