@@ -222,7 +222,7 @@ def test_finite_differences_tell_right_from_wrong(layer):
     assert wrong > 2e-2
 
 
-# --- the rank that architectures allow ---------------------------------------------------------------------------------
+# --- the rank that architectures allow --------------------------------------------------------------------------------
 
 
 class Head(nn.Module):
@@ -243,8 +243,8 @@ class Head(nn.Module):
 
 # fmt: off
 HEADS = [
-    ("a projection wider than what reaches it", (nn.Linear(16, 40),), 16, "the 40 numbers of the embedding are made of 16"),
-    ("a wide one behind a norm", (nn.LayerNorm(16), nn.Linear(16, 40)), 14, "the last steps remove 26 of 40 directions"),
+    ("a projection wider than what reaches it", (nn.Linear(16, 40),), 16, "numbers of the embedding are made of 16"),
+    ("a wide one behind a norm", (nn.LayerNorm(16), nn.Linear(16, 40)), 14, "the last steps remove 26 of 40"),
     ("a bottleneck", (nn.Linear(16, 5), nn.GELU(), nn.Linear(5, 16)), 5, "made of 5"),
     ("a projection that averages nothing away", (nn.Linear(16, 16), nn.GELU(), nn.Linear(16, 12)), 12, "no layer"),
     ("a unit sphere", (lambda x: F.normalize(x, dim=1),), 15, "remove 1 of 16"),
