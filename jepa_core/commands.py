@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from jepa_core import catalogue, datasets, files, folders, studies, tables, ways
+from jepa_core import catalogue, datasets, files, folders, ranks, studies, tables, ways
 from jepa_core.config import cache_dir
 from jepa_core.encoders import get_spec, list_encoders
 from jepa_core.errors import JepaError, StoreError, UnknownName
@@ -229,6 +229,12 @@ def _read_pictures(paths: Sequence[Path]) -> tuple[list[tuple[str, bytes]], list
     return named, unread
 
 
+def _note_rank(store: Store, spec: EncoderSpec, output: str) -> None:
+    """Say, once, where a store of an earlier version summed its scores over another rank."""
+    if sentence := ranks.confirm(store, config_of(spec, output).space, ranks.rank_of(spec, output)):
+        note(sentence)
+
+
 def run_check(args: argparse.Namespace) -> None:
     """Hold pictures against a reference."""
     from jepa_core import check
@@ -245,6 +251,7 @@ def run_check(args: argparse.Namespace) -> None:
         )
     reference = datasets.get_dataset(args.reference or spec.reference)  # a folder is stored by its full path
     store = open_store(whole=True)
+    _note_rank(store, spec, output)
     known = check.load_known(store, spec, output, reference.name, way_of(args), args.label)
     plain = check.measured_reference(store, spec, reference, known)
     outcome = check.check_pictures(load(args.encoder, args.device), output, named, known, plain)
@@ -259,8 +266,9 @@ def run_export(args: argparse.Namespace) -> None:
     """Write stored scores to a file."""
     spec = get_spec(args.encoder)
     output = spec.check_output(args.output)
-    dataset = datasets.get_dataset(args.data)
-    frame = ways.scores(open_store(whole=True), spec, output, dataset.name, way_of(args))
+    dataset, store = datasets.get_dataset(args.data), open_store(whole=True)
+    _note_rank(store, spec, output)
+    frame = ways.scores(store, spec, output, dataset.name, way_of(args))
     if frame.empty:
         data = shlex.quote(dataset.name.removeprefix(datasets.FOLDER_PREFIX))
         raise JepaError(

@@ -72,7 +72,7 @@ def confirm(store: Store, space: str, used: Rank, spectra: "ndarray | None" = No
 def finding(store: Store, space: str, used: Rank) -> str:
     """What the store has on record that differs from the rank that is used, as a sentence; "" for nothing."""
     shown = store.rank(space)
-    return "" if shown is None or shown.rank == used.rank else f"{spectrum.finding(shown, used).reason}."
+    return "" if shown is None or shown.rank == used.rank else f"Rank: {spectrum.finding(shown, used).reason}."
 
 
 def _recorded(spec: "EncoderSpec", output: str) -> Rank | None:

@@ -17,6 +17,10 @@ from jepa_core.spectrum import Rank
 
 # Multiplications that all products with the derivative of the last steps may take: a few seconds, once an encoder.
 _WORK = 1e10
+# Places that a column is folded into.
+_HASHES = 4
+# Products with matrices that the last steps may have: a whole small network is no end of one.
+_DEPTH = 4
 # What is removed is that far below the last singular value that is not: a norm's eps leaves a trace of it.
 _STEP = 1e-3
 # Nodes of autograd's graph by parts of their names: products with matrices, and what has no slope in places.
@@ -63,7 +67,7 @@ def _points(embedding: Tensor, images: Tensor) -> tuple[list[_Point], _Point | N
     waiting: dict[Any, set[int]] = {root: {embedding.output_nr}}
     left = {node: len(users) for node, users in uses.items()}
     ready, points = [root], []
-    work, reachable, mixed = 0.0, None, False
+    work, reachable, products = 0.0, None, 0
     while ready:
         node = ready.pop()
         if len(waiting) == 1:
@@ -74,9 +78,9 @@ def _points(embedding: Tensor, images: Tensor) -> tuple[list[_Point], _Point | N
         del waiting[node]
         work += _multiplications(node)
         name = node.name()
-        if mixed and any(word in name for word in _STILL):
-            work = math.inf  # what it stops is mixed into all numbers, and is another part of each image
-        mixed |= any(word in name for word in _PRODUCTS)
+        products += any(word in name for word in _PRODUCTS)
+        if products > _DEPTH or (products and any(word in name for word in _STILL)):
+            work = math.inf  # what a ReLU stops is mixed into all numbers, and is another part of each image
         for follower, place in node.next_functions:
             if follower not in uses:
                 continue
@@ -137,25 +141,42 @@ def _lost(embedding: Tensor, point: _Point) -> tuple[int, bool]:
     """
     batch, k = embedding.shape
     edges = [GradientEdge(point.node, place) for place in point.places]
-    columns = 2 * k
-    signs: Tensor | None = None
-    rows = torch.zeros(batch, k, columns)
+    fold = _Fold(point.numbers // batch, k)
+    rows = torch.zeros(batch, k, fold.columns)
     for row in range(k):
         found = torch.autograd.grad(
             embedding[:, row].sum(), edges, retain_graph=True, allow_unused=True, materialize_grads=True
         )
-        flat = torch.cat([part.detach().float().reshape(batch, -1) for part in found], dim=1).cpu()
-        if signs is None:  # many columns are folded into few: with random signs that loses no rank
-            padded = -(-flat.shape[1] // columns) * columns
-            signs = torch.randn(padded, generator=torch.Generator().manual_seed(0))
-        flat = torch.nn.functional.pad(flat, (0, len(signs) - flat.shape[1])) * signs
-        rows[:, row] = flat.view(batch, -1, columns).sum(1)
+        rows[:, row] = fold(torch.cat([part.detach().float().reshape(batch, -1) for part in found], dim=1).cpu())
     lost, zeros = k, False
     for image in rows:
         moving = image[(image != 0).any(dim=1)].double()
         zeros |= len(moving) < k
         lost = min(lost, len(moving) - _numerical_rank(moving))
     return lost, zeros
+
+
+class _Fold:
+    """Many columns into about twice as many as there are rows, which keeps the rank of even the emptiest rows.
+
+    Each column goes to a few places at random, with random weights: two that meet in one place part in the others.
+    """
+
+    def __init__(self, numbers: int, rows: int) -> None:
+        self.columns = numbers if numbers <= 4 * rows else 2 * rows
+        self._numbers = numbers
+        self._hashes: list[tuple[Tensor, Tensor]] = []
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(_HASHES if numbers > self.columns else 0):
+            padded = -(-numbers // self.columns) * self.columns
+            places = torch.randperm(padded, generator=generator)
+            self._hashes.append((places, torch.randn(padded, generator=generator)))
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        if not self._hashes:
+            return rows
+        padded = torch.nn.functional.pad(rows, (0, len(self._hashes[0][0]) - self._numbers))
+        return sum((padded * w)[:, at].view(len(rows), -1, self.columns).sum(1) for at, w in self._hashes)  # type: ignore
 
 
 def _numerical_rank(rows: Tensor) -> int:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from jepa_core import curation
+from jepa_core import curation, ranks
 from jepa_core.figures.histogram import class_histogram
 from jepa_core.figures.style import CONFIG
 from pages._shared import curate, narrowing, pictures, selection, state, widgets
@@ -148,8 +148,9 @@ else:
 
 flagged = int(table["rank_disagrees"].sum())
 note = f" {flagged} of them have a spectrum that does not fit the encoder's rank; compare them with care."
+found = ranks.finding(state.store(), choice.config.space, ranks.rank_of(choice.spec, choice.output))
 st.caption(
     f"{counted(len(table), 'image')}, median {np.median(scores):.1f}. The coloured ends of the histogram are the "
     f"{counted(end, 'image')} of each end. Encoder {choice.spec.name}, output {choice.output}. "
-    f"{plain(state.how(choice, dataset, table))}{note if flagged else ''}"
+    f"{plain(state.how(choice, dataset, table))}{note if flagged else ''} {plain(found)}"
 )

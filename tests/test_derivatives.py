@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.exactness import enliven
-from jepa_core import differences, jacobian, ranks
+from jepa_core import differences, jacobian, ranks, tail
 from jepa_core.errors import EncoderError
 from jepa_core.jacobian import Engine, gram_matrix
 from jepa_core.memory import Plan
@@ -222,7 +222,7 @@ def test_finite_differences_tell_right_from_wrong(layer):
     assert wrong > 2e-2
 
 
-# --- the rank that architectures allow ---------------------------------------------------------------------------------
+# --- the rank that architectures allow --------------------------------------------------------------------------------
 
 
 class Head(nn.Module):
@@ -243,8 +243,8 @@ class Head(nn.Module):
 
 # fmt: off
 HEADS = [
-    ("a projection wider than what reaches it", (nn.Linear(16, 40),), 16, "the 40 numbers of the embedding are made of 16"),
-    ("a wide one behind a norm", (nn.LayerNorm(16), nn.Linear(16, 40)), 14, "the last steps remove 26 of 40 directions"),
+    ("a projection wider than what reaches it", (nn.Linear(16, 40),), 16, "numbers of the embedding are made of 16"),
+    ("a wide one behind a norm", (nn.LayerNorm(16), nn.Linear(16, 40)), 14, "the last steps remove 26 of 40"),
     ("a bottleneck", (nn.Linear(16, 5), nn.GELU(), nn.Linear(5, 16)), 5, "made of 5"),
     ("a projection that averages nothing away", (nn.Linear(16, 16), nn.GELU(), nn.Linear(16, 12)), 12, "no layer"),
     ("a unit sphere", (lambda x: F.normalize(x, dim=1),), 15, "remove 1 of 16"),
@@ -271,6 +271,16 @@ def test_what_the_last_steps_cannot_pass_on_is_lost(steps, rank, reason):
     sigma = torch.linalg.svdvals(truth_of(net, images, torch.eye(k)))
     assert (sigma[:, rank - 1] > 1e-6 * sigma[:, 0]).all()
     assert rank == k or (sigma[:, rank] < 1e-2 * sigma[:, rank - 1]).all()
+
+
+def test_folding_keeps_the_rank_of_rows_that_are_almost_empty():
+    rows = torch.zeros(64, 1000)
+    rows[torch.arange(64), torch.randperm(1000, generator=torch.Generator().manual_seed(3))[:64]] = 1.0
+    folded = tail._Fold(1000, 64)(rows)
+    assert folded.shape == (64, 128)
+    assert torch.linalg.matrix_rank(folded.double()) == 64
+    rows[1] = rows[0]
+    assert torch.linalg.matrix_rank(tail._Fold(1000, 64)(rows).double()) == 63
 
 
 # fmt: off

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from jepa_core.encoders import get_spec
+from jepa_core.scoring import config_of
+from jepa_core.spectrum import Rank
 from jepa_core.store import Store
 from pages._shared import pictures, state
 
@@ -183,3 +186,13 @@ def test_a_thumbnail_is_made_once(
     app = app.run()
     assert len(made) == count, "after a restart they come from the store"
     assert all(card["source"].startswith("data:image/png") for card in cards(app))
+
+
+def test_what_calibration_shows_beside_the_rank_stands_below_the_scores(open_page: Callable[..., AppTest]) -> None:
+    app = open_page()
+    assert "scores are summed over" not in texts(app)
+    rank = Rank(9, "none (16), but 8 calibration images show 9 above rounding noise; scores are summed over 16")
+    Store().put_rank(config_of(get_spec("digits")).space, rank, over=True)
+    app.run()
+    assert_no_error(app)
+    assert "show 9 above rounding noise; scores are summed over 16" in texts(app)

@@ -381,7 +381,7 @@ def test_where_two_images_do_not_fit_autograd_finite_differences_check_the_trace
     monkeypatch.setattr(
         Engine, "_shared_rows", lambda *args, **kw: (found := wrong(*args, **kw))._replace(rows=2 * found.rows)
     )
-    with pytest.raises(EncoderError, match="the traced one is 1e[+]02 % off"):
+    with pytest.raises(EncoderError, match=r"the traced one is 1e\+02 % off"):
         Engine(Tokens(), torch.zeros(SHAPE), rows=2)
 
 

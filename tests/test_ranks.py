@@ -113,7 +113,7 @@ def test_a_record_that_cannot_be_written_loses_nothing(tiny, cache):
     assert rank_of_loaded(tiny, "backbone").rank == BACKBONE
 
 
-def test_a_card_has_the_last_word_unless_calibration_images_wrote_it(tiny, install_tiny):
+def test_a_card_has_the_last_word_unless_calibration_images_wrote_it(install_tiny):
     install_tiny(
         ranks={"projector": {"rank": 13, "reason": "on the card"}, "backbone": {"rank": 60, "reason": OLD.reason}}
     )
@@ -138,7 +138,7 @@ def test_what_calibration_shows_is_said_once_and_changes_no_score(store, tiny, f
     assert score_items(store, tiny, "few", few, "backbone").notes == []
     before = stored_scores(store, tiny.spec, "backbone", "few")["jepa_score"]
     [said] = run(store, tiny, folder, "backbone").notes
-    assert said.startswith("for this test (95), but 8 calibration images show ")
+    assert said.startswith("Rank: for this test (95), but 8 calibration images show ")
     assert said.endswith("; scores are summed over 95.")
     assert run(store, tiny, folder, "backbone").notes == []
     assert ranks.finding(store, space(tiny), rank_of(tiny.spec, "backbone")) == said  # pages show it on
@@ -180,3 +180,17 @@ def test_a_calibration_of_the_last_version_is_used_where_it_was_made_for_this_ra
         store.put_rank(space(tiny, "projector"), before, over=True)
     found = sketched_scores(store, tiny.spec, "projector", "digits-test", settings)
     assert found["estimated"].any() == kept
+
+
+@pytest.mark.parametrize("command", ["export", "check"])
+def test_commands_that_load_no_encoder_say_it_too(command, tiny, folder, tmp_path, capsys):
+    reference = sample(get_dataset("digits-test"), 20, seed=0)
+    score_items(Store(), tiny, "digits-test", reference, "backbone")
+    Store().put_rank(space(tiny), OLD, over=True)
+    words = {
+        "export": ["--data", "digits-test", "--out", str(tmp_path / "out.csv")],
+        "check": [str(next(folder.rglob("*.png"))), "--reference", "digits-test"],
+    }
+    for times in (1, 0):
+        assert cli.main([command, "--encoder", "tiny", "--output", "backbone", *words[command]]) == 0
+        assert capsys.readouterr().err.count("scores are summed over 94") == times
