@@ -78,7 +78,10 @@ def _load(spec: EncoderSpec, path: Path, terms: "Terms") -> "tuple[EncoderNet, s
 def _fitting(spec: EncoderSpec, misfit: "Misfit") -> str:
     from jepa_core import architectures
 
-    found = architectures.fitting(misfit.parts, spec.head)
+    try:
+        found = architectures.fitting(misfit.parts, spec.head)
+    except Exception:  # whatever timm makes of a file that is not whole: what is wrong with it has been found
+        return ""
     return found if found != spec.like else ""  # what is wrong is something else
 
 
