@@ -120,7 +120,7 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _unpickled(path: Path) -> Any:
-    stand_ins = [(_stand_in(name, _Setting), name) for name in _SETTINGS]
+    stand_ins: list[Any] = [(_stand_in(name, _Setting), name) for name in _SETTINGS]
     stand_ins += [(_stand_in(name, _Dictionary), name) for name in _DICTIONARIES]
     settings = torch.serialization.safe_globals(stand_ins)
     try:
