@@ -13,7 +13,7 @@ import timm
 import torch
 
 from jepa_core import architectures, checkpoints, fitting, own_weights, part_names, pretrained
-from jepa_core.encoders import get_spec, load_encoder
+from jepa_core.encoders import get_spec, list_encoders, load_encoder
 from jepa_core.errors import EncoderError
 
 State = dict[str, torch.Tensor]
