@@ -65,14 +65,15 @@ def _load(spec: EncoderSpec, path: Path, terms: "Terms") -> "tuple[EncoderNet, s
 
     try:
         tensors = checkpoints.read(path)
-        return EncoderNet(spec.architecture, spec.architecture_kwargs, head=spec.head, load=load), part, words
+        net = EncoderNet(spec.architecture, spec.architecture_kwargs, head=spec.head, load=load)
     except EncoderError:
         raise
     except fitting.Misfit as misfit:
         fits = _fitting(spec, misfit) if terms.given else ""
         raise _unfit(spec, path, str(misfit), fits) from misfit
     except Exception as error:  # torch's unpickler meets the bytes of any file with any of them
-        raise _unfit(spec, path, str(error) or type(error).__name__) from error
+        raise _unfit(spec, path, str(error).strip() or type(error).__name__) from error
+    return net, part, words
 
 
 def _fitting(spec: EncoderSpec, misfit: "Misfit") -> str:
@@ -86,7 +87,7 @@ def _fitting(spec: EncoderSpec, misfit: "Misfit") -> str:
 
 
 def _unfit(spec: EncoderSpec, path: Path, why: str, fits: str = "") -> EncoderError:
-    why = shorten(why.strip().splitlines()[0], 300, placeholder=" ...")
+    why = shorten(why.splitlines()[0], 300, placeholder=" ...")
     if spec.source == "file":
         todo = "a whole file of this architecture is accepted; choose another file, or the architecture that it is of"
     else:
