@@ -8,6 +8,7 @@ import re
 import struct
 import warnings
 import zipfile
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import Lock
@@ -55,14 +56,22 @@ _SETTINGS = (
     *(f"omegaconf.nodes.{kind}Node" for kind in ("Any", "String", "Integer", "Float", "Boolean", "Enum", "Path")),
 )
 
-
+_DICTIONARIES = (
+    "collections.defaultdict",
+    "easydict.EasyDict",
+    "addict.addict.Dict",
+    "lightning_fabric.utilities.data.AttributeDict",
+    "lightning.fabric.utilities.data.AttributeDict",
+    "lightning.pytorch.utilities.parsing.AttributeDict",
+    "pytorch_lightning.utilities.parsing.AttributeDict",
+)
 _READING = Lock()  # torch knows one list of classes, for all threads
 
 
 class _Setting:
     """Stands for an object that is of no account here."""
 
-    def __new__(cls, *_args: object, **_kwargs: object) -> "_Setting":
+    def __new__(cls, *_args: object, **_kwargs: object) -> Any:
         return super().__new__(cls)
 
     def __init__(self, *_args: object, **_kwargs: object) -> None:
@@ -70,6 +79,13 @@ class _Setting:
 
     def __setstate__(self, _state: object) -> None:
         pass
+
+
+class _Dictionary(_Setting):
+    """Stands for a dictionary of another class: a plain one is made."""
+
+    def __new__(cls, *_args: object, **_kwargs: object) -> Any:
+        return OrderedDict()
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -104,7 +120,9 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _unpickled(path: Path) -> Any:
-    settings = torch.serialization.safe_globals([(_stand_in(name), name) for name in _SETTINGS])
+    stand_ins: list[Any] = [(_stand_in(name, _Setting), name) for name in _SETTINGS]
+    stand_ins += [(_stand_in(name, _Dictionary), name) for name in _DICTIONARIES]
+    settings = torch.serialization.safe_globals(stand_ins)
     try:
         with _READING, settings, warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")  # what cannot be used is said by who takes it
@@ -124,9 +142,9 @@ def _unpickled(path: Path) -> Any:
         ) from error
 
 
-def _stand_in(name: str) -> type:
+def _stand_in(name: str, kind: type) -> type:
     # One class each: torch finds a class by its name, and a name by its class.
-    return type(name.rpartition(".")[2], (_Setting,), {})
+    return type(name.rpartition(".")[2], (kind,), {})
 
 
 def _tensors(content: Any, seen: set[int], name: str = "") -> Iterator[tuple[str, Tensor]]:

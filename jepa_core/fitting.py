@@ -186,11 +186,15 @@ def _preferred(whole: list[Part], terms: Terms) -> Part:
 
     first, *others = sorted(whole, key=order)
     for other in others:
-        equal_rank = order(other)[0] == order(first)[0] and not other.prefix.startswith(first.prefix)
+        equal_rank = order(other)[0] == order(first)[0] and not _nested(first.prefix, other.prefix)
         if terms.given and equal_rank and not _equal(first, other):
             both = f'"{first.prefix[:-1]}" and "{other.prefix[:-1]}"'
             raise Misfit(f"it has two parts that fit, {both}: keep one, and save it alone")
     return first
+
+
+def _nested(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
 
 
 def _equal(one: Part, other: Part) -> bool:
@@ -241,6 +245,8 @@ def _types(part: Part, network: nn.Module) -> str:
             found = part.local[source]
             if name.endswith("num_batches_tracked"):
                 continue
+            if found.is_meta:
+                return f'"{part.names[source]}" has a shape and no numbers'
             good = found.dtype in _FLOATS if tensor.dtype.is_floating_point else found.dtype == tensor.dtype
             if not good or found.layout != torch.strided or found.is_quantized:
                 kind = f"{found.dtype}".removeprefix("torch.")
@@ -289,7 +295,7 @@ def surplus(part: Part, tensors: dict[str, Tensor], network: nn.Module, whole: S
     """The first tensor of the file that would be lost with the rest, if it is more than training leaves behind."""
     others = [other for other in whole if other is not part]
     copies = set().union(*(other.used for other in others))
-    beside = tuple(other.prefix for other in others if not part.prefix.startswith(other.prefix))
+    beside = tuple(other.prefix for other in others if not _nested(part.prefix, other.prefix))
     classifiers = (getattr(network, "pretrained_cfg", None) or {}).get("classifier") or ()
     heads = tuple(f"{part.prefix}{name}." for name in ([classifiers] if isinstance(classifiers, str) else classifiers))
     inside = set(part.names.values())
@@ -328,9 +334,8 @@ def _values(state: dict[str, Tensor], network: nn.Module, terms: Terms) -> str:
         if not terms.given or values.numel() < 2:
             continue
         if name in layers and values.min() == values.max():
-            return (
-                f'all numbers of "{name}" are {float(values.flatten()[0]):g}, as in a file that was cut or never filled'
-            )
+            number = float(values.flatten()[0]) + 0.0  # which makes 0 of -0
+            return f'all numbers of "{name}" are {number:g}, as in a file that was cut or never filled'
         if name.endswith("running_var") and (values.min() < 0 or not values.any()):
             return f'"{name}" holds variances that are none'
     return ""
@@ -341,5 +346,5 @@ def said(part: Part, tensors: dict[str, Tensor]) -> str:
     rest = ", ".join(part_names.groups(left_out(part, tensors), part.taken))
     if not part.taken:
         return f"Left out of it: {rest}." if rest else ""
-    average = ", the average that its training kept" if part_names.rank(part.taken) == 0 else ""
+    average = ", the average that its training kept" if part_names.is_average(part.taken) else ""
     return f"Taken of it: {part.taken}{average}{'; left out: ' if rest else ''}{rest}."

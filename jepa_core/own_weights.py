@@ -23,11 +23,11 @@ def add(name: str, like: str, weights: str, device: str | None = None) -> Encode
     """Load weights into an architecture, and have the encoder at hand under a name from then on.
 
     `like` is a name of the catalogue or "timm:MODEL", each with "@PX" for another input size; `weights` the path of a
-    safetensors file, of a pickle of tensors alone, or of a folder in the layout of the hub's cache. An encoder that
-    was added under this name before is replaced.
+    safetensors file, of a checkpoint (a pickle of tensors and settings), or of a folder like the hub's cache. Which
+    part of a file was taken is in the spec's description. An encoder that was added under this name before is replaced.
 
     Raises `UnknownName` for another architecture, and `EncoderError` for a name that is taken or cannot be one, for
-    weights that are not there, damaged, of another architecture or a pickle of more than weights, and where
+    weights that are not there, damaged, not of this architecture in every tensor, or a pickle of more, and where
     `$JEPA_DATA_ROOTS` is set.
     """
     if hosted():

@@ -12,7 +12,7 @@ _ON_TOP = re.compile(
 _BESIDE = re.compile(
     r"student|teacher|target|momentum|ema|averaged|shadow|gram|online|context|optimizer|optimizers|"
     r"optimiser|optim|opt|scheduler|schedulers|lr|wd|scaler|amp|loss|losses|criterion|center|"
-    r"centre|centers|queue|queues|neck|text|textual|tokenizer|temperature|temp|tau|scale|metric|"
+    r"centre|centers|queue|queues|neck|text|textual|tokenizer|temperature|temp|tau|metric|"
     r"metrics|acc|accuracy|confmat|callbacks|loops|hyper|hparams|parameters|args|config|cfg|rng|"
     r"random|step|steps|iteration|iter|epoch|sigreg|regularizer|augment|augmentation|transform|"
     r"transforms|mean|std|normalize|normalization|knn|memory|bank|eval|val|train|best|preprocessor"
@@ -26,8 +26,8 @@ _COMPUTED = re.compile(
 _ADAPTER = re.compile(
     r"(^|[._])(lora|dora|loha|lokr|ia3|oft|boft|hada|vera|adapters?|base_layer|modules_to_save)([._]|\d|$)"
 )
-_EMA = re.compile("ema")
-_AVERAGED = re.compile("ema|teacher|target|averaged|shadow")
+_EMA = re.compile("ema|averaged|shadow")
+_TEACHER = re.compile("teacher|target")
 _FOLLOWING = re.compile("momentum|gram|k")
 _LAYER_SCALE = re.compile(r"(.*\.)?(ls\d?(\.gamma)?|gamma(_\d)?|layer_scale\w*(\.gamma|\.scale)?)")
 
@@ -40,15 +40,19 @@ def _has(name: str, words: re.Pattern[str]) -> bool:
 def rank(prefix: str, *, as_timm: bool = False) -> int:
     """Which of several parts that fit is taken: that with the lowest rank.
 
-    The average that a training kept comes first (EMA, teacher, target encoder), since it is what its authors evaluate;
-    a copy that only follows the encoder (a momentum encoder, a BYOL target) last. timm knows fewer: EMA, then the rest.
+    The average that a training kept comes first (EMA, then a teacher or target encoder), since it is what its authors
+    evaluate; a copy that only follows the encoder (a momentum encoder, a BYOL target) last. timm knows but EMA.
     """
-    averaged = _has(prefix, _AVERAGED)
     if as_timm:
-        return 0 if _has(prefix, _EMA) else 2 if averaged else 1
+        return 0 if _has(prefix, _EMA) else 2 if _has(prefix, _TEACHER) else 1
     if _has(prefix, _FOLLOWING) or re.search(r"target_net(work)?(\W|$)", prefix.lower()):
-        return 2
-    return 0 if averaged else 1
+        return 3
+    return 0 if _has(prefix, _EMA) else 1 if _has(prefix, _TEACHER) else 2
+
+
+def is_average(prefix: str) -> bool:
+    """Whether a part is the average that a training kept of its encoder."""
+    return rank(prefix) < 2
 
 
 def local(names: Sequence[str], children: Sequence[str], blocks: bool) -> list[str]:
@@ -90,7 +94,7 @@ def is_computed(name: str) -> bool:
 
 def is_beside(name: str, taken: str) -> bool:
     """Whether a tensor that lies outside of `taken` is no part of the encoder: a head, another copy, an optimizer."""
-    if taken and name.startswith(f"{taken}."):
+    if not taken or name.startswith(f"{taken}."):
         return False
     if _has(taken, _OF_PICTURES):
         return True  # the other half is for texts

@@ -66,25 +66,29 @@ def _load(spec: EncoderSpec, path: Path, terms: "Terms") -> "tuple[EncoderNet, s
 
     try:
         tensors = checkpoints.read(path)
-        return EncoderNet(spec.architecture, spec.architecture_kwargs, head=spec.head, load=load), part, words
+        net = EncoderNet(spec.architecture, spec.architecture_kwargs, head=spec.head, load=load)
     except EncoderError:
         raise
     except fitting.Misfit as misfit:
         fits = _fitting(spec, misfit) if terms.given else ""
         raise _unfit(spec, path, str(misfit), fits) from misfit
     except Exception as error:  # torch's unpickler meets the bytes of any file with any of them
-        raise _unfit(spec, path, str(error) or type(error).__name__) from error
+        raise _unfit(spec, path, str(error).strip() or type(error).__name__) from error
+    return net, part, words
 
 
 def _fitting(spec: EncoderSpec, misfit: "Misfit") -> str:
     from jepa_core import architectures
 
-    found = architectures.fitting(misfit.parts, spec.head)
+    try:
+        found = architectures.fitting(misfit.parts, spec.head)
+    except Exception:  # whatever timm makes of a file that is not whole: what is wrong with it has been found
+        return ""
     return found if found != spec.like else ""  # what is wrong is something else
 
 
 def _unfit(spec: EncoderSpec, path: Path, why: str, fits: str = "") -> EncoderError:
-    why = shorten(why.strip().splitlines()[0], 300, placeholder=" ...")
+    why = shorten(why.splitlines()[0], 300, placeholder=" ...")
     if spec.source == "file":
         todo = "a whole file of this architecture is accepted; choose another file, or the architecture that it is of"
     else:

@@ -33,9 +33,7 @@ class EncoderSpec:
     description: str = ""
     known_failures: tuple[str, ...] = ()  # one plain sentence each
     parameters: int = 0  # how many weights, where it is known before loading
-    like: str = (
-        ""  # what weights given by hand were said to be of, as it was written: a name, or "timm:MODEL", with "@PX"
-    )
+    like: str = ""  # what weights given by hand were said to be of, as it was written, with "@PX"
     part: str | None = None  # the prefix of the names in their file ("" for all of it); None where timm chooses
     contrast: bool = False  # its training spreads no embeddings: outside of the family that the claim is about
 

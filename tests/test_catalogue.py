@@ -51,6 +51,11 @@ def test_a_size_that_the_patches_do_not_fill_is_refused(size):
         get_spec(f"dinov2-s14@{size}")
 
 
+def test_an_architecture_whose_name_names_no_patch_is_told_the_size():
+    assert get_spec("timm:test_vit.r160_in1k@96").architecture_kwargs == {"img_size": 96}
+    assert get_spec("timm:resnet18.a1_in1k@96").architecture_kwargs == {}  # takes any
+
+
 def test_any_encoder_of_timm_is_accepted_by_hand():
     spec = get_spec("timm:test_vit.r160_in1k@96")
     assert (spec.outputs, spec.source) == ({"backbone": 64}, "timm")
