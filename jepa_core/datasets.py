@@ -87,8 +87,8 @@ def get_dataset(name_or_path: str | os.PathLike[str]) -> DatasetSpec:
     """
     if not isinstance(name_or_path, str | os.PathLike) or not isinstance(os.fspath(name_or_path), str):
         raise DatasetError(
-            f"A dataset was asked for by a {type(name_or_path).__name__}; the name of one, or the path of a folder, ZIP "
-            "or tar of images, is accepted; give one of these."
+            f"A dataset was asked for by a {type(name_or_path).__name__}; the name of one, or the path of a folder, "
+            "ZIP or tar of images, is accepted; give one of these."
         )
     name_or_path = os.fspath(name_or_path)
     bundled = list_datasets()

@@ -22,7 +22,7 @@ from jepa_core.errors import BadImage
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "HEIF", "JPEG2000", "PSD")
 MAX_MEGAPIXELS = 100
 # Formats whose decoders hold a picture several times over.
-MAX_OF_FORMAT = {"WEBP": 24, "AVIF": 24, "HEIF": 24, "JPEG2000": 12}
+MAX_OF_FORMAT = {"WEBP": 24, "AVIF": 24, "HEIF": 24, "JPEG2000": 12, "progressive JPEG": 45}
 MAX_ASPECT = 100  # encoders resize by the shorter side: 20000 x 1 px would become 4 million x 224
 MAX_SCANS = 64  # of a JPEG; programs write about ten, and each is a pass over all pixels
 ACCEPTED = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
@@ -125,8 +125,8 @@ def _whole(name: str, kind: str, load: Callable[[], Image.Image]) -> Image.Image
 def too_dear(name: str) -> BadImage:
     """For a picture whose decoding breaks the limit on memory."""
     return BadImage(
-        f"{name} takes more memory to decode than its pixels allow; a PNG or a JPEG that is not progressive is "
-        "accepted; save it as one, or make it smaller."
+        f"{name} takes more memory to decode than its pixels allow; a picture in RGB or grey, without transparency, is "
+        "cheapest; save it as such in a PNG file, or make it smaller."
     )
 
 
@@ -143,7 +143,7 @@ def _open(data: bytes, name: str, megapixels: float, sized: Callable[[int], None
     if kind == "WEBP" and (size := headers.webp_size(data)):
         check_size(size, name, megapixels, kind)
         sized(size[0] * size[1])
-    scans, _progressive = headers.jpeg_scans(data) if kind == "JPEG" else (0, False)
+    scans, progressive = headers.jpeg_scans(data) if kind == "JPEG" else (0, False)
     if scans > MAX_SCANS:
         raise BadImage(
             f"{name} is a JPEG of {scans} scans, each of which is a pass over all its pixels; up to {MAX_SCANS} are "
@@ -161,7 +161,7 @@ def _open(data: bytes, name: str, megapixels: float, sized: Callable[[int], None
         raise BadImage(
             f"{name} is {what}; a complete {ACCEPTED} file is accepted; convert it or choose another file."
         ) from error
-    check_size(picture.size, name, megapixels, str(picture.format))
+    check_size(picture.size, name, megapixels, "progressive JPEG" if progressive else str(picture.format))
     sized(picture.width * picture.height)
     return picture
 
@@ -182,7 +182,7 @@ def check_size(size: tuple[int, int], name: str, megapixels: float = MAX_MEGAPIX
     long, short = max(size), min(size)
     megapixels = min(megapixels, MAX_OF_FORMAT.get(kind, MAX_MEGAPIXELS))
     if long * short > megapixels * 1_000_000:
-        raise _too_large(name, megapixels)
+        raise _too_large(name, megapixels, kind if megapixels == MAX_OF_FORMAT.get(kind) else "")
     if long > MAX_ASPECT * short:
         raise BadImage(
             f"{name} is {size[0]} x {size[1]} px; a long side of at most {MAX_ASPECT} times the short one "
@@ -190,9 +190,10 @@ def check_size(size: tuple[int, int], name: str, megapixels: float = MAX_MEGAPIX
         )
 
 
-def _too_large(name: str, megapixels: float) -> BadImage:
+def _too_large(name: str, megapixels: float, kind: str = "") -> BadImage:
+    of_kind = f" of a {kind} file" if kind else ""
     return BadImage(
-        f"{name} has more than {megapixels:g} megapixels; at most {megapixels:g} are accepted; "
+        f"{name} has more than {megapixels:g} megapixels; at most {megapixels:g} are accepted{of_kind}; "
         "make it smaller and try again."
     )
 
@@ -263,22 +264,22 @@ def _to_rgb(picture: Image.Image, notes: list[str], declared: int | None = None)
         return _on_white(picture, notes)
     if picture.mode == "P":
         notes.append("Its palette was converted to RGB.")
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")  # converting to the same mode copies it
 
 
 def _on_white(picture: Image.Image, notes: list[str]) -> Image.Image:
     # Premultiplied modes convert only to their plain twin.
     plain = {"La": "LA", "RGBa": "RGBA"}.get(picture.mode)
-    rgba = (picture.convert(plain) if plain else picture).convert("RGBA")
-    if rgba.getextrema()[3][0] == 255:  # type: ignore[index]
-        return rgba.convert("RGB")
-    notes.append("Its transparent parts were laid on white.")
-    laid = Image.new("RGB", rgba.size)
-    step = max(1, 2**20 // rgba.width)
-    for top in range(0, rgba.height, step):  # in strips: whole, it would be held four times
-        strip = rgba.crop((0, top, rgba.width, min(top + step, rgba.height)))
-        white = Image.new("RGBA", strip.size, "white")
-        laid.paste(Image.alpha_composite(white, strip).convert("RGB"), (0, top))
+    laid, clear = Image.new("RGB", picture.size), False
+    step = max(1, 2**20 // picture.width)
+    for top in range(0, picture.height, step):  # in strips: whole, it would be held four times
+        strip = picture.crop((0, top, picture.width, min(top + step, picture.height)))
+        rgba = (strip.convert(plain) if plain else strip).convert("RGBA")
+        if rgba.getextrema()[3][0] < 255:  # type: ignore[index]
+            clear, rgba = True, Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+        laid.paste(rgba.convert("RGB"), (0, top))
+    if clear:
+        notes.append("Its transparent parts were laid on white.")
     return laid
 
 
@@ -336,7 +337,8 @@ def from_pillow(picture: Image.Image, name: str, megapixels: float = MAX_MEGAPIX
     def loaded() -> Image.Image:
         picture.load()
         turn = _turn(picture, notes)  # after loading: what turns itself then has no such entry any more
-        return _to_rgb(picture if turn is None else picture.transpose(turn), notes)
+        made = _to_rgb(picture if turn is None else picture.transpose(turn), notes)
+        return made.copy() if made is picture else made
 
     with _pillow_kept_quiet():
         try:

@@ -27,6 +27,8 @@ WALL_SECONDS = 60.0  # for one picture: on a busy machine the processor's second
 EXTRA = 288 * 2**20  # bytes that decoding may take above four for each pixel
 VISITORS_MEGAPIXELS = 25
 MOST = max(2, min(4, os.cpu_count() or 2))  # children, so pictures at once
+# Memory that is free goes back to the system, and none is set aside for threads that it does not have.
+_FRUGAL = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(2**22), "OPENBLAS_NUM_THREADS": "1"}
 _POLL = 0.05  # seconds between two looks at whether the work was cancelled
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from jepa_core import decoding_child as c; c.main()"
@@ -52,13 +54,12 @@ class _Child:
     def __post_init__(self) -> None:
         # In a session of its own, or Ctrl-C in a terminal would reach it, too. -S and -E: the path is given whole.
         path = json.dumps([str(ROOT), *sys.path])
-        environment = os.environ | {"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             [sys.executable, "-S", "-E", "-c", _PROGRAM, path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment,
+            env=os.environ | _FRUGAL,
             start_new_session=True,
         )
 
@@ -133,9 +134,10 @@ class _Watch:
                 while not self._at_work:
                     self._changed.wait()
                 for child, (deadline, cancelled) in self._at_work.items():
-                    if cancelled():
-                        child.kill("cancelled")
-                    elif time.monotonic() > deadline:
+                    with suppress(Exception):  # whoever asks is told of it in their own thread
+                        if cancelled():
+                            child.kill("cancelled")
+                    if time.monotonic() > deadline:
                         child.kill("time")
             time.sleep(_POLL)
 

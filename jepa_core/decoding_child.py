@@ -43,14 +43,12 @@ def answer(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]
     try:
         with _limited(request["seconds"], request["extra"]) as sized:
             found = decoder.read(data, name, request["megapixels"], sized)
-            image = found.image if config is None else images.crop(found.image, config)
+            image = found.image if config is None else images.crop_of(found.image, config, name)
             body = image.tobytes()
     except BadImage as error:
         return {"refused": str(error)}, b""
     except MemoryError:
         return {"refused": str(decoder.too_dear(name))}, b""
-    except ValueError as error:  # a side of the crop would be less than half a pixel
-        return {"refused": f"{name} is too narrow for this encoder ({error}); a squarer one is accepted; crop it."}, b""
     head = {
         "mode": image.mode,
         "size": image.size,

@@ -10,7 +10,7 @@ import io
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,12 @@ import numpy as np
 from PIL import Image
 
 from jepa_core import decoder, decoding, pixels
+from jepa_core.decoder import FORMATS as FORMATS
+from jepa_core.decoder import MAX_MEGAPIXELS as MAX_MEGAPIXELS
 from jepa_core.decoder import Decoded
 from jepa_core.decoding import never
 from jepa_core.errors import BadImage
+from jepa_core.headers import SUFFIXES as SUFFIXES
 
 _PLAIN = re.compile(rb"P([56])\n(\d{1,6}) (\d{1,6})\n255\n")
 
@@ -40,7 +43,7 @@ def decode(picture: object, name: str = "The file", cancelled: Callable[[], bool
 
     Args:
         picture: the bytes of an image file (one of FORMATS), its path, a PIL image, or an array (H, W), (H, W, 1),
-            (H, W, 3) or (H, W, 4) of booleans, whole numbers or fractions (`jepa_core.pixels` says what their range is).
+            (H, W, 3) or (H, W, 4) of booleans, whole numbers or fractions (their range: `jepa_core.pixels`).
         name: what it is called in an error's sentence.
         cancelled: asked while bytes are decoded, which stops at once.
 
@@ -53,7 +56,8 @@ def decode(picture: object, name: str = "The file", cancelled: Callable[[], bool
     limit = decoding.megapixels()
     match bytes_of(picture, name):
         case bytes(data) if is_plain(data):
-            return decoder.read(data, name, limit)
+            found = decoder.read(data, name, limit)
+            return replace(found, image=found.image.copy())  # else it would be an open file
         case bytes(data):
             head, body = decoding.run(data, name, cancelled)
             image = Image.frombytes(head["mode"], tuple(head["size"]), body)
@@ -84,7 +88,18 @@ def cropped(
         image = Image.frombytes(head["mode"], tuple(head["size"]), body)
         return Cropped(image, head["scale"], tuple(head["notes"]))
     found = decode(data, name)
-    return Cropped(crop(found.image, data_config), scale(found.image, data_config), found.notes)
+    return Cropped(crop_of(found.image, data_config, name), scale(found.image, data_config), found.notes)
+
+
+def crop_of(image: Image.Image, data_config: dict[str, Any], name: str) -> Image.Image:
+    """`crop` of a picture of that name; `BadImage` where a side of it would be less than half a pixel."""
+    try:
+        return crop(image, data_config)
+    except ValueError as error:
+        raise BadImage(
+            f"{name} is too narrow for this encoder ({image.width} x {image.height} px); a picture nearer to a square "
+            "is accepted; crop it and try again."
+        ) from error
 
 
 def is_plain(data: bytes) -> bool:
@@ -127,7 +142,8 @@ def crop(image: Image.Image, data_config: dict[str, Any]) -> Image.Image:
     ("center", "squash" or "border"), `mean`. The result is grey ("L") for C = 1, else RGB.
     """
     channels, *size = data_config["input_size"]
-    image = image.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    image = image if image.mode == mode else image.convert(mode)  # converting to the same mode copies it
     resample = Image.Resampling[data_config["interpolation"].upper()]
     height, width = _size_before_crop(image, data_config)
     if (width, height) != image.size:

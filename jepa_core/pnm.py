@@ -39,35 +39,33 @@ def header_of(data: bytes) -> Header | None:
 
 
 def read(data: bytes, header: Header) -> Image.Image:
-    """The picture in mode L, RGB or, for grey of more than 8 bits, I from 0 to 65535.
+    """The picture in mode L, RGB or, for grey of more than 8 bits, I;16 from 0 to 65535.
 
     Raises ValueError for too few numbers, and in plain text for what is none or is larger than maxval.
     """
-    count = header.width * header.height * header.channels
     # As Pillow divides and rounds, for each value that there can be.
-    table = np.rint(np.arange(header.maxval + 1) / header.maxval * header.top).astype(
-        np.uint16 if header.deep else np.uint8
+    kind = np.uint16 if header.deep else np.uint8
+    table = np.rint(np.arange(header.maxval + 1) / header.maxval * header.top).astype(kind)
+    picture = Image.new(
+        "RGB" if header.channels == 3 else "I;16" if header.deep else "L", (header.width, header.height)
     )
-    made = np.empty(count, table.dtype)
-    place = 0
-    for values in _plain(data, header) if header.kind in (2, 3) else _binary(data, header, count):
-        part = values[: count - place]
-        made[place : place + len(part)] = table[part]
-        place += len(part)
-        if place == count:
-            break
-    if place < count:
-        raise ValueError(f"{place} of its {count} values are there")
-    shape = (header.height, header.width) if header.channels == 1 else (header.height, header.width, 3)
-    picture = Image.fromarray(made.reshape(shape))
-    return picture.convert("I") if header.deep else picture
+    row, top, waiting = header.width * header.channels, 0, np.empty(0, kind)
+    for values in _plain(data, header) if header.kind in (2, 3) else _binary(data, header):
+        waiting = np.concatenate([waiting, table[values]])
+        rows = min(len(waiting) // row, header.height - top)
+        strip = waiting[: rows * row].reshape((rows, header.width, 3) if header.channels == 3 else (rows, header.width))
+        if rows:
+            picture.paste(Image.fromarray(strip), (0, top))  # in strips: an array of all would be held beside it
+        waiting, top = waiting[rows * row :], top + rows
+        if top == header.height:
+            return picture
+    raise ValueError(f"{top} of its {header.height} rows are there")
 
 
-def _binary(data: bytes, header: Header, count: int) -> Iterator[ndarray]:
+def _binary(data: bytes, header: Header) -> Iterator[ndarray]:
     kind = np.dtype(np.uint8 if header.maxval < 256 else ">u2")
-    there = min(count, (len(data) - header.start) // kind.itemsize)
-    everything = np.frombuffer(data, kind, there, header.start)
-    for start in range(0, there, _BLOCK):
+    everything = np.frombuffer(data, kind, (len(data) - header.start) // kind.itemsize, header.start)
+    for start in range(0, len(everything), _BLOCK):
         yield np.minimum(everything[start : start + _BLOCK], header.maxval)
 
 
@@ -77,6 +75,9 @@ def _plain(data: bytes, header: Header) -> Iterator[ndarray]:
         end = place + _BLOCK
         while end < len(data) and not data[end : end + 1].isspace():  # not within a number
             end += 1
+        comment = data.rfind(b"#", place, end)
+        if comment > max(data.rfind(b"\n", place, end), data.rfind(b"\r", place, end)):  # nor within a comment
+            end = min(len(data), (data.find(b"\n", end) + 1) or len(data))
         text = re.sub(rb"#[^\r\n]*", b"", data[place:end])
         place = end
         if not _PLAIN.fullmatch(text) or _LONG.search(text):

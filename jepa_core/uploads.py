@@ -1,5 +1,7 @@
 """Pictures that a visitor hands over: files and ZIPs of files in memory, limited, and forgotten when asked.
 
+The limits are on the pictures of one session, and on those of all sessions together.
+
 Nothing here touches the disk, so where an entry of a ZIP says it lies leads nowhere. What cannot be taken is one
 sentence each, and takes nothing else with it.
 """
@@ -7,8 +9,10 @@ sentence each, and takes nothing else with it.
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 from uuid import uuid4
+from weakref import WeakSet
 
 from jepa_core import headers
 from jepa_core.decoder import FORMATS
@@ -20,13 +24,23 @@ from jepa_core.readers.unpacking import TooLarge, TooMany, reason
 MOST = 300  # pictures
 LARGEST = 64 * 2**20  # bytes of one picture
 TOTAL = 256 * 2**20  # bytes of all pictures
+EVERYONE = 2**30  # bytes of the pictures of all sessions of this server
 ENTRIES = 5000  # of one ZIP
 RATIO = 200  # bytes that one of a ZIP may become; a picture that is worth looking at never comes near it
 _SMALL = 2**20  # bytes below which a ratio says nothing: a blank page packs well
 _NAMED = 3  # names in a sentence about many files
 
 
-@dataclass
+_every: "WeakSet[Uploads]" = WeakSet()  # the pictures of all sessions
+_counting = Lock()
+
+
+def held_by_everyone() -> int:
+    """Bytes of the pictures of all sessions."""
+    return sum(one.size for one in list(_every))
+
+
+@dataclass(eq=False)
 class Uploads:
     """The pictures of one session, as (name, bytes) in `pictures`, and what could not be taken in `refused`.
 
@@ -40,6 +54,9 @@ class Uploads:
     chosen: int | None = None
     token: str = field(default_factory=lambda: uuid4().hex)
 
+    def __post_init__(self) -> None:
+        _every.add(self)
+
     def __bool__(self) -> bool:
         return bool(self.pictures or self.refused)
 
@@ -51,19 +68,31 @@ class Uploads:
     def take(self, files: Iterable[tuple[str, bytes]]) -> None:
         """Add files, unpacking ZIPs, as far as the limits allow. The sentences are those of this time alone."""
         self.refused = []
-        over = 0
+        over = crowded = 0
         for given in files:
             for name, data in self._opened(*given):
                 if len(self.pictures) >= MOST or self.size + len(data) > TOTAL:
                     over += 1
-                else:
-                    self.pictures.append((name, data))
+                elif not self._hold(name, data):
+                    crowded += 1
+        if crowded:
+            self.refused.append(
+                f"Not taken: {crowded}. The pictures of all who use this server may have {EVERYONE // 2**20} MB "
+                "together, and they are used up; give fewer, or try again when others have left."
+            )
         if over:
             self.refused.append(
                 f"Not taken: {over}. Up to {MOST} pictures with {TOTAL // 2**20} MB together are accepted; forget "
                 "those that are here, then give the rest."
             )
         self._renew()
+
+    def _hold(self, name: str, data: bytes) -> bool:
+        with _counting:  # two sessions at once could both take the last place
+            fits = held_by_everyone() + len(data) <= EVERYONE
+            if fits:
+                self.pictures.append((name, data))
+        return fits
 
     def forget(self) -> None:
         """Drop the pictures and all that was found of them."""

@@ -15,9 +15,9 @@ from jepa_core.figures.style import CONFIG
 from jepa_core.items import DatasetSpec
 from jepa_core.keys import make_key
 from jepa_core.outcomes import most_unusual_first, summary, together
-from jepa_core.uploads import LARGEST, MOST, TOTAL, Uploads
+from jepa_core.uploads import LARGEST, MOST, TOTAL
 from jepa_core.verdict import ASKED, Explains, Kind, least_references
-from pages._shared import checking, pictures, state, verdicts, widgets
+from pages._shared import checking, holding, pictures, state, verdicts, widgets
 from pages._shared.state import Choice
 from pages._shared.text import counted, percent_place, plain
 
@@ -64,11 +64,11 @@ Nothing unusual does not prove that a picture belongs. The Domains page shows wh
 misses with this encoder.
 
 **Your pictures** stay in this server's memory for this visit, also while you look at other pages, and are not stored.
-*Forget them* drops them at once.""",
+*Forget them* drops them at once; two minutes after your browser has gone they are dropped as well.""",
     picture="check",
 )
 choice = state.choice()
-held: Uploads = st.session_state.setdefault("uploads", Uploads())
+held = holding.mine()
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)

@@ -132,8 +132,9 @@ def test_a_folder_without_images(tmp_path):
     with pytest.raises(DatasetError) as caught:
         get_dataset(str(tmp_path))
     assert str(caught.value) == (
-        f"The folder {tmp_path} has no images; files that end in .bmp, .dib, .gif, .jfif, .jpe, .jpeg, .jpg, .pbm, "
-        ".pgm, .png, .pnm, .ppm, .tif, .tiff, .webp are accepted, also in its sub-folders; choose another folder."
+        f"The folder {tmp_path} has no images; files that end in .apng, .avif, .bmp, .dib, .gif, .heic, .heif, "
+        ".hif, .j2c, .j2k, .jfif, .jp2, .jpc, .jpe, .jpeg, .jpf, .jpg, .jpx, .mpo, .pbm, .pfm, .pgm, .png, .pnm, "
+        ".ppm, .psd, .tif, .tiff, .webp are accepted, also in its sub-folders; choose another folder."
     )
 
 

@@ -11,10 +11,10 @@ import pytest
 import timm.data
 from PIL import Image
 
-from jepa_core import images
+from jepa_core import decoder, images
 from jepa_core.errors import BadImage
 
-ACCEPTED = "PNG, JPEG, WEBP, GIF, BMP, TIFF or PPM"
+ACCEPTED = "PNG, JPEG, WEBP, GIF, BMP, TIFF, PPM, AVIF, HEIF, JPEG2000 or PSD"
 RNG = np.random.default_rng(0)
 COLOURS = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
 PICTURE = Image.fromarray(COLOURS)
@@ -146,9 +146,9 @@ def test_transparency_is_laid_on_white(name, data):
     ("picture", "seen"), [(BLACK_RGBA.convert("LA").convert("La"), 255), (BLACK_RGBA.convert("RGBa"), 255)]
 )
 def test_premultiplied_transparency_too(picture, seen):
-    notes = []
-    assert images._to_rgb(picture, notes).getpixel((0, 0)) == (seen,) * 3
-    assert notes == ["Its transparent parts were laid on white."]
+    decoded = images.decode(picture)
+    assert decoded.image.getpixel((0, 0)) == (seen,) * 3
+    assert decoded.notes == ("Its transparent parts were laid on white.",)
 
 
 def test_half_transparent_is_half_white():
@@ -214,6 +214,10 @@ NOT_READABLE = (
     f"x is not an image that can be read, or is cut off; a complete {ACCEPTED} file is accepted; "
     "convert it or choose another file."
 )
+NOT_READ = (
+    f"x is a picture of a kind that cannot be read ({{}}); a complete {ACCEPTED} file is accepted; "
+    "convert it or choose another file."
+)
 TOO_LARGE = "x has more than 100 megapixels; at most 100 are accepted; make it smaller and try again."
 
 
@@ -222,8 +226,8 @@ TOO_LARGE = "x has more than 100 megapixels; at most 100 are accepted; make it s
     [
         (b"", f"x is empty (0 bytes); an image file ({ACCEPTED}) is accepted; choose another file."),
         (b"Dear Sir or Madam,\n", NOT_READABLE),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", NOT_READABLE),
-        (saved(PICTURE, "ICO"), NOT_READABLE),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", NOT_READ.format("SVG")),
+        (saved(PICTURE, "ICO"), NOT_READ.format("ICO")),
         (JPEG[:12], NOT_READABLE),
         (saved(PICTURE, "WEBP")[:100], NOT_READABLE),
         (png_of(30_000, 30_000, 8, 2, b""), TOO_LARGE),
@@ -272,7 +276,7 @@ def test_cut_off_files_are_refused(kind, data):
 def test_the_header_is_judged_before_a_pixel_is_decoded(monkeypatch):
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda _: pytest.fail("pixels were decoded"))
     with pytest.raises(BadImage, match="more than 100 megapixels"):
-        images.decode(png_of(30_000, 30_000, 8, 2, b""))
+        decoder.read(png_of(30_000, 30_000, 8, 2, b""))
 
 
 def test_a_name_cannot_break_the_line():
@@ -287,9 +291,9 @@ def test_pillows_own_remarks_are_not_printed():
     odd_tiff = before + samples_per_pixel + struct.pack("<H", 99) + after[2:]
     program = """
 import sys
-from jepa_core import errors, images
+from jepa_core import decoder, errors
 try:
-    images.decode(sys.stdin.buffer.read())
+    decoder.read(sys.stdin.buffer.read())
 except errors.BadImage:
     sys.exit(7)
 """

@@ -69,8 +69,10 @@ def test_what_cannot_be_read_is_told_and_the_others_are_measured(store, tiny, sc
 def test_a_cancelled_run_keeps_what_it_has_and_the_next_goes_on(store, tiny, scored, monkeypatch):
     dataset, table = scored
     monkeypatch.setattr(measuring, "_BLOCK", 5)
-    asked = iter([False, True])
-    measuring.measure_missing(store, tiny.spec, dataset, table, cancelled=lambda: next(asked))
+    progress = []
+    measuring.measure_missing(
+        store, tiny.spec, dataset, table, lambda *made: progress.append(made), cancelled=lambda: bool(progress)
+    )
     assert len(measuring.missing(store, tiny.spec, table)) == 7
     measuring.measure_missing(store, tiny.spec, dataset, table)
     assert measuring.missing(store, tiny.spec, table).empty
