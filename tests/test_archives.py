@@ -239,7 +239,7 @@ def test_a_hard_link_to_a_name_that_came_again_is_the_file_of_then(tmp_path):
             archive.addfile(info, io.BytesIO(data))
     spec = get_dataset(str(tmp_path / "a.tar"))
     assert [item.read() for item in spec.items()] == [PICTURES[1], PICTURES[0]]
-    assert "1 came again under the same name; the last counts." in spec.description
+    assert "1 came again under the same name; the last counts." in spec.remarks
 
 
 # --- what a file is, and what cannot be had ---------------------------------------------------------------------------
@@ -254,7 +254,7 @@ def test_the_first_bytes_decide_what_a_file_is(tmp_path):
         spec = get_dataset(str(path))
         assert [item.read() for item in spec.items()] == [PICTURES[0]]
         assert spec.left_out == ("b/x.zip",)
-        assert "1 archives inside it" in spec.description
+        assert "1 archives inside it" in spec.remarks
 
 
 def test_other_archives_are_named(tmp_path):
@@ -285,7 +285,7 @@ def test_entries_that_cannot_be_had_are_counted_and_named(tmp_path, change, said
     spec = get_dataset(str(path))
     assert [item.name for item in spec.items()] == ["1.png"]
     assert spec.left_out == ("2.png",)
-    assert f" Left out: {said}." in spec.description
+    assert f"Left out: {said}." in spec.remarks
     path.write_bytes(changed(zipped({"2.png": PICTURES[1]}), **change))
     with pytest.raises(DatasetError, match=rf"has no images; .* Left out: {said}"):
         get_dataset(str(path))

@@ -118,7 +118,7 @@ def test_entries_that_share_bytes_are_left_out(tmp_path):
     assert opened(tmp_path / "a.zip", data) == "1 pictures"
     spec = get_dataset(str(tmp_path / "a.zip"))
     assert spec.left_out == ("0.png", "1.png", "2.png")
-    assert "3 overlapping another" in spec.description
+    assert "3 overlapping another" in spec.remarks
 
 
 def packed_tar(kind: bytes, size: int) -> bytes:

@@ -40,7 +40,7 @@ class _Found(NamedTuple):
     entries: list[Entry]
     labels: tuple[str, ...]
     left_out: list[str]
-    remarks: str  # sentences, each with a space before it
+    remarks: str
 
 
 def open_archive(path: Path) -> DatasetSpec:
@@ -69,8 +69,7 @@ def _opened(paths: tuple[Path, ...], name: str, above: Path | None, fingerprint:
     return DatasetSpec(
         name=name,
         title=f"{folders.readable(Path(name).name)}{many}",
-        description=f"The images of the archive {folders.readable(name)}{many}. Its folders are the classes."
-        f"{found.remarks}",
+        description=f"The images of the archive {folders.readable(name)}{many}. Its folders are the classes.",
         source="archive",
         licence="that of its owner",
         held_out=True,
@@ -81,6 +80,7 @@ def _opened(paths: tuple[Path, ...], name: str, above: Path | None, fingerprint:
         reader_of=partial(_reader, tuple(found.entries)),
         fingerprint=fingerprint,
         left_out=tuple(found.left_out),
+        remarks=found.remarks,
     )
 
 
@@ -135,9 +135,8 @@ def _remarks(archives: Sequence[Contents]) -> str:
     why = Counter(why for archive in archives for why in archive.left_out.values())
     left_out = ", ".join(f"{count} {one}" for one, count in why.items())
     twice = sum(headers.is_picture(name) for archive in archives for name in archive.twice)
-    return (f" Left out: {left_out}." if left_out else "") + (
-        f" {twice} came again under the same name; the last counts." if twice else ""
-    )
+    again = f"{twice} came again under the same name; the last counts." if twice else ""
+    return " ".join(filter(None, (f"Left out: {left_out}." if left_out else "", again)))
 
 
 def _reader(entries: tuple[Entry, ...], position: int) -> Callable[[], bytes]:
@@ -174,7 +173,7 @@ def most() -> int:
 def _empty(name: str, archives: Sequence[Contents]) -> DatasetError:
     return DatasetError(
         f"The archive {name} has no images; files that end in {', '.join(sorted(headers.SUFFIXES))} are accepted; "
-        f"choose another.{_remarks(archives)}"
+        f"choose another. {_remarks(archives)}".rstrip()
     )
 
 

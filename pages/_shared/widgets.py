@@ -151,8 +151,8 @@ def choose_dataset(
     except JepaError as error:
         st.error(plain(str(error)), icon=":material/error:")
         return None
-    if chosen.left_out:
-        st.caption(plain(chosen.tell_left_out()))
+    if told := chosen.tell_left_out():
+        st.caption(plain(told))
     return chosen
 
 
