@@ -14,7 +14,7 @@ from typing import NamedTuple
 from jepa_core import folders, headers
 from jepa_core.config import hosted
 from jepa_core.errors import DatasetError
-from jepa_core.items import NO_CLASS, DatasetSpec
+from jepa_core.items import DatasetSpec
 from jepa_core.readers import kinds, marks, tars, unpacking, zips
 from jepa_core.readers.contents import Contents, listed, top_of
 from jepa_core.readers.unpacking import READ_ERRORS, reason
@@ -109,7 +109,7 @@ def _find(paths: Sequence[Path], name: str, limit: int) -> _Found:
     if not entries:
         raise _empty(name, archives)
     by_folder = folder_classes(parts)
-    said = marks.labels(beside, [label == NO_CLASS for label in by_folder], class_names)
+    said = marks.labels(beside, [len(one) == 1 for one in parts], class_names)
     labels = tuple(mark or folder for mark, folder in zip(labels_in_words(said), by_folder, strict=True))
     return _Found(entries, labels, left_out, _remarks(archives))
 

@@ -157,7 +157,7 @@ def _add(found: Contents, member: tarfile.TarInfo, stream: _Stream) -> None:
         found.add_file(name, place)
         found.sniff(name, lambda: stream.body(place._replace(size=min(place.size, headers.SNIFFED), parts=None)))
         if is_mark(name, member.size):
-            found.marks[name] = read_mark(name, stream.body(place))
+            found.add_mark(name, read_mark(name, stream.body(place)))
     elif member.issym():
         found.add_link(name, member.linkname)
     elif member.islnk():
