@@ -6,7 +6,7 @@ bundled, and scores: its pictures are elsewhere (`jepa_core.listings`).
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,8 @@ import numpy as np
 from jepa_core import folders, headers, listings, readers
 from jepa_core.bundled import BUNDLED
 from jepa_core.errors import DatasetError, UnknownName
-from jepa_core.items import NO_CLASS, DatasetSpec, Item
-from jepa_core.readers import shards
-from jepa_core.readers.words import all_in_words
+from jepa_core.items import DatasetSpec, Item
+from jepa_core.readers import shards, words
 
 FOLDER_PREFIX = "folder:"
 _SAMPLE = re.compile(r"(.*?)(?:#(\d{1,9})(?::(\d{1,9}))?)?", re.DOTALL)
@@ -122,16 +121,14 @@ def get_dataset(name_or_path: str | os.PathLike[str]) -> DatasetSpec:
 
 
 def _folder(root: Path) -> DatasetSpec:
-    found, others = folders.image_files(root)
-    left_out = tuple(folders.readable("/".join(folders.below(root, path))) for path in others)
-    if not found:
-        told = f" {headers.left_out_in_words(left_out)}" if left_out else ""
+    listed = folders.images_in(root)
+    if not listed.found:
+        told = f" {headers.left_out_in_words(listed.left_out)}" if listed.left_out else ""
         raise DatasetError(
             f"The folder {root} has no images; files that end in {', '.join(sorted(headers.SUFFIXES))} are accepted, "
             f"also in its sub-folders; choose another folder.{told}"
         )
-    parts = [folders.below(root, path) for path in found]
-    labels = _folder_labels(parts)
+    labels = words.folder_classes(listed.parts)
     return DatasetSpec(
         name=f"{FOLDER_PREFIX}{root}",
         title=folders.readable(root.name or str(root)),
@@ -140,21 +137,13 @@ def _folder(root: Path) -> DatasetSpec:
         licence="that of its owner",
         held_out=True,
         classes=tuple(dict.fromkeys(labels)),
-        size=len(found),
+        size=len(labels),
         label_of=labels.__getitem__,
-        name_of=tuple(folders.readable("/".join(names)) for names in parts).__getitem__,
-        reader_of=partial(_reading, tuple(found)),
-        fingerprint=folders.fingerprint(found),
-        left_out=left_out,
+        name_of=tuple(folders.readable("/".join(parts)) for parts in listed.parts).__getitem__,
+        reader_of=partial(_reading, tuple(listed.found)),
+        fingerprint=folders.fingerprint(listed.found),
+        left_out=tuple(listed.left_out),
     )
-
-
-def _folder_labels(parts: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """The class of each picture; ImageNet's folders are named by WordNet ids, their classes in words."""
-    labels = [folders.readable(part[0]) if len(part) > 1 else NO_CLASS for part in parts]
-    different = tuple(dict.fromkeys(labels))
-    words = dict(zip(different, all_in_words(different), strict=True))
-    return tuple(words[label] for label in labels)
 
 
 def _reading(paths: tuple[Path, ...], position: int) -> Callable[[], bytes]:

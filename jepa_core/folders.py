@@ -5,9 +5,10 @@ Where `$JEPA_DATA_ROOTS` is set, only its folders and what lies in them may be r
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from jepa_core import headers
 from jepa_core.config import data_roots
@@ -53,21 +54,80 @@ def check_allowed(path: Path) -> None:
     )
 
 
-def image_files(root: Path) -> tuple[list[Path], list[Path]]:
-    """The image files at or below `root`, and the files that look like pictures but are none that can be read.
+class Child(NamedTuple):
+    """What lies in a folder, on the disk or in an archive."""
 
-    Class by class, "2.png" before "10.png". An ending decides what is taken for a picture; a file without one looks
-    like a picture where its first bytes do. Hidden files and folders, and links that lead outside what may be read,
-    are passed over.
+    name: str
+    at: Any  # where it can be read; None for a link that leads nowhere, or where it may not
+    folder: Any = None  # which folder it is, however it was reached; None for a file
+
+
+class Listed(NamedTuple):
+    """The pictures of a folder in order, by the parts of their names below it, and what was left out."""
+
+    parts: list[tuple[str, ...]]
+    found: list[Any]  # where each can be read
+    left_out: list[str]
+
+
+def walk(
+    root: Any, children: Callable[[Any, Any], Iterable[Child]], start: Callable[[Any], bytes] = lambda _at: b""
+) -> Listed:
+    """Every picture at or below `root`, class by class, "2.png" before "10.png": the rule for folders and archives.
+
+    `children` is given `at` and `folder` of a folder, `start` gives a file's first bytes. Hidden files and folders are
+    no part of it. Each folder is entered once, however many links lead to it. An ending decides what is taken for a
+    picture; a file without one looks like a picture where its first bytes do. What looks like one but cannot be read is
+    left out, and so is a link that leads nowhere, or where it may not.
     """
-    pictures: list[Path] = []
-    left_out: list[Path] = []
-    for path in _find_files(root):
-        if headers.is_picture(path.name):
-            pictures.append(path)
-        elif headers.is_unread(path.name) or (not path.suffix and headers.kind_of(_start(path))):
-            left_out.append(path)
-    return tuple(sorted(found, key=lambda path: _order(root, path)) for found in (pictures, left_out))  # type: ignore[return-value]
+    pictures: list[tuple[tuple[str, ...], Any]] = []
+    left_out: list[str] = []
+    entered = {root}
+    waiting: list[tuple[tuple[str, ...], Any, Any]] = [((), root, root)]
+    while waiting:
+        above, at, folder = waiting.pop()
+        for child in children(at, folder):
+            parts = (*above, *split(child.name))
+            if any(map(is_hidden, parts)):
+                continue
+            if child.folder is not None:
+                if child.folder not in entered:
+                    entered.add(child.folder)
+                    waiting.append((parts, child.at, child.folder))
+            elif headers.is_picture(child.name) and child.at is not None:
+                pictures.append((parts, child.at))
+            elif _looks_like_picture(child, start):
+                left_out.append(readable("/".join(parts)))
+    return in_order(pictures, left_out)
+
+
+def _looks_like_picture(child: Child, start: Callable[[Any], bytes]) -> bool:
+    """Whether a file that is not taken for a picture looks like one, or may be a link to one."""
+    if headers.is_picture(child.name) or headers.is_unread(child.name):
+        return True
+    return "." not in child.name and (child.at is None or bool(headers.kind_of(start(child.at))))
+
+
+def in_order(pictures: list[tuple[tuple[str, ...], Any]], left_out: list[str]) -> Listed:
+    """Pictures, by the parts of their names and where each can be read, in the order of a dataset."""
+    pictures.sort(key=lambda picture: _order(picture[0]))
+    return Listed([parts for parts, _at in pictures], [at for _parts, at in pictures], sorted(left_out))
+
+
+def is_hidden(name: str) -> bool:
+    """Such as .DS_Store, and the __MACOSX that a Mac adds to its archives."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def split(name: str) -> tuple[str, ...]:
+    """A name as parts: a backslash separates, since whoever unpacks an archive of Windows may have left it there."""
+    return tuple(part for part in name.split("\\") if part) if "\\" in name else (name,)
+
+
+def images_in(root: Path) -> Listed:
+    """The pictures at or below a folder of the disk, by their paths."""
+    roots = _roots()
+    return walk(root, lambda at, folder: _children(at, folder, roots), _start)
 
 
 def _start(path: Path) -> bytes:
@@ -78,48 +138,34 @@ def _start(path: Path) -> bytes:
         return b""
 
 
-def _find_files(root: Path) -> Iterator[Path]:
-    """Each folder is entered once, however many links lead to it."""
-    roots = _roots()
-    entered = {root}
-    waiting = [(root, root)]  # as it was reached, and as it is
-    while waiting:
-        folder, real_folder = waiting.pop()
-        allowed = _is_allowed(real_folder, roots)
-        for entry in _visible(folder):
-            path, real = folder / entry.name, None
-            # Only a link can lead elsewhere; to resolve each of ten thousand files would take seconds.
-            if entry.is_symlink():
-                real = Path(os.path.realpath(path))
-            elif entry.is_dir():
-                real = real_folder / entry.name
-            if not (_is_allowed(real, roots) if real else allowed):
-                continue
-            if real and real.is_dir():
-                if real not in entered:
-                    entered.add(real)
-                    waiting.append((path, real))
-            elif (real or entry).is_file():
-                yield path
+def _children(at: Path, folder: Path, roots: tuple[Path, ...] | None) -> Iterator[Child]:
+    allowed = _is_allowed(folder, roots)
+    for entry in _visible(at):
+        path = at / entry.name
+        # Only a link can lead elsewhere; to resolve each of ten thousand files would take seconds.
+        if entry.is_symlink():
+            real = Path(os.path.realpath(path))
+            if _is_allowed(real, roots) and real.is_dir():
+                yield Child(entry.name, path, real)
+            else:
+                yield Child(entry.name, path if _is_allowed(real, roots) and real.is_file() else None)
+        elif allowed and entry.is_dir():
+            yield Child(entry.name, path, folder / entry.name)
+        elif allowed and entry.is_file():
+            yield Child(entry.name, path)
 
 
 def _visible(folder: Path) -> list[os.DirEntry]:
     try:
         with os.scandir(folder) as entries:
-            return sorted((one for one in entries if not one.name.startswith(".")), key=lambda one: one.name)
+            return sorted((one for one in entries if not is_hidden(one.name)), key=lambda one: one.name)
     except OSError:  # a folder that may not be opened holds nothing for us
         return []
 
 
-def _order(root: Path, path: Path) -> tuple[bool, list[tuple[tuple[str, int, str], ...]]]:
+def _order(parts: tuple[str, ...]) -> tuple[bool, list[tuple[tuple[str, int, str], ...]]]:
     """Class by class, those without one last."""
-    parts = below(root, path)
     return len(parts) == 1, [*map(_natural_folder, parts[:-1]), _natural(parts[-1])]
-
-
-def below(root: Path, path: Path) -> tuple[str, ...]:
-    """The parts of a path below the folder in which it was found; `Path.relative_to` takes five times as long."""
-    return path.parts[len(root.parts) :]
 
 
 def _natural(text: str) -> tuple[tuple[str, int, str], ...]:

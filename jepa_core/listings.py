@@ -117,7 +117,7 @@ def find(name: str, folder: Path) -> tuple[Path, ...]:
     if name not in LISTINGS:
         raise UnknownName("listed dataset", name, LISTINGS)
     root = folders.resolve(str(folder))
-    found = folders.image_files(root)[0] if root and root.is_dir() else []
+    found = folders.images_in(root).found if root and root.is_dir() else []
     if not (root and found):
         raise DatasetError(
             f"The folder {folder} has no images for {name!r}; a folder with its pictures is accepted; choose another."

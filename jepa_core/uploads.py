@@ -7,19 +7,19 @@ sentence each, and takes nothing else with it.
 """
 
 import io
-import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from threading import Lock
 from typing import Any
 from uuid import uuid4
 from weakref import WeakSet
 
-from jepa_core import images
+from jepa_core import headers
+from jepa_core.decoder import FORMATS
 from jepa_core.errors import DatasetError
 from jepa_core.folders import readable
-from jepa_core.readers import archives
+from jepa_core.readers import archives, contents, zips
+from jepa_core.readers.unpacking import TooLarge, TooMany, reason
 
 MOST = 300  # pictures
 LARGEST = 64 * 2**20  # bytes of one picture
@@ -115,48 +115,55 @@ class Uploads:
             self.refused.append(f"{name} is a ZIP that cannot be read ({why}); a whole one is accepted; make it again.")
 
     def _unpacked(self, name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            entries = [one for one in archive.infolist() if not one.is_dir() and not archives.is_hidden(one.filename)]
-            if len(entries) > ENTRIES:
-                self.refused.append(
-                    f"{name} has {len(entries)} files; up to {ENTRIES} are accepted; divide it into several."
-                )
-                return
-            pictures = [one for one in entries if _is_picture(one.filename)]
-            self._tell_others(name, [one.filename for one in entries if not _is_picture(one.filename)], pictures)
-            for entry in pictures:
-                if len(self.pictures) >= MOST:  # counted by who asks; unpacking the rest would cost memory for nothing
-                    yield readable(entry.filename), b""
-                    continue
-                try:
-                    yield readable(entry.filename), _read(archive, entry)
-                except DatasetError as error:
-                    self.refused.append(f"{readable(entry.filename)} in {name} {error}")
+        file = io.BytesIO(data)
+        try:
+            found = zips.contents(file, 4 * ENTRIES)  # folders and what a Mac adds are entries, too
+            many = sum(not contents.is_hidden(one) for one in (*found.files, *found.links))
+        except TooMany as error:
+            many = error.count
+        if many > ENTRIES:
+            self.refused.append(f"{name} has {many} files; up to {ENTRIES} are accepted; divide it into several.")
+            return
+        others = [one for one in found.files if not (contents.is_hidden(one) or headers.is_picture(one))]
+        places = {one: place for place, one in enumerate((*found.files, *found.links))}
+        pictures = contents.listed(found, "")
+        self._tell_others(name, others, bool(pictures.found))
+        for why in dict.fromkeys(found.left_out.values()):
+            names = [one for one, reason in found.left_out.items() if reason == why]
+            self.refused.append(f"Left out of {name}, since they are {why}: {len(names)} ({_first(names)}).")
+        inside = [("/".join(parts), place) for parts, place in zip(pictures.parts, pictures.found, strict=True)]
+        for entry, place in sorted(inside, key=lambda one: places.get(one[0], len(places))):
+            entry = readable(entry)
+            if len(self.pictures) >= MOST:  # counted by who asks; unpacking the rest would cost memory for nothing
+                yield entry, b""
+                continue
+            try:
+                yield entry, _read(file, place)
+            except DatasetError as error:
+                self.refused.append(f"{entry} in {name} {error}")
 
-    def _tell_others(self, name: str, others: list[str], pictures: list[zipfile.ZipInfo]) -> None:
-        accepted = ", ".join(images.FORMATS)
+    def _tell_others(self, name: str, others: list[str], pictures: bool) -> None:
+        accepted = ", ".join(FORMATS)
         if not pictures:
             self.refused.append(f"{name} has no pictures; a ZIP of {accepted} files is accepted; choose another.")
         elif others:
-            names = ", ".join(readable(other) for other in others[:_NAMED]) + (", ..." if len(others) > _NAMED else "")
-            self.refused.append(f"Left out of {name}, since they are not {accepted}: {len(others)} ({names}).")
+            self.refused.append(f"Left out of {name}, since they are not {accepted}: {len(others)} ({_first(others)}).")
 
 
-def _is_picture(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in images.SUFFIXES
+def _first(names: list[str]) -> str:
+    return ", ".join(readable(one) for one in names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 
 
-def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+def _read(file: io.BytesIO, place: zips.Place) -> bytes:
     """An entry's bytes. What its header says of its size is not believed: no more than the limit is unpacked."""
-    most = min(LARGEST, max(_SMALL, RATIO * entry.compress_size))
+    most = min(LARGEST, max(_SMALL, RATIO * place.packed))
     try:
-        with archive.open(entry) as file:
-            data = file.read(most + 1)
+        return zips.read(file, place, most)
+    except TooLarge as error:
+        if most == LARGEST:
+            what = f"is larger than {LARGEST // 2**20} MB, the most that is accepted; make it smaller."
+        else:
+            what = f"grows more than {RATIO}-fold when unpacked, which is not accepted; save it as PNG or JPEG."
+        raise DatasetError(what) from error
     except archives.READ_ERRORS as error:
-        why = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
-        raise DatasetError(f"cannot be read ({why}); leave it out, or make the ZIP again.") from error
-    if len(data) <= most:
-        return data
-    if most == LARGEST:
-        raise DatasetError(f"is larger than {LARGEST // 2**20} MB, the most that is accepted; make it smaller.")
-    raise DatasetError(f"grows more than {RATIO}-fold when unpacked, which is not accepted; save it as PNG or JPEG.")
+        raise DatasetError(f"cannot be read ({reason(error)}); leave it out, or make the ZIP again.") from error

@@ -192,7 +192,7 @@ def repository(table, monkeypatch, tmp_path):
 @pytest.mark.usefixtures("repository")
 def test_a_table_with_images_is_read():
     spec = get_dataset("hub:owner/name/test")
-    assert [item.label for item in spec.items()] == ["kite", "red shank", "kite"]
+    assert [item.label for item in spec.items()] == ["kite", "red shank, Tringa", "kite"]
     assert [item.read() for item in spec.items()] == [png(seed) for seed in range(3)]
     assert [item.label for item in sample(spec, 2, seed=1)]
 

@@ -1,5 +1,6 @@
 """WebDataset shards, one or many, made by webdataset's own writer and held against its own reader."""
 
+import io
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,3 +143,108 @@ def test_a_server_for_visitors_reads_only_its_own_shards(monkeypatch, tmp_path):
     (own / "link.tar").symlink_to(outside / "secret-0.tar")
     with pytest.raises(DatasetError, match="is outside what this server may read"):
         get_dataset(f"{own}/*.tar")
+
+
+# --- marks ------------------------------------------------------------------------------------------------------------
+
+
+def shard(path: Path, files: dict[str, bytes]) -> list[tuple[str, str]]:
+    """The names and classes of the pictures of a tar with these files, in this order."""
+    with tarfile.open(path, "w") as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return [(item.name, item.label) for item in get_dataset(str(path)).items()]
+
+
+def numbered(ending: str, *texts: str) -> dict[str, bytes]:
+    return {f"{number}{ending}": text.encode() for number, text in enumerate(texts)}
+
+
+PICTURES = {f"{number}.png": png(number) for number in range(4)}
+
+
+@pytest.mark.parametrize("behind", [True, False])
+def test_the_files_of_a_sample_need_not_lie_together(tmp_path, behind):
+    marks = numbered(".cls", "3", "0", "3", "0")
+    files = PICTURES | marks if behind else marks | PICTURES
+    assert [label for _, label in shard(tmp_path / "a.tar", files)] == ["3", "0", "3", "0"]
+
+
+def test_marks_are_found_by_keys_with_dots_folders_and_several_pictures(tmp_path):
+    files = {
+        "v1.0/img.v2.jpg": png(0),
+        "v1.0/img.v2.cls": b"1",
+        "v1.0/sample.jpg": png(1),
+        "v1.0/sample.seg.png": png(2),
+        "v1.0/sample.CLS": b"2\n",
+        "other/alone.png": png(3),
+    }
+    found = dict(shard(tmp_path / "a.tar", files))
+    assert found == {
+        "v1.0/img.v2.jpg": "1",
+        "v1.0/sample.jpg": "2",
+        "v1.0/sample.seg.png": "2",
+        "other/alone.png": "other",
+    }
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels"),
+    [
+        (["kite", "heron", "kite", "crow"], ["kite", "heron", "kite", "crow"]),
+        (["red kite", "grey heron", "red kite", "red kite"], ["red kite", "grey heron", "red kite", "red kite"]),
+        (["a kite in the sky", "a heron", "two crows", "a red kite"], ["(no class)"] * 4),
+        (["kite\nin the sky", "kite", "kite", "kite"], ["(no class)"] * 4),
+        (["kite" * 20, "kite", "kite", "kite"], ["(no class)"] * 4),
+    ],
+)
+def test_a_caption_is_no_class(tmp_path, texts, labels):
+    assert [label for _, label in shard(tmp_path / "a.tar", PICTURES | numbered(".txt", *texts))] == labels
+
+
+def test_a_caption_beside_a_picture_in_a_class_names_none(tmp_path):
+    files = {"cat/1.png": png(0), "cat/1.txt": b"tabby", "dog/2.png": png(1), "dog/2.txt": b"puppy"}
+    assert [label for _, label in shard(tmp_path / "a.tar", files)] == ["cat", "dog"]
+
+
+def test_a_list_of_classes_names_the_numbers(tmp_path):
+    files = (
+        PICTURES | numbered(".cls", "1", "0", "2", "1") | {"classes.txt": b"maillot\nmaillot, tank suit\nred shank\n"}
+    )
+    labels = ["maillot, tank suit", "maillot", "red shank", "maillot, tank suit"]
+    assert [label for _, label in shard(tmp_path / "a.tar", files)] == labels
+    files["classes.txt"] = b"too\nfew"
+    assert [label for _, label in shard(tmp_path / "b.tar", files)] == ["1", "0", "2", "1"]
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}\n{"a": 2}', "[[" * 9, '{"label": ', "\ufeff{}"])
+def test_files_that_are_beside_no_picture_say_nothing(tmp_path, text):
+    files = PICTURES | {"annotations.json": text.encode(), "meta/info.json": text.encode()}
+    assert [label for _, label in shard(tmp_path / "x.tar", files)] == ["(no class)"] * 4
+
+
+def test_json_without_a_class_and_bytes_that_are_no_text(tmp_path):
+    files = PICTURES | numbered(".json", '{"label": 3}', '{"cls": "kite"}', '{"label": {"a": 1}}', '{"caption": "x"}')
+    assert [label for _, label in shard(tmp_path / "a.tar", files)] == ["3", "kite", "(no class)", "(no class)"]
+    files = PICTURES | {"0.cls": b"\xff", "1.cls": b"\xfe", "2.cls": b"9" * 300}
+    assert [label for _, label in shard(tmp_path / "b.tar", files)] == ["\\xff", "\\xfe", "(no class)", "(no class)"]
+
+
+def test_shards_of_one_class_each_keep_it(tmp_path):
+    for name in ("cat", "dog"):
+        shard(tmp_path / f"{name}.tar", {f"set/{name}/{number}.png": png(number) for number in range(2)})
+        (tmp_path / f"._{name}.tar").write_bytes(b"what a Mac adds")
+    found = [(item.name, item.label) for item in get_dataset(f"{tmp_path}/*.tar").items()]
+    assert found[1:3] == [("cat.tar/cat/1.png", "cat"), ("dog.tar/dog/0.png", "dog")]
+    assert len(found) == 4
+
+
+@pytest.mark.parametrize("pattern", ["PART-{0..1}", "PART-*", "PART-?"])
+def test_shards_need_no_ending(tmp_path, pattern):
+    for number in range(2):
+        shard(tmp_path / f"PART-{number}", {f"{number}.png": png(number), f"{number}.cls": b"7"})
+    assert [item.label for item in get_dataset(f"{tmp_path}/{pattern}").items()] == ["7", "7"]
+    (tmp_path / "UPPER-0.TAR").write_bytes((tmp_path / "PART-0").read_bytes())
+    assert len(get_dataset(f"{tmp_path}/UPPER-*.TAR")) == 1

@@ -1,7 +1,8 @@
 """Datasets that are not bundled, by the readers of the libraries that know their formats.
 
-`open_named` takes "torchvision:SET/SPLIT" and "hub:OWNER/NAME/SPLIT", `open_file` a ZIP or tar of images, a WebDataset
-shard or Galaxy10's HDF5 file, `open_pattern` several shards. Pictures are read one by one when they are asked for.
+`open_named` takes "torchvision:SET/SPLIT" and "hub:OWNER/NAME/SPLIT?class=COLUMN", `open_file` a ZIP or tar of images,
+a WebDataset shard or Galaxy10's HDF5 file, `open_pattern` several shards. Pictures are read one by one when they are
+asked for.
 """
 
 from pathlib import Path
@@ -10,11 +11,12 @@ from jepa_core import folders
 from jepa_core.config import hosted
 from jepa_core.errors import DatasetError
 from jepa_core.items import DatasetSpec
-from jepa_core.readers import archives, shards
+from jepa_core.readers import archives, kinds, shards
 
 TORCHVISION = "torchvision:"
 HUB = "hub:"
 PREFIXES = (TORCHVISION, HUB)
+CLASS = "?class="  # between the name of a dataset of the hub and that of its column of classes
 EXAMPLES = ("torchvision:mnist/test", "torchvision:cifar-10/test", "torchvision:svhn/test", "torchvision:dtd/test")
 
 
@@ -39,12 +41,13 @@ def open_named(name: str) -> DatasetSpec:
 
 
 def open_file(path: Path) -> DatasetSpec | None:
-    """The dataset in a file: an archive of images, a shard, an HDF5 file; None for other files."""
-    if path.suffix in (".h5", ".hdf5"):
+    """The dataset in a file: an archive of images, a shard, an HDF5 file, by its first bytes; None for others."""
+    kind = kinds.kind_of(path)
+    if kind == kinds.HDF5:
         from jepa_core.readers import galaxy
 
         return galaxy.open_galaxy(path)
-    return archives.open_archive(path) if shards.is_archive(path) else None
+    return archives.open_archive(path) if kind else None
 
 
 def is_long(name: str) -> bool:

@@ -3,18 +3,16 @@
 Leung and Bovy, https://github.com/henrysky/Galaxy10: Galaxy10_DECals.h5, 17,736 galaxies of 256 x 256 px.
 """
 
-import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import h5py
-import numpy as np
 
 from jepa_core import folders, images
 from jepa_core.errors import DatasetError
 from jepa_core.items import DatasetSpec
-from jepa_core.readers.archives import LARGEST, MOST
+from jepa_core.readers import archives, bounded, unpacking
 
 CLASSES = (
     "disturbed",
@@ -36,13 +34,15 @@ def open_galaxy(path: Path) -> DatasetSpec:
         with h5py.File(path) as file:
             pictures, classes = _own(file, "images"), _own(file, "ans")
             shape = pictures.shape
-            if (why := _too_large(pictures)) or classes.shape != shape[:1]:  # before anything of it is read
-                raise _unreadable(path, why or f"images {shape}, ans {classes.shape}")
-            labels = np.asarray(classes)
-    except (OSError, KeyError, AttributeError) as error:
-        raise _unreadable(path, str(error)) from error
-    if len(shape) != 4 or shape[3] != 3 or labels.shape != shape[:1] or not set(labels) <= set(range(len(CLASSES))):
-        raise _unreadable(path, f"images {shape}, ans {labels.shape}")
+            if len(shape) != 4 or shape[3] != 3 or classes.shape != shape[:1] or shape[0] > archives.most():
+                raise _unreadable(path, f"images {shape}, ans {classes.shape}")
+            bounded.check(pictures, (1, *shape[1:]), archives.largest())
+            bounded.check(classes, classes.shape, archives.largest())
+            labels = bounded.read(classes, (slice(0, shape[0]),))
+    except unpacking.READ_ERRORS as error:
+        raise _unreadable(path, unpacking.reason(error)) from error
+    if not set(labels.tolist()) <= set(range(len(CLASSES))):
+        raise _unreadable(path, f"ans up to {labels.max()}")
     named = tuple(CLASSES[int(label)] for label in labels)
     return DatasetSpec(
         name=str(path),
@@ -58,18 +58,6 @@ def open_galaxy(path: Path) -> DatasetSpec:
         reader_of=partial(_reader, path),
         fingerprint=folders.fingerprint([path]),
     )
-
-
-def _too_large(pictures: h5py.Dataset) -> str:
-    """Why pictures would take more memory than they may; "" where they do not. One is read with its chunk."""
-    shape, chunk = pictures.shape, pictures.chunks or (1, *pictures.shape[1:])
-    if len(shape) != 4:
-        return f"images {shape}"
-    if shape[0] > MOST or math.prod(shape[1:3]) > images.MAX_MEGAPIXELS * 1_000_000:
-        return f"images {shape} are more than {MOST}, or larger than {images.MAX_MEGAPIXELS} megapixels"
-    if math.prod(chunk) * pictures.dtype.itemsize > LARGEST:
-        return f"a chunk of {math.prod(chunk) * pictures.dtype.itemsize / 2**20:.0f} MiB"
-    return ""
 
 
 def _own(file: h5py.File, name: str) -> h5py.Dataset:
@@ -92,9 +80,11 @@ def _read(path: Path, position: int) -> bytes:
     folders.check_still_allowed(path)
     try:
         with h5py.File(path) as file:
-            return images.ppm_of(np.asarray(_own(file, "images")[position]), f"{_name(position)} in {path}")
-    except (OSError, KeyError) as error:
-        raise _unreadable(path, str(error)) from error
+            pictures = _own(file, "images")
+            here = (slice(position, position + 1), *(slice(0, size) for size in pictures.shape[1:]))
+            return images.ppm_of(bounded.read(pictures, here)[0], f"{_name(position)} in {path}")
+    except unpacking.READ_ERRORS as error:
+        raise _unreadable(path, unpacking.reason(error)) from error
 
 
 def _unreadable(path: Path, why: str) -> DatasetError:

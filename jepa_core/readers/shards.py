@@ -1,5 +1,6 @@
 """Which archives a pattern names: "shard-{000..003}.tar", as WebDataset writes it, or "shards/*.tar"."""
 
+import os
 import re
 from collections.abc import Iterator
 from itertools import islice
@@ -11,19 +12,16 @@ from jepa_core import folders
 from jepa_core.errors import DatasetError
 
 MOST = 10_000  # archives
-_SUFFIXES = re.compile(r"\.(zip|tgz|tar(\.\w+)?)")
+_ENDING = re.compile(r"\.[^/]*(zip|cb[zt]|tar|tgz|tbz|txz|tzst)", re.IGNORECASE)  # which may stand in braces
 _MAGIC = re.compile(r"[{*?\[]")
 _RANGE = re.compile(r"\{(-?\d+)\.\.(-?\d+)")
 
 
-def is_archive(path: Path) -> bool:
-    """Whether a file is named like a ZIP or tar."""
-    return bool(_SUFFIXES.search("".join(path.suffixes[-2:])))
-
-
 def is_pattern(name: str) -> bool:
-    """Whether a name stands for several archives."""
-    return bool(_MAGIC.search(name)) and is_archive(Path(name))
+    """Whether a name stands for several archives: such names need no ending where they are those of a path."""
+    last = name.rpartition(os.sep)[2]
+    has_ending = "." in _RANGE.sub("", last) or os.sep not in name
+    return bool(_MAGIC.search(name)) and (bool(_ENDING.search(last)) or not has_ending)
 
 
 def expand(pattern: str) -> list[Path]:
@@ -72,7 +70,7 @@ def _found(pattern: str) -> Iterator[Path]:
             continue
         for name in sorted(fixed.glob(str(whole.relative_to(fixed)))):
             path = folders.resolve(str(name))
-            if path is not None and path.is_file():
+            if path is not None and path.is_file() and not folders.is_hidden(name.name):
                 folders.check_allowed(path)
                 yield path
 

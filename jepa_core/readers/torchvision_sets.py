@@ -15,6 +15,7 @@ from jepa_core import folders, images
 from jepa_core.config import cache_dir
 from jepa_core.errors import DatasetError, UnknownName
 from jepa_core.items import DatasetSpec
+from jepa_core.readers.words import kept_apart
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def _labels(found: Any) -> Any:
 
 def _classes(found: Any, labels: list[int]) -> tuple[str, ...]:
     names = getattr(found, "classes", None) or [str(label) for label in range(max(labels) + 1)]
-    return tuple(str(name).replace("_", " ") for name in names)
+    return kept_apart([str(name) for name in names], [str(name).replace("_", " ") for name in names])
 
 
 def _name(prefix: str, position: int) -> str:

@@ -132,7 +132,8 @@ def choose_dataset(
             help="A folder of images, whose sub-folders are classes; a ZIP or tar of images; WebDataset shards, as in "
             "shard-{000..003}.tar or shards/\\*.tar; Galaxy10's HDF5 file; a dataset of "
             f"torchvision ({', '.join(readers.EXAMPLES)}); or hub:OWNER/NAME/SPLIT for one of the Hugging "
-            "Face hub. #500 behind any of them is a sample of 500.",
+            "Face hub, with ?class=COLUMN behind it for another column of classes. #500 behind any of them is a "
+            "sample of 500.",
             on_change=_forget_class,
             args=(class_key,),
         ).strip()
