@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -192,7 +193,7 @@ def one(seed: int, share: float) -> Cost:
     """The input of a seed, tried."""
     rng = random.Random(seed)
     if rng.random() < share:
-        name, data = archives().mutated(rng)
+        name, data = archives().mutated(np.random.default_rng(seed))
         cost = _costs(name, data, open_archive)
     else:
         name, data = hostile_pictures.mutated(rng)

@@ -158,8 +158,8 @@ def run_score(args: argparse.Namespace) -> None:
     spec = get_spec(args.encoder)
     output = spec.check_output(args.output)
     dataset = datasets.get_dataset(args.data)
-    if dataset.left_out:
-        note(dataset.tell_left_out())
+    if told := dataset.tell_left_out():
+        note(told)
     items = list(dataset.items(args.label))
     if args.limit is not None:
         items = datasets.sample(dataset, args.limit, args.seed, args.label)

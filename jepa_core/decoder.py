@@ -95,11 +95,11 @@ def read(
         kind = "JPEG" if picture.format == "MPO" else str(picture.format)  # MPO: a phone's JPEG with a preview inside
 
         def loaded() -> Image.Image:
+            deep = _deep_colours(picture)  # before anything loads it, as asking a PNG for its EXIF data does
+            declared = 4095 if "I;12" in _raw_modes(picture) else None
             if kind != "PSD" and _is_animated(picture):  # what Photoshop's files have several of are layers
                 notes.append("It holds several frames; the first was taken.")
             turn = _turn(picture, notes)
-            deep = _deep_colours(picture)
-            declared = 4095 if "I;12" in _raw_modes(picture) else None
             picture.load()
             picture._decoder = None  # type: ignore[attr-defined]  # WebP's: it keeps two more copies
             whole = _joined(data, picture, deep, notes) if deep else picture

@@ -43,6 +43,7 @@ class DatasetSpec:
     fingerprint: str = ""  # of a folder: another one after a file was added, removed or written; "" for bundled sets
     digest_of: Callable[[int], str] | None = field(default=None, repr=False, compare=False)  # of a listed dataset
     left_out: tuple[str, ...] = ()  # names of files that look like pictures but are none of this dataset
+    remarks: str = ""  # sentences on how it was read, for whoever opens it
 
     def __len__(self) -> int:
         return self.size
@@ -53,8 +54,9 @@ class DatasetSpec:
         return self.digest_of is not None
 
     def tell_left_out(self) -> str:
-        """One sentence on the files that were left out; "" where there are none."""
-        return headers.left_out_in_words(self.left_out) if self.left_out else ""
+        """What is to be said of the files that were left out, and `remarks`; "" where there is nothing."""
+        said = headers.left_out_in_words(self.left_out) if self.left_out else ""
+        return " ".join(filter(None, (said, self.remarks)))
 
     def labels(self) -> tuple[str, ...]:
         """The names of the classes, in order."""

@@ -18,6 +18,7 @@ import pytest
 
 from jepa_core.datasets import get_dataset
 from jepa_core.errors import DatasetError
+from jepa_core.uploads import Uploads
 
 from .helpers import png
 
@@ -239,7 +240,7 @@ def test_a_hard_link_to_a_name_that_came_again_is_the_file_of_then(tmp_path):
             archive.addfile(info, io.BytesIO(data))
     spec = get_dataset(str(tmp_path / "a.tar"))
     assert [item.read() for item in spec.items()] == [PICTURES[1], PICTURES[0]]
-    assert "1 came again under the same name; the last counts." in spec.description
+    assert "1 came again under the same name; the last counts." in spec.remarks
 
 
 # --- what a file is, and what cannot be had ---------------------------------------------------------------------------
@@ -254,7 +255,7 @@ def test_the_first_bytes_decide_what_a_file_is(tmp_path):
         spec = get_dataset(str(path))
         assert [item.read() for item in spec.items()] == [PICTURES[0]]
         assert spec.left_out == ("b/x.zip",)
-        assert "1 archives inside it" in spec.description
+        assert "1 archives inside it" in spec.remarks
 
 
 def test_other_archives_are_named(tmp_path):
@@ -285,7 +286,7 @@ def test_entries_that_cannot_be_had_are_counted_and_named(tmp_path, change, said
     spec = get_dataset(str(path))
     assert [item.name for item in spec.items()] == ["1.png"]
     assert spec.left_out == ("2.png",)
-    assert f" Left out: {said}." in spec.description
+    assert f"Left out: {said}." in spec.remarks
     path.write_bytes(changed(zipped({"2.png": PICTURES[1]}), **change))
     with pytest.raises(DatasetError, match=rf"has no images; .* Left out: {said}"):
         get_dataset(str(path))
@@ -333,3 +334,37 @@ def test_a_damaged_header_in_the_middle_is_no_end(tmp_path):
     for file in ("a.tar", "b.tar.gz"):
         with pytest.raises(DatasetError, match=r"cannot be read \(a header is damaged\)"):
             get_dataset(str(tmp_path / file))
+
+
+def test_zip64_is_read(tmp_path, monkeypatch):
+    files = {"a/1.png": PICTURES[0], "b/2.png": PICTURES[1], "b/3.png": PICTURES[2]}
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 0)
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 0)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in files.items():
+            with archive.open(name, "w", force_zip64=True) as file:
+                file.write(data)
+    assert b"PK\6\6" in buffer.getvalue()
+    assert b"PK\6\7" in buffer.getvalue()
+    for before in (b"", b"MZ" + bytes(100)):
+        (tmp_path / "a.zip").write_bytes(before + buffer.getvalue())
+        assert [item.read() for item in get_dataset(str(tmp_path / "a.zip")).items()] == PICTURES[:3]
+
+
+def test_a_backslash_in_a_folder_separates_as_in_an_archive(tmp_path):
+    if os.sep == "\\":
+        pytest.skip("here it does anyway")
+    put(tmp_path / "folder", {"cat\\1.png": PICTURES[0], "dog\\.hidden\\2.png": PICTURES[1], "dog\\3.png": PICTURES[2]})
+    assert [found[:2] for found in seen(tmp_path / "folder")] == [("cat/1.png", "cat"), ("dog/3.png", "dog")]
+
+
+# --- handed over ------------------------------------------------------------------------------------------------------
+
+
+def test_a_zip_that_is_handed_over_is_read_by_the_same_rules():
+    files = {"set/cat/1.png": PICTURES[0], "set/2.png": PICTURES[1], "set/.x.png": PICTURES[2]}
+    held = Uploads()
+    held.take([("some", changed(zipped(files, separator="\\"), flags=1, name=b"set\\2.png"))])
+    assert held.pictures == [("set/cat/1.png", PICTURES[0])]
+    assert held.refused == ["Left out of some, since they are encrypted: 1 (set/2.png)."]

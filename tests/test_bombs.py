@@ -15,7 +15,7 @@ import pytest
 from benchmarks import hostile_archives
 from jepa_core.datasets import get_dataset
 from jepa_core.errors import DatasetError, JepaError
-from jepa_core.readers import archives, unpacking
+from jepa_core.readers import archives, tars, unpacking
 from jepa_core.uploads import Uploads
 
 from .helpers import png
@@ -118,7 +118,7 @@ def test_entries_that_share_bytes_are_left_out(tmp_path):
     assert opened(tmp_path / "a.zip", data) == "1 pictures"
     spec = get_dataset(str(tmp_path / "a.zip"))
     assert spec.left_out == ("0.png", "1.png", "2.png")
-    assert "3 overlapping another" in spec.description
+    assert "3 overlapping another" in spec.remarks
 
 
 def packed_tar(kind: bytes, size: int) -> bytes:
@@ -138,6 +138,13 @@ def test_a_packed_tar_is_not_unpacked_beyond_its_limit(tmp_path, monkeypatch):
     assert opened(tmp_path / "b.tar.gz", packed_tar(b"1", 0)).startswith("The archive")
     monkeypatch.setenv("JEPA_DATA_ROOTS", str(tmp_path))
     assert "it becomes too large when unpacked" in opened(tmp_path / "c.tar.gz", packed_tar(b"0", 2**28))
+
+
+def test_a_packed_tar_has_no_more_entries_than_its_bytes_can_be(tmp_path, monkeypatch):
+    monkeypatch.setattr(tars, "_FREE_MEMBERS", 100)
+    heads = b"".join(hostile_archives._tar_head(f"{number}.png", 0) for number in range(1000))
+    assert "far more than its bytes can be" in opened(tmp_path / "a.tar.gz", gzip.compress(heads + bytes(1024)))
+    assert opened(tmp_path / "a.tar", heads + bytes(1024)) == "1000 pictures"
 
 
 @pytest.mark.parametrize("size", [-512, 2**70])

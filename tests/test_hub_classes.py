@@ -66,9 +66,10 @@ def test_the_column_that_is_taken(columns, chosen):
     other = next(name for name in columns if name != chosen)
     assert labels(made, other) == [f"{other} {number % columns[other]}" for number in range(4)]
     spec = hub_sets.from_table(made, "x", "x", "A set.")
-    assert f"Its classes are the column '{chosen}'. ?class=COLUMN behind its name takes another: '{other}'." in (
-        spec.description
+    assert spec.remarks == (
+        f"Its classes are the column '{chosen}'. ?class=COLUMN behind its name takes another column: '{other}'."
     )
+    assert spec.tell_left_out() == spec.remarks
 
 
 def test_an_undeclared_label_comes_before_a_declared_coarse_column():
@@ -92,13 +93,13 @@ def test_an_undeclared_label_comes_before_a_declared_coarse_column():
 def test_kinds_of_labels(kind, values, expected):
     made = table({"label": kind}, label=values)
     assert labels(made) == expected
-    description = hub_sets.from_table(made, "x", "x", "A set.").description
+    said = hub_sets.from_table(made, "x", "x", "A set.").remarks
     missing = expected.count("(no class)")
     if "float" in str(kind):
-        assert "None of its columns says classes." in description
+        assert "None of its columns says classes." in said
     elif missing:
-        assert f"{missing} have no class." in description
-    assert ("have them joined by '+'" in description) == isinstance(kind, hub.List)
+        assert f"{missing} have no class." in said
+    assert ("have them joined by '+'" in said) == isinstance(kind, hub.List)
 
 
 def test_a_column_is_named_behind_the_name_of_the_set(monkeypatch):
@@ -108,9 +109,7 @@ def test_a_column_is_named_behind_the_name_of_the_set(monkeypatch):
     spec = get_dataset("hub:a/b/test?class=coarse")
     assert ([item.label for item in spec.items()], spec.name) == (["x", "x"], "hub:a/b/test?class=coarse")
     assert get_dataset("hub:a/b/test?class=coarse#1:2").name == "hub:a/b/test?class=coarse#1:2"
-    with pytest.raises(
-        DatasetError, match=r"has no column of classes 'colour'; fine, coarse are accepted;"
-    ):
+    with pytest.raises(DatasetError, match=r"has no column of classes 'colour'; fine, coarse are accepted;"):
         get_dataset("hub:a/b/test?class=colour")
     with pytest.raises(DatasetError, match=r"no column of classes 'image'; fine, coarse are accepted"):
         get_dataset("hub:a/b/test?class=image")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from jepa_core import folders, headers
 from jepa_core.config import hosted
 from jepa_core.errors import DatasetError
-from jepa_core.items import NO_CLASS, DatasetSpec
+from jepa_core.items import DatasetSpec
 from jepa_core.readers import kinds, marks, tars, unpacking, zips
 from jepa_core.readers.contents import Contents, listed, top_of
 from jepa_core.readers.unpacking import READ_ERRORS, reason
@@ -40,7 +40,7 @@ class _Found(NamedTuple):
     entries: list[Entry]
     labels: tuple[str, ...]
     left_out: list[str]
-    remarks: str  # sentences, each with a space before it
+    remarks: str
 
 
 def open_archive(path: Path) -> DatasetSpec:
@@ -69,8 +69,7 @@ def _opened(paths: tuple[Path, ...], name: str, above: Path | None, fingerprint:
     return DatasetSpec(
         name=name,
         title=f"{folders.readable(Path(name).name)}{many}",
-        description=f"The images of the archive {folders.readable(name)}{many}. Its folders are the classes."
-        f"{found.remarks}",
+        description=f"The images of the archive {folders.readable(name)}{many}. Its folders are the classes.",
         source="archive",
         licence="that of its owner",
         held_out=True,
@@ -81,6 +80,7 @@ def _opened(paths: tuple[Path, ...], name: str, above: Path | None, fingerprint:
         reader_of=partial(_reader, tuple(found.entries)),
         fingerprint=fingerprint,
         left_out=tuple(found.left_out),
+        remarks=found.remarks,
     )
 
 
@@ -109,7 +109,7 @@ def _find(paths: Sequence[Path], name: str, limit: int) -> _Found:
     if not entries:
         raise _empty(name, archives)
     by_folder = folder_classes(parts)
-    said = marks.labels(beside, [label == NO_CLASS for label in by_folder], class_names)
+    said = marks.labels(beside, [len(one) == 1 for one in parts], class_names)
     labels = tuple(mark or folder for mark, folder in zip(labels_in_words(said), by_folder, strict=True))
     return _Found(entries, labels, left_out, _remarks(archives))
 
@@ -135,9 +135,8 @@ def _remarks(archives: Sequence[Contents]) -> str:
     why = Counter(why for archive in archives for why in archive.left_out.values())
     left_out = ", ".join(f"{count} {one}" for one, count in why.items())
     twice = sum(headers.is_picture(name) for archive in archives for name in archive.twice)
-    return (f" Left out: {left_out}." if left_out else "") + (
-        f" {twice} came again under the same name; the last counts." if twice else ""
-    )
+    again = f"{twice} came again under the same name; the last counts." if twice else ""
+    return " ".join(filter(None, (f"Left out: {left_out}." if left_out else "", again)))
 
 
 def _reader(entries: tuple[Entry, ...], position: int) -> Callable[[], bytes]:
@@ -174,7 +173,7 @@ def most() -> int:
 def _empty(name: str, archives: Sequence[Contents]) -> DatasetError:
     return DatasetError(
         f"The archive {name} has no images; files that end in {', '.join(sorted(headers.SUFFIXES))} are accepted; "
-        f"choose another.{_remarks(archives)}"
+        f"choose another. {_remarks(archives)}".rstrip()
     )
 
 

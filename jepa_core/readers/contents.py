@@ -31,6 +31,7 @@ class Contents:
     links: dict[str, str] = field(default_factory=dict)  # where each leads, as it says
     folders: set[str] = field(default_factory=set)  # that have an entry of their own
     marks: dict[str, Mark] = field(default_factory=dict)  # by the name of the file
+    said: dict[Mark, Mark] = field(default_factory=dict)  # each of the marks once
     left_out: dict[str, str] = field(default_factory=dict)  # why a picture cannot be had
     twice: list[str] = field(default_factory=list)  # names that came again
     absolute: bool = False  # whether names begin with that of a disk or its root
@@ -61,6 +62,10 @@ class Contents:
         self.links.pop(name, None)
         self.left_out.pop(name, None)
         self.files[name] = place
+
+    def add_mark(self, name: str, mark: Mark) -> None:
+        """What a file says that may name a class; equal ones are kept once."""
+        self.marks[name] = self.said.setdefault(mark, mark)
 
     def sniff(self, name: str, start: Callable[[], bytes]) -> None:
         """Note a file without an ending that looks like a picture, by its first bytes."""

@@ -23,7 +23,7 @@ class Classes(NamedTuple):
 
     classes: tuple[str, ...]
     labels: Sequence[str]
-    remarks: str  # sentences, each with a space before it
+    remarks: str  # sentences, where there is something to be said
 
 
 def of_table(table: hub.Dataset, column: str | None, title: str) -> Classes:
@@ -42,7 +42,7 @@ def of_table(table: hub.Dataset, column: str | None, title: str) -> Classes:
                 f"{title} has no column of classes {column!r}; {choice}; name another behind {CLASS}, or none."
             )
     if not able:
-        return Classes((NO_CLASS,), (NO_CLASS,) * len(table), " None of its columns says classes.")
+        return Classes((NO_CLASS,), (NO_CLASS,) * len(table), "None of its columns says classes.")
     chosen = column or able[0]
     classes, labels = _named(_inner(table.features[chosen]), table[chosen])
     return Classes(classes, labels, _remarks(table, chosen, [one for one in able if one != chosen], labels))
@@ -112,10 +112,11 @@ def _label(value: Any, names: Sequence[str]) -> str:
 
 
 def _remarks(table: hub.Dataset, chosen: str, others: Sequence[str], labels: Sequence[str]) -> str:
-    said = f" Its classes are the column {chosen!r}."
+    said = []
     if others:
-        said += f" {CLASS}COLUMN behind its name takes another: {', '.join(map(repr, others))}."
+        said.append(f"{CLASS}COLUMN behind its name takes another column: {', '.join(map(repr, others))}.")
     if isinstance(table.features[chosen], _LISTS):
-        said += f" Pictures of several classes have them joined by {_JOINED.strip()!r}."
-    without = sum(label == NO_CLASS for label in labels)
-    return said + (f" {without} have no class." if without else "")
+        said.append(f"Pictures of several classes have them joined by {_JOINED.strip()!r}.")
+    if without := sum(label == NO_CLASS for label in labels):
+        said.append(f"{without} have no class.")
+    return " ".join([f"Its classes are the column {chosen!r}.", *said]) if said else ""

@@ -68,7 +68,7 @@ def from_table(table: hub.Dataset, name: str, title: str, description: str, colu
     return DatasetSpec(
         name=name,
         title=title,
-        description=f"{description} {len(table)} pictures, read by the datasets library.{found.remarks}",
+        description=f"{description} {len(table)} pictures, read by the datasets library.",
         source="hub",
         licence=table.info.license or "as its page on the hub says",
         held_out=True,
@@ -78,6 +78,7 @@ def from_table(table: hub.Dataset, name: str, title: str, description: str, colu
         name_of=partial(_name, title),
         reader_of=partial(_reader, undecoded, pictures),
         fingerprint=table._fingerprint,
+        remarks=found.remarks,
     )
 
 

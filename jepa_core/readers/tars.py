@@ -20,6 +20,8 @@ from jepa_core.readers.marks import is_mark, read_mark
 _LARGEST_HEADER = 2**18  # bytes that say what one member is
 _LONGEST_NUMBER = 128  # digits in a pax header, over which some Pythons take quadratic time
 _MOST_SHARED = 1000  # fields that hold for all members
+_FREE_MEMBERS = 100_000  # of any packed tar
+_SMALLEST_MEMBER = 128  # bytes that one takes when packed, on average of more than those
 _MOST_HOLES = 1_000_000
 _PIECE = 2**18  # bytes
 
@@ -38,6 +40,7 @@ class _Stream:
     def __init__(self, source: Any, plain: bool, length: int) -> None:
         self._source, self.plain = source, plain
         self._end = length if plain else unpacking.most_unpacked(length)
+        self.most_members = length if plain else _FREE_MEMBERS + length // _SMALLEST_MEMBER
         self._place = 0
         self._header = 0  # bytes that were read of this member's
         self.last = b""  # what was read last
@@ -120,6 +123,8 @@ def contents(path: Path, most: int) -> Contents:
         for count, member in enumerate(_members(stream)):
             if count >= most:
                 raise unpacking.TooMany(count + 1)
+            if count >= stream.most_members:
+                raise tarfile.ReadError(f"it has more than {count} entries, far more than its bytes can be")
             holes += len(_parts(member) or ())
             if holes > _MOST_HOLES:
                 raise tarfile.ReadError(f"its files have more than {_MOST_HOLES} holes")
@@ -157,7 +162,7 @@ def _add(found: Contents, member: tarfile.TarInfo, stream: _Stream) -> None:
         found.add_file(name, place)
         found.sniff(name, lambda: stream.body(place._replace(size=min(place.size, headers.SNIFFED), parts=None)))
         if is_mark(name, member.size):
-            found.marks[name] = read_mark(name, stream.body(place))
+            found.add_mark(name, read_mark(name, stream.body(place)))
     elif member.issym():
         found.add_link(name, member.linkname)
     elif member.islnk():

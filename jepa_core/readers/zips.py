@@ -89,7 +89,7 @@ def contents(file: BinaryIO, most: int) -> Contents:
         if is_link:
             found.add_link(name, _target(file, place))
         elif is_mark(name, place.size):
-            found.marks[name] = _mark(file, name, place)
+            found.add_mark(name, _mark(file, name, place))
             left -= place.size
         else:
             found.sniff(name, partial(_start, file, place))

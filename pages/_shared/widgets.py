@@ -152,8 +152,8 @@ def choose_dataset(
     except JepaError as error:
         st.error(plain(told(error)), icon=":material/error:")
         return None
-    if chosen.left_out:
-        st.caption(plain(chosen.tell_left_out()))
+    if told := chosen.tell_left_out():
+        st.caption(plain(told))
     return chosen
 
 
