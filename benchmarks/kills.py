@@ -379,9 +379,7 @@ def run(count: int, seed: int, pictures: int = 48, works: tuple[Work, ...] = WOR
     found = {work.name: Tally() for work in works}
     with tempfile.TemporaryDirectory(prefix="jepa-kills-") as made:
         root = Path(made)
-        prepare(
-            root, pictures, [work for work in (sketch, score) if work in [one.do for one in works] or work is score]
-        )
+        prepare(root, pictures, [sketch, score] if any(work.do is sketch for work in works) else [score])
         expected = {}
         for work in works:
             expected[work.name] = undisturbed(work, make_place(root, f"whole {work.name}"))
@@ -392,6 +390,8 @@ def run(count: int, seed: int, pictures: int = 48, works: tuple[Work, ...] = WOR
             place = make_place(root, f"{number}")
             kill_once(work, place, chance.uniform(0, seconds), whole, file, found[work.name])
             shutil.rmtree(place.folder)
+            one = found[work.name]
+            print(f"{number + 1} of {count}: {work.name}, {one.kills} kills, {one.bad} faults", file=sys.stderr)
     return found
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jepa_core import database, tables
+from jepa_core import database, sqlite_words, tables
 from jepa_core.errors import LockedStore, StoreError
 from jepa_core.records import Member
 from jepa_core.store import Store
@@ -105,7 +105,7 @@ def test_a_disk_too_small_for_the_shipped_tables_still_shows_them(monkeypatch, c
 
     def full(store: Store, path: Path, patience: float | None = None) -> bool:
         if store.path.parent == cache:
-            raise store._cannot_write(sqlite3.OperationalError("database or disk is full"))
+            raise sqlite_words.cannot_write(store.path, sqlite3.OperationalError("database or disk is full"))
         return load(store, path, patience)
 
     monkeypatch.setattr(tables, "load_shipped", full)
