@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from jepa_core import files, salvage
-from jepa_core.config import hosted
-from jepa_core.errors import LockedStore, StoreError
+from jepa_core import files, salvage, sqlite_words
+from jepa_core.errors import StoreError
 from jepa_core.schema import COLUMNS, SCHEMA_VERSION, statements
+from jepa_core.sqlite_words import LOCKED, Connection, Damaged, code, identity, is_damage
 
 _PATIENCE = 30.0  # seconds that a writer of results waits for another program's transaction
 _READING = 1.0  # the same for whoever reads, who waits only where another program keeps the whole file for itself
@@ -28,41 +28,7 @@ _SLICE = 0.25  # of waiting, after which Ctrl-C is heard
 _CHECKED_AT_OPENING = 2**28
 _opened = itertools.count(1)  # every file that is opened in this process has a number of its own
 
-_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-# What SQLite or Python says, with a code for anything, of text that is none and of tables that are not there.
-_TELLING = ("Could not decode to UTF-8", "user-defined function raised exception", "no such ")
 Stamp = tuple[tuple[int, int] | None, ...]
-
-
-class Connection(sqlite3.Connection):
-    """Closes itself: its thread may end, or its store be forgotten, without anyone to say so."""
-
-    def __del__(self) -> None:
-        with suppress(Exception):  # never opened, or the interpreter is ending: there is nobody left to tell
-            self.close()
-
-
-class Damaged(sqlite3.DatabaseError):
-    """Damage that we found, not SQLite."""
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _code(error: sqlite3.Error) -> int:
-    """SQLite's primary code; 0 where Python itself raised the error."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    said = str(error)
-    return isinstance(error, Damaged) or _code(error) in _DAMAGED or any(words in said for words in _TELLING)
 
 
 class Database:
@@ -87,38 +53,9 @@ class Database:
         with self._turn:
             self._open()
 
-    # --- errors in words ----------------------------------------------------------------------------------------------
-
-    @property
-    def _named(self) -> str:
-        """The store in a sentence. Where a server has visitors, its path is not for them."""
-        return "The store" if hosted() else f"The store {self.path}"
-
-    def _cannot_write(self, error: Exception) -> StoreError:
-        where = "" if hosted() else f" in {self.path.parent}"
-        return StoreError(
-            f"Results cannot be kept{where} ({error}); a folder that can be written and has room is needed; "
-            "set JEPA_CACHE to one."
-        )
-
-    def _locked(self, error: Exception, seconds: float, deed: str) -> LockedStore:
-        return LockedStore(
-            f"{self._named} could not be {deed}: another program has it locked ({error}), and {seconds:.3g} s of "
-            "waiting were in vain; close that program, or try again when it is done."
-        )
-
-    def _is_damaged(self, why: object) -> StoreError:
+    def _remember(self, why: object) -> StoreError:
         self._damage = str(why).replace("user-defined function raised exception", "a text in it is none")
-        return StoreError(
-            f"{self._named} is damaged ({self._damage}); an undamaged file is needed; do the same again: what was "
-            "whole was taken over into a new one, and what is missing is computed again."
-        )
-
-    def _newer(self, version: int) -> StoreError:
-        return StoreError(
-            f"{self._named} has format {version}; this version reads format {SCHEMA_VERSION}; "
-            "update the explorer, or set JEPA_CACHE to another folder."
-        )
+        return sqlite_words.damaged(self.path, self._damage)
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
@@ -126,16 +63,13 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
-            if _is_damage(error):
-                raise self._is_damaged(error) from error
-            if _code(error) in _LOCKED:
-                raise self._locked(error, _READING, "read") from error
+            if is_damage(error):
+                raise self._remember(error) from error
+            if code(error) in LOCKED:
+                raise sqlite_words.locked(self.path, error, _READING, "read") from error
             if isinstance(error, sqlite3.OperationalError):
-                raise self._cannot_write(error) from error
-            raise StoreError(
-                f"{self._named} did not take a row ({error}); values of the kind that a result has are accepted; "
-                "this is a fault of whoever made the row."
-            ) from error
+                raise sqlite_words.cannot_write(self.path, error) from error
+            raise sqlite_words.not_taken(self.path, error) from error
 
     # --- opening ------------------------------------------------------------------------------------------------------
 
@@ -143,7 +77,7 @@ class Database:
         return self.path.with_name(self.path.name + suffix)
 
     def _looked_at(self) -> Stamp:
-        return _identity(self.path), _identity(self._beside("-wal"))
+        return identity(self.path), identity(self._beside("-wal"))
 
     def _connect(self) -> Connection:
         connection = sqlite3.connect(
@@ -175,11 +109,11 @@ class Database:
                 try:
                     self._prepare()
                 except sqlite3.DatabaseError as error:
-                    if not _is_damage(error):
+                    if not is_damage(error):
                         raise
                     self._set_aside(error)
         except OSError as error:
-            raise self._cannot_write(error) from error
+            raise sqlite_words.cannot_write(self.path, error) from error
         self.generation = next(_opened)
 
     def _remove_strays(self) -> None:
@@ -201,7 +135,7 @@ class Database:
         version = self._version(watcher)
         if version > SCHEMA_VERSION:
             watcher.close()
-            raise self._newer(version)
+            raise sqlite_words.newer(self.path, version)
         if version < SCHEMA_VERSION:
             self._use_wal(watcher, _PATIENCE)
             self._migrate(watcher)
@@ -243,7 +177,7 @@ class Database:
                 connection.execute("PRAGMA journal_mode = WAL")
                 return
             except sqlite3.OperationalError as error:
-                if _code(error) not in _LOCKED or time.monotonic() > deadline:
+                if code(error) not in LOCKED or time.monotonic() > deadline:
                     raise
             time.sleep(0.01)
 
@@ -274,10 +208,7 @@ class Database:
             return
         assert self._watcher is not None
         rescued = salvage.rescue(self._watcher, aside)
-        self.notice = (
-            f"{self._named} was damaged ({error}); it was kept as {aside.name} and a new one was started"
-            f"{f', with the {rescued} rows that were whole' if rescued else ''}; missing scores are computed again."
-        )
+        self.notice = sqlite_words.set_aside(self.path, error, aside, rescued)
 
     def _free_name(self) -> Path:
         stem = f"{self.path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -293,7 +224,7 @@ class Database:
 
     def suspect(self, why: str) -> StoreError:
         """The error to raise for a row that is not what was written; the file has been dealt with."""
-        error = self._is_damaged(why)
+        error = self._remember(why)
         self._mend()
         return error
 
@@ -333,7 +264,7 @@ class Database:
                 # A connection may not be closed while another thread is at work with it.
                 if not self._turn.wait(deadline - time.monotonic()):
                     why = TimeoutError("by a part of this program that is at work in it")
-                    raise self._locked(why, _PATIENCE, "opened anew")
+                    raise sqlite_words.locked(self.path, why, _PATIENCE, "opened anew")
             self._working += 1
 
     def _renew(self) -> None:
@@ -378,7 +309,7 @@ class Database:
         with self._at_work(), self._turn:
             assert self._watcher is not None
             if (version := self._version(self._watcher)) > SCHEMA_VERSION:
-                raise self._newer(version)
+                raise sqlite_words.newer(self.path, version)
             seen = self._watcher.execute("PRAGMA data_version").fetchone()[0]
             return (self.generation << 32) + seen
 
@@ -392,10 +323,10 @@ class Database:
                 connection.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as error:
-                if _code(error) not in _LOCKED:
+                if code(error) not in LOCKED:
                     raise
                 if time.monotonic() >= deadline:
-                    raise self._locked(error, patience, "written to") from error
+                    raise sqlite_words.locked(self.path, error, patience, "written to") from error
             finally:
                 connection.execute(f"PRAGMA busy_timeout = {round(1000 * _READING)}")
 
@@ -415,18 +346,15 @@ class Database:
             self._begin(connection, _PATIENCE if patience is None else patience)
             try:
                 if (version := self._version(connection)) > SCHEMA_VERSION:
-                    raise self._newer(version)
+                    raise sqlite_words.newer(self.path, version)
                 yield cursor
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
-            if _identity(self.path) != self._stamp[0]:
-                raise StoreError(
-                    f"{self._named} was removed or replaced while it was written to; what was written last is lost; "
-                    "do the same again."
-                )
+            if identity(self.path) != self._stamp[0]:
+                raise sqlite_words.removed(self.path)
 
     def select(self, sql: str, *values: object) -> list[tuple]:
         """The rows of a query."""

@@ -41,6 +41,14 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         partial.unlink(missing_ok=True)
 
 
+def read_asset(path: Path) -> str:
+    """A text that a page shows; empty for one that is gone, which costs the page a drawing and nothing else."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
 def temporary_prefix() -> str:
     """How the names of this program's temporary folders begin, by which `sweep` knows them."""
     return f"jepa-score-{_mark()}-"

@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from jepa_core.encoders import list_encoders, load_card
+from jepa_core.errors import JepaError
 from jepa_core.figures.qq import qq_figure
 from jepa_core.figures.style import CONFIG
 from pages._shared import more_encoders, state, widgets
@@ -23,7 +24,6 @@ same by the vote of the ten nearest training images. **Effective rank**: over ho
     picture="encoders",
 )
 choice = state.choice()
-cards = {name: load_card(spec) for name, spec in list_encoders().items() if spec.source == "bundled"}
 
 
 def held_out(card: dict, metric: str, output: str) -> float | None:
@@ -31,23 +31,35 @@ def held_out(card: dict, metric: str, output: str) -> float | None:
     return card["metrics"].get(metric, {}).get(output, {}).get("test")
 
 
+def row_of(name: str, card: dict) -> dict[str, object]:
+    """The line of an encoder in the table; `KeyError` and the like for a card that has no such figures."""
+    return {
+        "encoder": name,
+        "data": card["data"],
+        "probe": held_out(card, "linear_probe", "backbone"),
+        "neighbours": held_out(card, "nearest_neighbours", "backbone"),
+        "pixels": held_out(card, "linear_probe", "raw_pixels"),
+        "sigreg": card["metrics"]["sigreg"]["test"],
+        "parameters": card["parameters"] / 1e6,
+        "minutes": card["seconds"] / 60,
+    }
+
+
+cards, rows = {}, []
+for name, spec in list_encoders().items():
+    if spec.source == "bundled":
+        try:
+            card = load_card(spec)
+            rows.append(row_of(name, card))
+            cards[name] = card
+        except (JepaError, KeyError, TypeError, AttributeError) as error:  # one card must not take the others away
+            sentence = (
+                f"The card of encoder {name} lacks figures that are shown here ({type(error).__name__}: {error})."
+            )
+            st.warning(plain(sentence), icon=":material/warning:")
 columns = st.column_config
 st.dataframe(
-    pd.DataFrame(
-        [
-            {
-                "encoder": name,
-                "data": card["data"],
-                "probe": held_out(card, "linear_probe", "backbone"),
-                "neighbours": held_out(card, "nearest_neighbours", "backbone"),
-                "pixels": held_out(card, "linear_probe", "raw_pixels"),
-                "sigreg": card["metrics"]["sigreg"]["test"],
-                "parameters": card["parameters"] / 1e6,
-                "minutes": card["seconds"] / 60,
-            }
-            for name, card in cards.items()
-        ]
-    ),
+    pd.DataFrame(rows),
     hide_index=True,
     placeholder="-",
     column_config={

@@ -336,7 +336,7 @@ def test_a_shipped_table_that_does_not_fit_leaves_nothing_of_it(filled, tmp_path
 def test_a_connection_that_was_never_opened_or_outlives_everything_says_nothing(tmp_path):
     code = (
         "import sqlite3, sys, threading\n"
-        "from jepa_core.database import Connection\n"
+        "from jepa_core.sqlite_words import Connection\n"
         "from jepa_core.store import Store\n"
         "for where in ('/nowhere/at/all.sqlite', sys.argv[1] + '/store.sqlite'):\n"
         "    try: Store(__import__('pathlib').Path(where))\n"

@@ -9,6 +9,7 @@ import streamlit as st
 from jepa_core import datasets, readers, sketching, ways
 from jepa_core.config import ASSETS
 from jepa_core.errors import JepaError
+from jepa_core.files import read_asset
 from jepa_core.items import DatasetSpec
 from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
@@ -51,7 +52,7 @@ def header(title: str, text: str, explanation: str, picture: str = "") -> None:
     left.markdown(text)
     with right.popover("What am I looking at?", icon=":material/help:", width="stretch"):
         if picture:
-            _DRAWING(data=(ASSETS / "explain" / f"{picture}.svg").read_text(encoding="utf-8"), key=f"explain:{picture}")
+            _DRAWING(data=read_asset(ASSETS / "explain" / f"{picture}.svg"), key=f"explain:{picture}")
         st.markdown(explanation)
 
 
