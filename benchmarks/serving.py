@@ -23,7 +23,12 @@ class Served(NamedTuple):
     """A running server."""
 
     address: str
-    pid: int
+    process: subprocess.Popen
+
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self.process.pid
 
 
 @contextmanager
@@ -56,10 +61,12 @@ def server(
                 if time.monotonic() > patience:
                     raise SystemExit("The server did not answer.") from None
                 time.sleep(0.02)
-        yield Served(address, process.pid)
+        yield Served(address, process)
     finally:
         process.terminate()
-        process.wait(60)
+        status = process.wait(60)
+    if status < 0:
+        raise SystemExit(f"The server ended by signal {-status}.")
 
 
 @contextmanager

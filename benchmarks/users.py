@@ -133,7 +133,6 @@ async def one_act(visitor: Session, chance: random.Random, folder: str) -> None:
 
 async def one_person(address: str, trial: Trial, chance: random.Random, folder: str, end: float) -> None:
     """A person, and whoever takes the place once that one has left, until the end."""
-    await asyncio.sleep(chance.random() * ARRIVING)
     while time.monotonic() < end:
         async with Session(address) as visitor:
             staying = time.monotonic() + chance.expovariate(1 / 120)
@@ -196,18 +195,24 @@ def fill(root: Path, folders: int, count: int) -> list[str]:
     return [str(root / f"set{number}") for number in range(folders)]
 
 
-async def trial_of(served: Served, folders: list[str], sessions: int, seconds: float, seed: int) -> tuple[Trial, dict]:
+async def trial_of(
+    served: Served, folders: list[str], sessions: int, seconds: float, seed: int, arriving: float = ARRIVING
+) -> tuple[Trial, dict[str, float]]:
     """Let the sessions come and go; what they found, and the server's memory in MB."""
     trial, memory, seen = Trial(), {}, []
-    await warm(served.address)
     memory["before"] = resident(served.pid)
     end = time.monotonic() + seconds
     helpers = [
         asyncio.create_task(watch(served.pid, seen)),
         asyncio.create_task(keep_scoring(served.address, folders, end)),
     ]
-    people = [random.Random(1000 * seed + number) for number in range(sessions)]
-    await asyncio.gather(*(one_person(served.address, trial, one, folders[0], end) for one in people))
+
+    async def come(number: int) -> None:
+        chance = random.Random(1000 * seed + number)
+        await asyncio.sleep(chance.random() * arriving)
+        await one_person(served.address, trial, chance, folders[0], end)
+
+    await asyncio.gather(*map(come, range(sessions)))
     for helper in helpers:
         helper.cancel()
     memory |= {"most": max(seen), "at the end": resident(served.pid)}
@@ -246,6 +251,7 @@ def main() -> int:
         hosted = {"JEPA_DATA_ROOTS": str(root)}
         with server(cache, hosted, log) as served:
             used = sum(os.times()[:2])
+            asyncio.run(warm(served.address))
             trial, memory = asyncio.run(trial_of(served, folders, args.sessions, 60 * args.minutes, args.seed))
             used = sum(os.times()[:2]) - used
             time.sleep(FORGOTTEN)

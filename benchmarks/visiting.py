@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import httpx2
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -78,7 +78,7 @@ class Session:
     async def connect(self, session: str = "") -> None:
         """Open the connection; with the id of an earlier session, as that one."""
         if not self._xsrf:
-            async with httpx2.AsyncClient() as client:
+            async with plain_client() as client:
                 answer = await client.get(f"{self.address}/_stcore/health")
             cookie: SimpleCookie = SimpleCookie(answer.headers.get("set-cookie", ""))
             self._xsrf = cookie["_streamlit_xsrf"].value if "_streamlit_xsrf" in cookie else ""
@@ -174,7 +174,7 @@ class Session:
     async def put(self, url: str, name: str, data: bytes) -> httpx2.Response:
         """The upload itself."""
         headers = {"X-Xsrftoken": self._xsrf, "Cookie": f"_streamlit_xsrf={self._xsrf}"}
-        async with httpx2.AsyncClient(timeout=PATIENCE) as client:
+        async with plain_client() as client:
             return await client.put(self.address + url, files={"file": (name, data)}, headers=headers)
 
     async def settle(self, seconds: float) -> None:
@@ -198,10 +198,6 @@ class Session:
                 if one.label.startswith(label):
                     return one
         raise LookupError(f"no {' or '.join(kinds)} {label!r} on {self.page}")
-
-    def text(self) -> str:
-        """Everything that was sent for this page, as text."""
-        return "\n".join(str(element) for _path, element in sorted(self._elements.items()))
 
     def errors(self) -> list[str]:
         """Exceptions, and sentences in red, that the page shows."""
@@ -325,6 +321,6 @@ class Session:
         self._polls.clear()
 
 
-def netloc(address: str) -> str:
-    """The host and port of an address."""
-    return urlsplit(address).netloc
+def plain_client() -> httpx2.AsyncClient:
+    """For requests without TLS, whose certificates take longer to read than all else that a visitor does."""
+    return httpx2.AsyncClient(timeout=PATIENCE, verify=False)

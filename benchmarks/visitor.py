@@ -21,7 +21,6 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx2
 import numpy as np
 from PIL import Image
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -32,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.serving import ROOT, Served, server
 from benchmarks.users import JOB, PAGES, resident
-from benchmarks.visiting import Session
+from benchmarks.visiting import Session, plain_client
 
 SECRET = "classified"
 LEAST = 200  # MB that a try may add to the server's memory before it is called a bomb
@@ -166,7 +165,7 @@ async def names(address: str, tries: Tries, root: Path, beside: Path, short: boo
             run = await visitor.open("gallery", JOB | {"encoder": "digits", "folder": given})
             await visitor.settle(20)
             said = visitor.errors()
-            shown = f"class {SECRET}" in visitor.text()
+            shown = f"class {SECRET}".encode() in tries.heard
         calm = said and not any(word in sentence for sentence in said for word in UNFORESEEN)
         how = f"{run.seconds:.1f} s: {said[0] if said else 'no error'}"
         tries.note("name", name, how, bool(calm and not shown))
@@ -205,7 +204,7 @@ async def connections(address: str, tries: Tries) -> None:
             tries.note("origin", f"{origin} to {host or 'the server'}", "let in", False)
         except InvalidStatus as error:
             tries.note("origin", f"{origin} to {host or 'the server'}", str(error.response.status_code), True)
-    async with httpx2.AsyncClient(follow_redirects=False) as client:
+    async with plain_client() as client:
         for path in PATHS:
             answer = await client.get(address + path)
             tries.heard += answer.content
@@ -216,8 +215,8 @@ async def connections(address: str, tries: Tries) -> None:
 async def others(address: str, victim: Session, visitor: Session, tries: Tries) -> None:
     """The job, the upload and the session of somebody else, who is scoring a folder and has pictures on Check."""
     await visitor.open("runs")
-    text = visitor.text()
-    tries.note("another's job", "read its title", "only that it runs", "cats" not in text and "Scoring" not in text)
+    told = b"cats" in tries.heard or b"Scoring" in tries.heard
+    tries.note("another's job", "read its title", "only that it runs", not told)
     labels = [one.label for one in visitor.all("button")]
     tries.note("another's job", "find its Cancel", "not there", not {"Cancel", "Stopping", "Retry"} & set(labels))
     stop = next(one.id for one in victim.all("button") if one.label == "Cancel")
@@ -235,13 +234,13 @@ async def others(address: str, victim: Session, visitor: Session, tries: Tries) 
     going = "Cancel" in [one.label for one in victim.all("button")]
     tries.note("another's job", "clear_cache, load_git_info", "it goes on", going)
     await visitor.open("check")
-    tries.note("another's picture", "look for it on Check", "not there", "mine.png" not in visitor.text())
+    tries.note("another's picture", "look for it on Check", "not there", b"mine.png" not in tries.heard)
     for session in ("none", victim.id[:-1] + "x"):
         answer = await visitor.put(f"/_stcore/upload_file/{session}/1", "a.png", b"x")
         tries.note(
             "another's upload", f"as session {session[:4]}...", str(answer.status_code), answer.status_code >= 400
         )
-    async with httpx2.AsyncClient() as client:
+    async with plain_client() as client:
         answer = await client.put(f"{address}/_stcore/upload_file/{victim.id}/1", files={"file": ("a.png", b"x")})
     tries.note("another's upload", "without its token", str(answer.status_code), answer.status_code >= 400)
 

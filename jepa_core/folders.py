@@ -101,9 +101,10 @@ def walk(
     """Every picture at or below `root`, class by class, "2.png" before "10.png": the rule for folders and archives.
 
     `children` is given `at` and `folder` of a folder, `start` gives a file's first bytes; `folder` is which one the
-    root is, itself for None. Hidden files and folders are no part of it. Each folder is entered once, however many links lead to it. An ending decides what is taken for a
-    picture; a file without one looks like a picture where its first bytes do. What looks like one but cannot be read is
-    left out, and so is a link that leads nowhere, or where it may not.
+    root is, itself for None. Hidden files and folders are no part of it. Each folder is entered once, however many
+    links lead to it. An ending decides what is taken for a picture; a file without one looks like a picture where its
+    first bytes do. What looks like one but cannot be read is left out, and so is a link that leads nowhere, or where
+    it may not.
     """
     pictures: list[tuple[tuple[str, ...], Any]] = []
     left_out: list[str] = []

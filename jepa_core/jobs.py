@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 # Finished jobs that are remembered for the person who started them, and the bytes of their results: one Jacobian of a
 # large encoder is hundreds of megabytes.
 _KEPT = 32
-_NICE = 10  # of 19; the worker still has a tenth of a core where pages want all
+_NICE = 5  # of 19: a third of the weight of a page where both want the same core
 _KEPT_BYTES = 2**29
 
 

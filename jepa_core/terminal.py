@@ -77,7 +77,7 @@ def be_ready(streams: Iterable[object] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr) if streams is None else streams:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    logging.basicConfig(level=logging.WARNING, handlers=[_OneLine()], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[_OneLine()])
 
 
 class _OneLine(logging.Handler):

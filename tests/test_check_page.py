@@ -67,6 +67,33 @@ def test_a_zip_and_a_file_are_checked_together_and_a_bad_entry_is_one_sentence(p
     assert second.startswith("in/bad.png is not an image")
 
 
+def zipped(name: str, data: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        (("a.png", BLANK), ("a.png", BLANK)),
+        (("a.png", BLANK), ("copy of a.png", BLANK)),
+        (("1.zip", zipped("a.png", BLANK)), ("2.zip", zipped("a.png", BLANK))),
+        (("a.png", BLANK), ("1.zip", zipped("a.png", BLANK)), ("a.png", BLANK)),
+    ],
+    ids=["one name", "two names", "two archives", "thrice"],
+)
+def test_one_picture_given_twice_is_judged_twice_alike(page: AppTest, files: tuple[tuple[str, bytes], ...]) -> None:
+    app = drop(page, *files, ("other.ppm", digit(0)))
+    assert_no_error(app)
+    assert app.header[0].value.startswith(f"{len(files)} of {len(files) + 1} look out of distribution")
+    found = next(iter(app.session_state["uploads"].found.values())).outcome.checked
+    twice = [item for item in found if item.name != "other.ppm"]
+    assert len({item.places["jepa"].score for item in twice}) == 1
+    assert [found.index(item) for item in found] == list(range(len(found)))
+
+
 def test_pictures_outlive_a_visit_to_another_page(page: AppTest) -> None:
     app = drop(page, ("a.ppm", digit(0)), ("blank.png", BLANK))
     before = app.header[0].value

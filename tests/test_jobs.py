@@ -258,3 +258,32 @@ def test_of_large_results_few_are_remembered_the_youngest_always(queue, monkeypa
     assert [job.key for job in queue.all()] == ["third", "fourth"]
     assert queue.submit("fifth", "fifth", lambda _job: None).wait(SOON)
     assert [job.key for job in queue.all()] == ["fourth", "fifth"]
+
+
+def test_a_queue_that_is_closed_ends_what_runs_at_its_next_step_and_takes_nothing_more():
+    queue, begun = JobQueue(), threading.Event()
+
+    def work(job: Job) -> None:
+        begun.set()
+        while not job.cancelled():
+            job.report(1, 2)
+
+    running, waiting = queue.submit("a", "A", work), queue.submit("b", "B", work)
+    assert begun.wait(10)
+    assert queue.close(10)
+    late = queue.submit("c", "C", work)
+    assert [job.state for job in (running, waiting, late)] == [State.CANCELLED] * 3
+
+
+def test_a_queue_says_when_its_worker_did_not_stop_in_time():
+    queue, begun, go_on = JobQueue(), threading.Event(), threading.Event()
+
+    def work(_job: Job) -> None:
+        begun.set()
+        go_on.wait(10)
+
+    queue.submit("a", "A", work)
+    assert begun.wait(10)
+    assert not queue.close(0.05)
+    go_on.set()
+    assert queue.close(10)

@@ -3,8 +3,12 @@
 A test looks at each, so that another version of Streamlit that does otherwise is noticed.
 """
 
+from pathlib import Path
+from typing import Any
+
 from streamlit import config, net_util
 from streamlit.elements.widgets.number_input import NumberInputSerde
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.app_session import AppSession
 
 
@@ -23,6 +27,15 @@ def _number(field: NumberInputSerde, given: float | None) -> float | None:
         return field.value
 
 
+_new_session = AppSession._create_new_session_message
+
+
+def _without_path(session: AppSession, *given: Any) -> ForwardMsg:
+    message = _new_session(session, *given)
+    message.new_session.main_script_path = Path(message.new_session.main_script_path).name
+    return message
+
+
 def turn_off() -> None:
     """Turn them off, for all sessions from here on. To be called before a page is shown.
 
@@ -32,9 +45,11 @@ def turn_off() -> None:
       (`WebsocketSessionManager`). They go through all of torch's files after each run, in the thread that serves all.
     - Any visitor's `clear_cache` empties what all share: the queue of jobs with it, and the open store.
     - Any visitor's `load_git_info` is answered with where the installation was cloned from and what is changed in it.
+    - Every visitor is told the path of `app.py` on the server; its name is enough.
     - An address that asks a field of whole numbers for 1e999 ends its page.
     """
     NumberInputSerde.deserialize = _number  # type: ignore[method-assign]
+    AppSession._create_new_session_message = _without_path  # type: ignore[method-assign]
     net_util.get_external_ip = _nothing
     if config.get_option("server.fileWatcherType") == "none":
         AppSession.register_file_watchers = _nothing  # type: ignore[method-assign]

@@ -153,8 +153,8 @@ def choose_dataset(
     except JepaError as error:
         st.error(plain(told(error)), icon=":material/error:")
         return None
-    if told := chosen.tell_left_out():
-        st.caption(plain(told))
+    if left_out := chosen.tell_left_out():
+        st.caption(plain(left_out))
     return chosen
 
 
