@@ -61,6 +61,7 @@ class _Child:
             stderr=subprocess.DEVNULL,
             env=os.environ | _FRUGAL,
             start_new_session=True,
+            pipesize=2**20,  # a crop goes through at once
         )
 
     def kill(self, why: str = "") -> None:
