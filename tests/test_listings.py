@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jepa_core import cli, config, datasets, listings, tables, verify, ways
+from jepa_core import cli, config, datasets, images, listings, tables, verify, ways
 from jepa_core.errors import DatasetError, UnknownName
 from jepa_core.scoring import loaded_config, score_items
 from jepa_core.store import Store
@@ -54,7 +54,7 @@ def test_names_classes_and_digests_are_known_and_the_pictures_are_not(listed):
     assert spec.classes == ("even", "odd")
     for item in spec.items("odd"):
         assert item.name.startswith("odd/")
-        assert item.digest == datasets.images.digest(by_name[item.name].read_bytes())
+        assert item.digest == images.digest(by_name[item.name].read_bytes())
         with pytest.raises(DatasetError, match=r"The pictures of 'mnist' are not bundled, only .*; open that\."):
             item.read()
 
@@ -68,7 +68,7 @@ def test_a_folder_with_the_pictures_gives_them_back_whatever_they_are_called(lis
     spec = datasets.with_pictures(NAME, moved)
     assert len(spec) == 12
     for item in spec.items():
-        assert datasets.images.digest(item.read()) == item.digest
+        assert images.digest(item.read()) == item.digest
 
 
 def test_a_large_folder_is_listed_in_part_and_always_the_same(tmp_path, monkeypatch, folder):
