@@ -64,7 +64,8 @@ def rank_of(embedding: Tensor, images: Tensor) -> Rank:
 
 def _points(embedding: Tensor, images: Tensor) -> tuple[list[_Point], _Point | None]:
     """All points that everything goes through, from the embedding on, and the last of them that is cheap to reach."""
-    root, k = embedding.grad_fn, embedding.shape[1]
+    root: Any = embedding.grad_fn
+    k = embedding.shape[1]
     leaf = torch.autograd.graph.get_gradient_edge(images).node
     uses = _uses(root, leaf)
     waiting: dict[Any, set[int]] = {root: {embedding.output_nr}}
