@@ -72,7 +72,8 @@ def errors(f: Embed, images: Tensor, cotangent: Float[Tensor, "1 k"], found: Seq
 
 def _slopes(f: Embed, points: Tensor, cotangent: Tensor, steps: Tensor) -> Float[Tensor, "steps images"]:
     """Slopes of cotangent . f at each point along each step, with the length of step that is least in doubt."""
-    best, doubt, before = torch.zeros(steps.shape[:2]), float("inf"), None
+    best, doubt = torch.zeros(steps.shape[:2]), math.inf
+    before: Tensor | None = None
     for size in _STEPS:
         found = torch.stack([_central(f, points, cotangent, size * step) for step in steps]) / (2 * size)
         if before is not None:

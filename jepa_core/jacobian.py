@@ -160,7 +160,8 @@ class Engine:
         They are if they are autograd's at two images, else if finite differences say so.
         """
         cotangent = torch.randn(1, self.k, generator=torch.Generator().manual_seed(1)).to(self._probe)
-        ours = truth = None
+        ours: Tensor | None = None
+        truth: Tensor | None = None
         self.reason = "The traced product is not autograd's, so the encoder goes the general way."
         try:
             ours = torch.cat(

@@ -86,7 +86,10 @@ def _found(module: "nn.Module", shape: tuple[int, int, int], device: str) -> Ran
 
     from jepa_core import jacobian, rank
 
-    probe = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0)).to(device)
+    generator = torch.Generator().manual_seed(0)
+    fine, coarse = torch.randn(1, *shape, generator=generator), torch.randn(1, shape[0], 8, 8, generator=generator)
+    # One smooth image beside one of noise: layers with a ReLU answer them differently.
+    probe = torch.cat([fine, torch.nn.functional.interpolate(coarse, shape[1:], mode="bilinear")]).to(device)
     with jacobian.arithmetic("fp32"):
         return rank.architectural_rank(module, probe)
 

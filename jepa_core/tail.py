@@ -48,26 +48,31 @@ def rank_of(embedding: Tensor, images: Tensor) -> Rank:
     narrow = min(k, pixels, *[point.numbers // batch for point in points])
     if narrow == pixels < k:
         return Rank(pixels, f"the input has only {pixels} numbers, fewer than the {k} of the embedding")
-    lost, zeros = _lost(embedding, reachable) if reachable else (0, False)
-    if narrow < k and narrow <= k - lost:
+    left, still = _left(embedding, reachable) if reachable else (k, False)
+    if narrow < k and narrow <= left:
         return Rank(narrow, f"the {k} numbers of the embedding are made of {narrow}")
-    if lost:
-        return Rank(k - lost, f"the last steps remove {lost} of {k} directions")
-    reason = "no layer at the end removes a direction"
-    if zeros:
-        reason += ", but some numbers of an image stand still (as behind a ReLU), which makes its score minus infinity"
-    return Rank(k, reason)
+    if still:
+        return Rank(
+            left,
+            f"some numbers of an image stand still, others at each (the last step has no slope in places, as a ReLU); "
+            f"of {k} directions {left} are left at both images of a fixed probe",
+        )
+    if left < k:
+        return Rank(left, f"the last steps remove {k - left} of {k} directions")
+    return Rank(k, "no layer at the end removes a direction")
 
 
 def _points(embedding: Tensor, images: Tensor) -> tuple[list[_Point], _Point | None]:
     """All points that everything goes through, from the embedding on, and the last of them that is cheap to reach."""
-    root, k = embedding.grad_fn, embedding.shape[1]
+    root: Any = embedding.grad_fn
+    k = embedding.shape[1]
     leaf = torch.autograd.graph.get_gradient_edge(images).node
     uses = _uses(root, leaf)
     waiting: dict[Any, set[int]] = {root: {embedding.output_nr}}
     left = {node: len(users) for node, users in uses.items()}
     ready, points = [root], []
-    work, reachable, products = 0.0, None, 0
+    work, products = 0.0, 0
+    reachable: _Point | None = None
     while ready:
         node = ready.pop()
         if len(waiting) == 1:
@@ -134,10 +139,10 @@ def _multiplications(node: Any) -> float:
         return math.inf
 
 
-def _lost(embedding: Tensor, point: _Point) -> tuple[int, bool]:
-    """How many directions the steps behind a point remove at every image, and whether some numbers do not move at all.
+def _left(embedding: Tensor, point: _Point) -> tuple[int, bool]:
+    """How many directions the steps behind a point leave, and whether some numbers of an image do not move at all.
 
-    Rows that are zero are not counted as removed: which they are is another matter at each image.
+    It is the most among the images, unless some stand still: then the fewest, so that what is summed moves at all.
     """
     batch, k = embedding.shape
     edges = [GradientEdge(point.node, place) for place in point.places]
@@ -148,12 +153,10 @@ def _lost(embedding: Tensor, point: _Point) -> tuple[int, bool]:
             embedding[:, row].sum(), edges, retain_graph=True, allow_unused=True, materialize_grads=True
         )
         rows[:, row] = fold(torch.cat([part.detach().float().reshape(batch, -1) for part in found], dim=1).cpu())
-    lost, zeros = k, False
-    for image in rows:
-        moving = image[(image != 0).any(dim=1)].double()
-        zeros |= len(moving) < k
-        lost = min(lost, len(moving) - _numerical_rank(moving))
-    return lost, zeros
+    moving = [image[(image != 0).any(dim=1)].double() for image in rows]
+    left = [_numerical_rank(image) for image in moving]
+    still = any(len(image) < k for image in moving)
+    return min(left) if still else max(left), still
 
 
 class _Fold:
@@ -176,7 +179,8 @@ class _Fold:
         if not self._hashes:
             return rows
         padded = torch.nn.functional.pad(rows, (0, len(self._hashes[0][0]) - self._numbers))
-        return sum((padded * w)[:, at].view(len(rows), -1, self.columns).sum(1) for at, w in self._hashes)  # type: ignore
+        parts = [(padded * w)[:, at].view(len(rows), -1, self.columns).sum(1) for at, w in self._hashes]
+        return torch.stack(parts).sum(0)
 
 
 def _numerical_rank(rows: Tensor) -> int:

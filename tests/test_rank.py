@@ -104,11 +104,11 @@ def test_timms_convnext_ends_in_a_layer_norm():
     assert architectural_rank(net, images(2, (3, 32, 32))).rank == 14
 
 
-def test_timms_resnet_loses_nothing():
+def test_timms_resnet_loses_what_its_last_relu_stops():
     net = ready(timm.create_model("resnet18", num_classes=0, layers=(1, 1, 1, 1), channels=(8, 8, 8, 16)))
     found = architectural_rank(net, images(2, (3, 32, 32)))
-    assert found.rank == 16
-    assert found.reason.startswith("no layer at the end removes a direction, but some numbers of an image stand still")
+    assert 4 < found.rank < 16  # the ReLU behind a map of 1 x 1 stops some of the 16 numbers
+    assert found.reason.startswith("some numbers of an image stand still")
 
 
 def test_fewer_inputs_than_outputs_limit_the_rank():
