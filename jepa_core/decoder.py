@@ -238,12 +238,12 @@ def _joined(data: bytes, upper: Image.Image, raw_mode: str, notes: list[str]) ->
     if pixels.is_full(upper):
         notes.append("Its colour values of more than 8 bits were scaled: 0 to 65535 became 0 to 255.")
         return upper
-    lower = Image.open(io.BytesIO(data), formats=FORMATS)
+    lower: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
     # Grey with opacity has no raw mode for its lower bytes: both bytes of both are read as four bands.
     other = "RGBA" if raw_mode.startswith("LA") else raw_mode[:-1] + _SWAPPED[raw_mode[-1]]
     assert isinstance(lower, ImageFile.ImageFile)
     lower.tile = [
-        tile._replace(args=other if isinstance(tile.args, str) else (other, *tile.args[1:])) for tile in lower.tile
+        tile._replace(args=(other, *tile.args[1:]) if isinstance(tile.args, tuple) else other) for tile in lower.tile
     ]
     lower.load()
     if other == "RGBA":
@@ -275,7 +275,7 @@ def _on_white(picture: Image.Image, notes: list[str]) -> Image.Image:
     for top in range(0, picture.height, step):  # in strips: whole, it would be held four times
         strip = picture.crop((0, top, picture.width, min(top + step, picture.height)))
         rgba = (strip.convert(plain) if plain else strip).convert("RGBA")
-        if rgba.getextrema()[3][0] < 255:  # type: ignore[index]
+        if rgba.getchannel("A").getextrema()[0] < 255:  # type: ignore[operator]
             clear, rgba = True, Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
         laid.paste(rgba.convert("RGB"), (0, top))
     if clear:

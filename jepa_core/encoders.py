@@ -201,10 +201,8 @@ class Encoder:
 
     def normalised(self, crop: "Image.Image") -> "torch.Tensor":
         """`preprocess` of a picture whose `images.crop` is at hand."""
-        steps = self._to_tensor.transforms
-        for step in steps[-2:]:  # to a tensor, and the normalisation
-            crop = step(crop)
-        return crop
+        to_tensor, normalise = self._to_tensor.transforms[-2:]
+        return normalise(to_tensor(crop))
 
     def module(self, output: str | None = None) -> "nn.Module":
         """The map (B, C, H, W) -> (B, K) of an output; its default for None."""
