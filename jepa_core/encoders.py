@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jepa_core import catalogue, notices, pretrained
-from jepa_core.config import ASSETS, cache_dir
+from jepa_core.config import ASSETS, cache_dir, hosted
 from jepa_core.errors import EncoderError, UnknownName
 from jepa_core.specs import EncoderSpec
 from jepa_core.spectrum import Rank
@@ -92,7 +92,7 @@ def load_card(spec: EncoderSpec) -> dict[str, Any]:
 
 def _unreadable(path: Path, error: Exception) -> EncoderError:
     return EncoderError(
-        f"The model card {path} cannot be read ({type(error).__name__}: {error}); "
+        f"The model card {path.name if hosted() else path} cannot be read ({type(error).__name__}: {error}); "
         "a card written by 'python -m jepa_core pretrain' is accepted; make it again or remove the file."
     )
 

@@ -57,8 +57,9 @@ def _named(path: Path) -> str:
 def cannot_write(path: Path, error: Exception) -> StoreError:
     """Of a full disk, a folder without the right to write, and the like."""
     where = "" if hosted() else f" in {path.parent}"
+    why = (isinstance(error, OSError) and error.strerror) or error  # the system's own words name the path
     return StoreError(
-        f"Results cannot be kept{where} ({error}); a folder that can be written and has room is needed; "
+        f"Results cannot be kept{where} ({why}); a folder that can be written and has room is needed; "
         "set JEPA_CACHE to one."
     )
 
