@@ -10,13 +10,10 @@ and cancel it (`jepa_core.config.hosted`); who may is asked by `Job.concerns`.
 """
 
 import logging
-import os
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from enum import StrEnum
 
 from jepa_core.config import hosted
@@ -27,7 +24,6 @@ _log = logging.getLogger(__name__)
 # Finished jobs that are remembered for the person who started them, and the bytes of their results: one Jacobian of a
 # large encoder is hundreds of megabytes.
 _KEPT = 32
-_NICE = 5  # of 19: a third of the weight of a page where both want the same core
 _KEPT_BYTES = 2**29
 
 
@@ -163,13 +159,6 @@ class Job:
         self._finished.set()
 
 
-def _make_way() -> None:
-    """Let the pages, which take milliseconds, have a core before this thread and those that torch starts from it."""
-    if sys.platform == "linux":  # elsewhere a priority is that of the whole process
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-
-
 class JobQueue:
     """Runs jobs one after another on a thread of its own; `visitor` says who submits one."""
 
@@ -184,7 +173,6 @@ class JobQueue:
         threading.Thread(target=self._work, name="jepa-worker", daemon=True).start()
 
     def _work(self) -> None:
-        _make_way()
         while True:
             self._arrived.acquire()
             self._run_urgent()

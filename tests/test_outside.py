@@ -5,6 +5,7 @@ import logging
 from unittest.mock import Mock
 
 import pytest
+from starlette.websockets import WebSocketDisconnected
 from streamlit import net_util
 from streamlit.elements.widgets.number_input import NumberInputSerde
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -59,6 +60,17 @@ def test_a_visitor_is_not_told_where_the_app_lies(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(outside, "_new_session", lambda _session, *_given: message)
     outside.turn_off()
     assert AppSession._create_new_session_message(Mock(), "hash").new_session.main_script_path == "app.py"
+
+
+def test_a_visitor_who_leaves_is_no_trace_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    outside.turn_off()
+    log = logging.getLogger("uvicorn.error")
+    for error in (WebSocketDisconnected("gone"), ValueError("a fault")):
+        try:
+            raise error
+        except (WebSocketDisconnected, ValueError):
+            log.exception("Exception in ASGI application")
+    assert [record.exc_info[0] for record in caplog.records] == [ValueError]
 
 
 def test_no_files_are_watched_for_who_comes_back() -> None:

@@ -3,9 +3,11 @@
 A test looks at each, so that another version of Streamlit that does otherwise is noticed.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
+from starlette.websockets import WebSocketDisconnected
 from streamlit import config, net_util
 from streamlit.elements.widgets.number_input import NumberInputSerde
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -36,6 +38,10 @@ def _without_path(session: AppSession, *given: Any) -> ForwardMsg:
     return message
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], WebSocketDisconnected))
+
+
 def turn_off() -> None:
     """Turn them off, for all sessions from here on. To be called before a page is shown.
 
@@ -46,9 +52,11 @@ def turn_off() -> None:
     - Any visitor's `clear_cache` empties what all share: the queue of jobs with it, and the open store.
     - Any visitor's `load_git_info` is answered with where the installation was cloned from and what is changed in it.
     - Every visitor is told the path of `app.py` on the server; its name is enough.
+    - A visitor who leaves while the server reads what was sent is a trace of forty lines in its log.
     - An address that asks a field of whole numbers for 1e999 ends its page.
     """
     NumberInputSerde.deserialize = _number  # type: ignore[method-assign]
+    logging.getLogger("uvicorn.error").addFilter(_is_news)  # once: a filter that is there is not added again
     AppSession._create_new_session_message = _without_path  # type: ignore[method-assign]
     net_util.get_external_ip = _nothing
     if config.get_option("server.fileWatcherType") == "none":
