@@ -22,7 +22,7 @@ from jepa_core.config import ROOT, hosted
 from jepa_core.decoder import MAX_MEGAPIXELS
 from jepa_core.errors import BadImage, JepaError
 
-SECONDS = 4.5  # of the processor, for one picture
+SECONDS = 4.0  # of the processor, for one picture
 WALL_SECONDS = 60.0  # for one picture: on a busy machine the processor's seconds take longer
 EXTRA = 288 * 2**20  # bytes that decoding may take above four for each pixel
 VISITORS_MEGAPIXELS = 25
