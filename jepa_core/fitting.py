@@ -43,7 +43,7 @@ class Terms:
     as_timm: bool = False  # choose the part that timm would
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """The tensors of a file under one prefix, as a network takes them."""
 

@@ -112,7 +112,7 @@ def _read(path: Path) -> tuple[Entry, ...]:
     try:
         with path.open(encoding="utf-8", newline="") as lines:
             rows = csv.DictReader(lines, strict=True)
-            found = tuple(Entry(**{key: original(cell) for key, cell in row.items()}) for row in rows)
+            found = tuple(Entry(**_originals(row)) for row in rows)
         if not found or not all(entry.name and entry.label and _DIGEST.fullmatch(entry.digest) for entry in found):
             raise ValueError("a line has no name, class and SHA-256")
     except (OSError, ValueError, TypeError, csv.Error) as error:
@@ -121,6 +121,12 @@ def _read(path: Path) -> tuple[Entry, ...]:
             "SHA-256 sums is accepted; restore the file, or remove it."
         ) from error
     return found
+
+
+def _originals(row: dict[str, str]) -> dict[str, str]:
+    if not all(isinstance(cell, str) for cell in row.values()):  # the reader's signs for too many or too few
+        raise ValueError("a line has another number of cells than the first")
+    return {column: original(cell) for column, cell in row.items()}
 
 
 def refuse(name: str) -> bytes:

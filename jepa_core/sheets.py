@@ -11,8 +11,10 @@ See OWASP, "CSV Injection": https://owasp.org/www-community/attacks/CSV_Injectio
 import csv
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:  # listing datasets reads names with this module, and is not to wait for pandas
+    import pandas as pd
 
 _RUN = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the last are full-width
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -38,7 +40,7 @@ def original(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and cell[1:].startswith((*_RUN, "'")) else cell
 
 
-def csv_text(frame: pd.DataFrame) -> str:
+def csv_text(frame: "pd.DataFrame") -> str:
     """A table as CSV, without its index."""
     written = frame.map(lambda cell: guarded(cell) if isinstance(cell, str) else cell)
     # What separates lines elsewhere is not put into quotes by itself, and a reader would see two lines.
@@ -47,11 +49,13 @@ def csv_text(frame: pd.DataFrame) -> str:
     return written.rename(columns=guarded).to_csv(index=False, quoting=quoting, lineterminator="\n")
 
 
-def read_csv(path: Path) -> pd.DataFrame:
+def read_csv(path: Path) -> "pd.DataFrame":
     """A table that `csv_text` wrote: the columns of `TEXT` as they were, others as numbers or truths if all cells are.
 
     An empty cell is no number (NaN), or a text without letters.
     """
+    import pandas as pd
+
     with path.open(encoding="utf-8", newline="") as lines:
         names, *rows = csv.reader(lines)
     columns = [original(name) for name in names]
@@ -59,7 +63,9 @@ def read_csv(path: Path) -> pd.DataFrame:
     return pd.DataFrame({name: _typed(name, found) for name, found in cells.items()}, columns=columns)
 
 
-def _typed(name: str, cells: list[str]) -> pd.Series:
+def _typed(name: str, cells: list[str]) -> "pd.Series":
+    import pandas as pd
+
     if name in TEXT:
         return pd.Series([original(cell) for cell in cells], dtype=object)
     if cells and set(cells) <= {"True", "False"}:

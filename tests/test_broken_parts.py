@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jepa_core import agreement, datasets, encoders, listings, maps, notices, pictures, pretrained, tables
+from jepa_core import agreement, datasets, encoders, images, listings, maps, notices, pictures, pretrained, tables
 from jepa_core.errors import DatasetError, JepaError
 from jepa_core.records import Member
 from jepa_core.store import Store
@@ -206,7 +206,7 @@ def test_shipped_tables_with_bytes_of_any_kind_are_told_and_nothing_else(store, 
 def test_a_kept_picture_that_is_none_is_made_again(store, kept):
     dataset = datasets.get_dataset("digits-test")
     item = dataset.item(0)
-    member = Member(item.name, 0, item.label, datasets.images.digest(item.read()))
+    member = Member(item.name, 0, item.label, images.digest(item.read()))
     transform = encoders.get_spec("digits").transform
     store.put_crops(transform, {member.digest: kept})
     assert pictures.thumbnails(store, transform, dataset, [member])[member.digest].startswith(b"\x89PNG")

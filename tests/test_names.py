@@ -115,12 +115,12 @@ def test_a_home_that_is_not_there_is_a_folder_like_any_other(monkeypatch: pytest
 
 @pytest.fixture
 def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`root` is a link to `real/open`, beside which lies `real/secret`; the server runs in `installed`."""
-    for name in ("real/open/cats/1.png", "real/secret/dogs/2.png", "installed/pages/3.png"):
+    """`root` is a link to `real/vault`, beside which lies `real/secret`; the server runs in `installed`."""
+    for name in ("real/vault/cats/1.png", "real/secret/dogs/2.png", "installed/pages/3.png"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(png(1))
-    (tmp_path / "root").symlink_to(tmp_path / "real" / "open")
-    (tmp_path / "real" / "open" / "away").symlink_to(tmp_path / "real" / "secret")
+    (tmp_path / "root").symlink_to(tmp_path / "real" / "vault")
+    (tmp_path / "real" / "vault" / "away").symlink_to(tmp_path / "real" / "secret")
     monkeypatch.chdir(tmp_path / "installed")
     monkeypatch.setenv("JEPA_DATA_ROOTS", str(tmp_path / "root"))
     monkeypatch.setenv("HOME", str(tmp_path / "installed"))
@@ -177,11 +177,11 @@ def test_a_folder_of_the_server_itself_is_an_unknown_name() -> None:
         get_dataset("pages")
 
 
-@pytest.mark.parametrize("name", ["{0}/root", "{0}/root/cats", "{0}/real/open/cats", "{0}/root/../open"])
+@pytest.mark.parametrize("name", ["{0}/root", "{0}/root/cats", "{0}/real/vault/cats", "{0}/root/../vault"])
 def test_a_dataset_is_called_as_the_owner_wrote_its_root(roots: Path, name: str) -> None:
     found = get_dataset(name.format(roots))
     shown = [found.name, found.title, found.description, found.name_of(0)]
-    assert [text for text in shown if "real" in text or "open" in text] == []
+    assert [text for text in shown if "real" in text or "vault" in text] == []
     assert str(roots / "root") in found.name
     assert found.item(0).read() == png(1)
     again = get_dataset(found.name)
@@ -190,7 +190,7 @@ def test_a_dataset_is_called_as_the_owner_wrote_its_root(roots: Path, name: str)
 
 def test_at_home_a_dataset_is_known_by_where_it_is(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JEPA_DATA_ROOTS")
-    assert get_dataset(str(roots / "root")).name == f"folder:{roots / 'real' / 'open'}"
+    assert get_dataset(str(roots / "root")).name == f"folder:{roots / 'real' / 'vault'}"
     assert folders.as_named(roots / "real") == roots / "real"
 
 

@@ -130,13 +130,13 @@ def test_a_cancelled_sketch_goes_on_where_it_stopped(store, tiny, items):
 
 
 def test_an_image_that_is_not_finite_is_told_and_the_run_goes_on(store, tiny, items, monkeypatch):
-    real = type(tiny).preprocess
+    real = type(tiny).normalised
 
     def spoiled(self, image):
         tensor = real(self, image)
         return torch.full_like(tensor, torch.nan) if np.asarray(image).sum() % 7 == 0 else tensor
 
-    monkeypatch.setattr(type(tiny), "preprocess", spoiled)
+    monkeypatch.setattr(type(tiny), "normalised", spoiled)
     summary = sketch_all(store, tiny, items)
     assert summary.failed
     assert all("not finite" in sentence for _name, sentence in summary.failed)
@@ -187,6 +187,8 @@ def test_a_store_of_the_first_format_is_brought_up_to_date_and_keeps_its_results
     with store.transaction() as cursor:
         for name in ("estimates", "calibrations", "precisions", "measures"):
             cursor.execute(f"DROP TABLE {name}")
+        for name in ("results", "embeddings", "crops", "members"):
+            cursor.execute(f"ALTER TABLE {name} DROP COLUMN crc")
         cursor.execute("PRAGMA user_version = 1")
     again = Store()
     assert len(stored_scores(again, tiny.spec, "projector", NAME)) == 8

@@ -106,9 +106,9 @@ class Contents:
 
 
 def cleaned(given: str) -> tuple[str, str]:
-    """A name as the parts of a path below the archive's top, "/" between them, and what it began with.
+    r"""A name as the parts of a path below the archive's top, "/" between them, and what it began with.
 
-    >>> cleaned("C:\\set\\.\\1.png"), cleaned("./a/../b.png"), cleaned("../../x")
+    >>> cleaned(r"C:\set\.\1.png"), cleaned("./a/../b.png"), cleaned("../../x")
     (('set/1.png', 'absolute'), ('b.png', 'dotted'), ('x', ''))
     """
     clean = given.replace("\\", "/")
