@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import pandas as pd
 import torch  # noqa: F401 (imported once, for all children)
-from left_behind import partial_files, rows, scores_of
+from left_behind import partial_files, rows, rows_after, scores_of
 
 from jepa_core import cli, encoders, images, merge, sketching, tables, upkeep, verify
 from jepa_core.datasets import get_dataset
@@ -214,7 +214,7 @@ def kill_once(work: Work, place: Place, after: float, whole: dict[tuple, tuple],
         with contextlib.suppress(ChildProcessError):
             os.waitpid(process, 0)
     tally.kills += 1
-    there = rows(store)
+    there = rows_after(store)
     tally.lost += sum(there.get(key) != row for key, row in told.items())
     if store.exists():
         _look(store, tally)
