@@ -28,6 +28,7 @@ _SLICE = 0.25  # of waiting, after which Ctrl-C is heard
 _CHECKED_AT_OPENING = 2**28
 _opened = itertools.count(1)  # every file that is opened in this process has a number of its own
 
+_FRESH = 0.05  # seconds for which `changes` gives its answer again, where nothing was written in this process
 Stamp = tuple[tuple[int, int] | None, ...]
 
 
@@ -38,6 +39,8 @@ class Database:
     Raises `StoreError` where the file cannot be opened or created, and `LockedStore` where another program keeps it.
     """
 
+    writes = 0  # how often any of this process has written
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.notice: str | None = None
@@ -45,6 +48,8 @@ class Database:
         self._local = threading.local()
         self._turn = threading.Condition(threading.RLock())
         self._working = 0  # threads that are at work in the file
+        self._watching = threading.Lock()
+        self._asked = (0.0, 0, 0, 0)  # what `changes` found: until when it holds, for which file, after how many writes
         self._connections: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._watcher: Connection | None = None
         self._stamp: Stamp = ()
@@ -252,9 +257,15 @@ class Database:
                 with self._turn:
                     self._working -= 1
                     self._turn.notify_all()
-                self._mend()
+                if self._damage:
+                    self._mend()
 
     def _enter(self) -> None:
+        looked = self._looked_at()  # before the turn is taken: meanwhile other threads run, and would wait for it
+        with self._turn:
+            if not self._damage and self._watcher is not None and self._stamp == looked:
+                self._working += 1
+                return
         deadline = time.monotonic() + _PATIENCE
         with self._turn:
             while self._damage or self._watcher is None or self._stamp != self._looked_at():
@@ -300,18 +311,25 @@ class Database:
         with self._turn:
             self._close_all()
 
-    def changes(self) -> int:
+    def changes(self, *, fresh: bool = False) -> int:
         """A number that is another one as soon as anything was written, by whatever thread or process; cheap to ask.
 
         It is SQLite's `data_version`, which one connection is told of the commits of all others; so that connection
-        never writes. The numbers of two files are never the same.
+        never writes. The numbers of two files are never the same. What others wrote may be told a twentieth of a second
+        late, unless the answer is to be `fresh`.
         """
-        with self._at_work(), self._turn:
+        writes, now = Database.writes, time.monotonic()
+        until, generation, written, found = self._asked
+        if not fresh and now < until and (generation, written) == (self.generation, writes):
+            return found
+        with self._at_work(), self._watching:
             assert self._watcher is not None
             if (version := self._version(self._watcher)) > SCHEMA_VERSION:
                 raise sqlite_words.newer(self.path, version)
             seen = self._watcher.execute("PRAGMA data_version").fetchone()[0]
-            return (self.generation << 32) + seen
+            found = (self.generation << 32) + seen
+            self._asked = (now + _FRESH, self.generation, writes, found)
+            return found
 
     def _begin(self, connection: sqlite3.Connection, patience: float) -> None:
         """Take the write lock at once: two writers wait for each other instead of failing half-way."""
@@ -353,6 +371,7 @@ class Database:
                     connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
+            Database.writes += 1
             if identity(self.path) != self._stamp[0]:
                 raise sqlite_words.removed(self.path)
 

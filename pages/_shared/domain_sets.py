@@ -18,7 +18,7 @@ def choice_of(choice: Choice, spec: EncoderSpec) -> Choice:
     return Choice(spec, choice.output if choice.output in spec.outputs else spec.default_output, choice.way)
 
 
-@st.cache_data(show_spinner=False, max_entries=64)
+@st.cache_resource(show_spinner=False, max_entries=128)  # shared, so not to be changed
 def _domain(version: str, name: str, _choice: Choice) -> Domain:  # noqa: ARG001
     table = state.scores(_choice, datasets.list_datasets()[name])
     return Domain(name, table, state.store().embeddings(_choice.config.space, table["digest"].tolist()))
@@ -34,7 +34,7 @@ def _inliers(versions: Sequence[str], _choice: Choice, _reference: str, _trainin
     return Inliers(domain(_choice, _reference), domain(_choice, _training) if _training else None)
 
 
-@st.cache_data(show_spinner=False, max_entries=512)
+@st.cache_data(show_spinner=False, max_entries=2048)
 def _line(version: str, known: Sequence[str], _choice: Choice, _names: Sequence[str]) -> dict[str, object]:  # noqa: ARG001
     name, reference, training = _names
     return domain_line(domain(_choice, name), _inliers(known, _choice, reference, training))

@@ -56,7 +56,7 @@ class Opened:
         store = self.store()
         for last in (False, True):
             try:
-                store.changes()
+                store.changes(fresh=True)
                 break
             except LockedStore:
                 raise

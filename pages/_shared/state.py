@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import pandas as pd
@@ -35,7 +35,7 @@ from pages._shared.text import plain
 
 _PATIENCE = 10.0  # seconds that a server that is to end waits for the step of a job that is under way
 _RELIST = 5.0  # seconds after which a listing is no longer taken for new
-_STANDINGS = 64  # datasets, each with an encoder and a way
+_STANDINGS = 512  # datasets, each with an encoder and a way
 BOUND = {"encoder", "output", "method", "precision"}
 """The choices of the sidebar, which Streamlit keeps in the address."""
 
@@ -181,6 +181,7 @@ class _Standing:
     changes: int
     scored: dict[str, tuple[str, bool]]
     version: str
+    stamp: tuple  # `Store.stamp`, with what else decides; empty where estimates are among them
 
 
 @st.cache_resource(show_spinner=False)
@@ -189,23 +190,35 @@ def _standings() -> OrderedDict[tuple, _Standing]:
 
 
 def _standing(choice: Choice, dataset: DatasetSpec) -> _Standing:
-    """Reading and hashing all rows takes longer the more there are, so it is done again only after a change."""
+    """Reading and hashing all rows takes longer the more there are, so it is done again only after a change of them."""
     way, config, known = choice.way_to(dataset), choice.config, _standings()
     key = (config.key, way, dataset.name)
     changes = store().changes()  # asked first: what is written from here on makes the next look a new one
     found = known.get(key)
     if found is None or found.changes != changes:
+        stamp = _stamp(choice, dataset, way)
+        if found is not None and stamp and found.stamp == stamp:  # something else in the store has changed
+            known[key] = replace(found, changes=changes)
+            return known[key]
         scored = ways.scored(store(), choice.spec, choice.output, dataset.name, way)
         rank = rank_of(choice.spec, choice.output).rank
         settled = ways.settled(store(), choice.spec, choice.output, dataset.name, way)
         parts = (part for name, found in scored.items() for part in (name, *found))
         version = make_key(config.key, repr(settled), dataset.name, rank, *parts)
-        found = _Standing(changes, scored, version)
+        found = _Standing(changes, scored, version, stamp)
     known[key] = found
     known.move_to_end(key)
     while len(known) > _STANDINGS:
         known.popitem(last=False)
     return found
+
+
+def _stamp(choice: Choice, dataset: DatasetSpec, way: Way) -> tuple:
+    settled = ways.settled(store(), choice.spec, choice.output, dataset.name, way)
+    if settled.method != "exact":
+        return ()
+    config = scoring.config_of(choice.spec, choice.output, settled.decided)
+    return settled, rank_of(choice.spec, choice.output).rank, *store().stamp(config, dataset.name)
 
 
 def scored(choice: Choice, dataset: DatasetSpec) -> dict[str, tuple[str, bool]]:
@@ -243,7 +256,7 @@ def version(choice: Choice, dataset: DatasetSpec) -> str:
 
 
 # Tables are kept as they are, not as a pickle that is read for every look: nobody may change them.
-@st.cache_resource(show_spinner=False, max_entries=48)
+@st.cache_resource(show_spinner=False, max_entries=256)
 def _scores(version: str, fingerprint: str, _dataset: DatasetSpec, _choice: Choice) -> pd.DataFrame:  # noqa: ARG001
     table = ways.scores(store(), _choice.spec, _choice.output, _dataset.name, _choice.way_to(_dataset))
     if not fingerprint:
@@ -259,7 +272,7 @@ def scores(choice: Choice, dataset: DatasetSpec) -> pd.DataFrame:
     return _scores(version(choice, dataset), dataset.fingerprint, dataset, choice)
 
 
-@st.cache_resource(show_spinner=False, max_entries=24)
+@st.cache_resource(show_spinner=False, max_entries=128)
 def _ranked(version: str, fingerprint: str, label: str | None, _dataset: DatasetSpec, _choice: Choice) -> pd.DataFrame:  # noqa: ARG001
     table = scores(_choice, _dataset)
     table = table if label is None else table[table["label"] == label]
