@@ -6,9 +6,10 @@ A test looks at each, so that another version of Streamlit that does otherwise i
 import logging
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from starlette.websockets import WebSocketDisconnected
-from streamlit import config, net_util
+from streamlit import config, net_util, runtime
 from streamlit.elements.widgets.number_input import NumberInputSerde
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.app_session import AppSession
@@ -30,11 +31,14 @@ def _number(field: NumberInputSerde, given: float | None) -> float | None:
 
 
 _new_session = AppSession._create_new_session_message
+# Who had come before: a browser that is told another path than at first takes down what it shows.
+_earlier: WeakSet[AppSession] = WeakSet()
 
 
 def _without_path(session: AppSession, *given: Any) -> ForwardMsg:
     message = _new_session(session, *given)
-    message.new_session.main_script_path = Path(message.new_session.main_script_path).name
+    if session not in _earlier:
+        message.new_session.main_script_path = Path(message.new_session.main_script_path).name
     return message
 
 
@@ -51,13 +55,16 @@ def turn_off() -> None:
       (`WebsocketSessionManager`). They go through all of torch's files after each run, in the thread that serves all.
     - Any visitor's `clear_cache` empties what all share: the queue of jobs with it, and the open store.
     - Any visitor's `load_git_info` is answered with where the installation was cloned from and what is changed in it.
-    - Every visitor is told the path of `app.py` on the server; its name is enough.
+    - Every visitor is told the path of `app.py` on the server; its name is enough. The first one was told already.
     - A visitor who leaves while the server reads what was sent is a trace of forty lines in its log.
     - An address that asks a field of whole numbers for 1e999 ends its page.
     """
     NumberInputSerde.deserialize = _number  # type: ignore[method-assign]
     logging.getLogger("uvicorn.error").addFilter(_is_news)  # once: a filter that is there is not added again
-    AppSession._create_new_session_message = _without_path  # type: ignore[method-assign]
+    if AppSession._create_new_session_message is not _without_path:
+        if runtime.exists():
+            _earlier.update(known.session for known in runtime.get_instance()._session_mgr.list_active_sessions())
+        AppSession._create_new_session_message = _without_path  # type: ignore[method-assign]
     net_util.get_external_ip = _nothing
     if config.get_option("server.fileWatcherType") == "none":
         AppSession.register_file_watchers = _nothing  # type: ignore[method-assign]
