@@ -304,6 +304,8 @@ def hidden_of(beside: Path) -> list[bytes]:
 async def everything(served: Served, root: Path, beside: Path, short: bool) -> Tries:
     """All tries, one after another, while another visitor is at work."""
     tries = Tries(hidden_of(beside))
+    async with Session(served.address) as first:  # before whom nothing of the app has run: its owner, as a rule
+        await first.open("gallery")
     async with Session(served.address) as victim, Session(served.address) as visitor:
         visitor.overhear = tries.heard.extend
         await victim.open("check")

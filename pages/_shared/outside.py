@@ -62,8 +62,9 @@ def turn_off() -> None:
     NumberInputSerde.deserialize = _number  # type: ignore[method-assign]
     logging.getLogger("uvicorn.error").addFilter(_is_news)  # once: a filter that is there is not added again
     if AppSession._create_new_session_message is not _without_path:
-        if runtime.exists():
-            _earlier.update(known.session for known in runtime.get_instance()._session_mgr.list_active_sessions())
+        manager = getattr(runtime.get_instance(), "_session_mgr", None) if runtime.exists() else None
+        if manager is not None:  # tests of a page have none
+            _earlier.update(known.session for known in manager.list_active_sessions())
         AppSession._create_new_session_message = _without_path  # type: ignore[method-assign]
     net_util.get_external_ip = _nothing
     if config.get_option("server.fileWatcherType") == "none":
