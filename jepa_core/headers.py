@@ -82,7 +82,7 @@ def left_out_in_words(names: Iterable[str]) -> str:
     were = "was" if len(names) == 1 else "were"
     return (
         f"{files} but cannot be read here, and {were} left out: {many} ({first}). PNG, JPEG and others are accepted, "
-        "named so; convert or rename what you need."
+        "by their endings; convert or rename what you need."
     )
 
 

@@ -178,7 +178,7 @@ class Store(Database):
         Python lets another thread run after each row of an answer, so among busy threads a thousand rows take seconds.
         """
         [found] = self.select(
-            "SELECT COUNT(*), TOTAL(members.crc), TOTAL(results.crc), SUM(position) FROM members "
+            "SELECT COUNT(*), SUM(members.crc), SUM(results.crc), SUM(position) FROM members "
             "JOIN results ON results.digest = members.digest "
             "WHERE dataset = ? AND config = (SELECT id FROM configs WHERE key = ?)",
             dataset,

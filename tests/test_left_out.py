@@ -37,8 +37,8 @@ def mixed(tmp_path):
 LEFT_OUT = ("a/2.jxl", "b/4.CR2", "b/5.svg", "c/6.jxl", "c/hash1234")
 SENTENCE = (
     "5 files look like pictures but cannot be read here, and were left out: 2 .jxl, 1 .cr2, 1 .svg, 1 without an "
-    "ending (a/2.jxl, b/4.CR2, b/5.svg, ...). PNG, JPEG and others are accepted, named so; convert or rename what you "
-    "need."
+    "ending (a/2.jxl, b/4.CR2, b/5.svg, ...). PNG, JPEG and others are accepted, by their endings; convert or "
+    "rename what you need."
 )
 
 
