@@ -4,7 +4,6 @@ Start it with `make app`, or `streamlit run app.py`.
 """
 
 import os
-import sys
 
 # Before torch is imported. Its threads wait for each other awake, and where another program (the browser, say) has a
 # core, each small product then waits for the scheduler. Asleep they cost a small encoder 15 % of its speed on two quiet
@@ -37,10 +36,6 @@ SECTIONS = {
 }
 HOME = "gallery"
 
-# How long a thread waits for the interpreter where others are at work. Reading the store gives it away for each row, so
-# that a page among busy threads waited 5 ms, Python's own choice, a thousand times over.
-sys.setswitchinterval(0.0005)
-
 outside.turn_off()
 
 # Before the navigation: a page's own icon would become the tab's, which the browser fetches from another server.
@@ -63,7 +58,7 @@ page = st.navigation(
         for section, pages in SECTIONS.items()
     }
 )
-with fragments.saying_errors(f"The page {page.title}"):
+with fragments.in_turn(), fragments.saying_errors(f"The page {page.title}"):
     st.session_state["page"] = page.title
     state.open_everything()
     state.choose_encoder()

@@ -46,6 +46,11 @@ def _nobody() -> str:
     return ""
 
 
+def _is_ending(error: Exception) -> bool:
+    """Whether the program ends and lends no thread any more: Python says so a moment before its main thread is gone."""
+    return isinstance(error, RuntimeError) and "interpreter shutdown" in str(error)
+
+
 class Job:
     """One piece of work. `done` of `total` are steps, `message` is a sentence, `result` what the callable returned."""
 
@@ -143,7 +148,7 @@ class Job:
         except JepaError as error:
             self.message = told(error)
         except Exception as error:
-            if not threading.main_thread().is_alive():  # the program ends, and lends no thread any more
+            if not threading.main_thread().is_alive() or _is_ending(error):
                 return State.CANCELLED
             _log.exception("Job %r failed", self.title)
             self.message = f"{self.title} failed unexpectedly ({unforeseen(error)}); the log has the details."

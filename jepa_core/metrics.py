@@ -4,6 +4,8 @@ Outliers are the positives, and a larger score means more outlying. A JEPA-SCORE
 outlier score is `-jepa_score`.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from jaxtyping import Float, Int32
 from numpy import ndarray
@@ -93,28 +95,29 @@ def resampled(inliers: Float[ndarray, "n"], outliers: Float[ndarray, "m"]) -> di
     difference of their resampled values has an interval of its own. Raises `NotEnoughData` for an empty set.
     """
     _check(inliers, outliers)
-    generator = np.random.default_rng(0)
+    n, m = inliers.size, outliers.size
+    times_in, times_out = _times_drawn(n, m)
+    # Each array is (images, resamples), so that a row is taken as one piece.
     order = np.argsort(inliers)
-    times_in = _times_drawn(generator, inliers.size)[:, order]
-    times_out = _times_drawn(generator, outliers.size)
-    # below[:, i]: how many drawn inliers are among the i smallest.
-    below = np.pad(np.cumsum(times_in, axis=1, dtype=np.int32), ((0, 0), (1, 0)))
-    smaller = below[:, np.searchsorted(inliers[order], outliers, side="left")]
-    not_larger = below[:, np.searchsorted(inliers[order], outliers, side="right")]
-    half_pairs = (times_out * (smaller + not_larger)).sum(axis=1)
+    # below[i]: how many drawn inliers are among the i smallest.
+    below = np.zeros((n + 1, RESAMPLES), dtype=np.int32)
+    np.cumsum(times_in[order], axis=0, out=below[1:])
+    smaller = below[np.searchsorted(inliers[order], outliers, side="left")]
+    not_larger = below[np.searchsorted(inliers[order], outliers, side="right")]
+    half_pairs = np.einsum("ij,ij->j", times_out, smaller + not_larger, dtype=np.int64)
     # The threshold is the first outlier from above at which 95 % of the drawn ones are caught.
     falling = np.argsort(-outliers)
-    caught = np.cumsum(times_out[:, falling], axis=1, dtype=np.int32)
-    threshold = falling[np.argmax(caught / outliers.size >= 0.95, axis=1)]
-    passed = smaller[np.arange(RESAMPLES), threshold]
+    caught = np.cumsum(times_out[falling], axis=0, dtype=np.int32)
+    threshold = falling[np.argmax(caught / m >= 0.95, axis=0)]
+    passed = smaller[threshold, np.arange(RESAMPLES)]
     # At each outlier's own score: the drawn outliers at or above it, ties with it among them, and inliers likewise.
-    at_or_above = caught[:, np.searchsorted(-outliers[falling], -outliers, side="right") - 1]
-    found = at_or_above + inliers.size - smaller
+    at_or_above = caught[np.searchsorted(-outliers[falling], -outliers, side="right") - 1]
+    found = at_or_above + (n - smaller)
     precision = np.divide(at_or_above, found, out=np.zeros(found.shape), where=times_out > 0)
     return {
-        "auroc": half_pairs / (2 * inliers.size * outliers.size),
-        "fpr95": (inliers.size - passed) / inliers.size,
-        "aupr": (times_out * precision).sum(axis=1) / outliers.size,
+        "auroc": half_pairs / (2 * n * m),
+        "fpr95": (n - passed) / n,
+        "aupr": np.einsum("ij,ij->j", times_out, precision) / m,
     }
 
 
@@ -141,11 +144,26 @@ def separation(inliers: Float[ndarray, "n"], outliers: Float[ndarray, "m"]) -> d
     return found
 
 
-def _times_drawn(generator: np.random.Generator, size: int) -> Int32[ndarray, "resamples size"]:
-    """How often each of `size` images is in each resample."""
-    drawn = generator.integers(size, size=(RESAMPLES, size)) + size * np.arange(RESAMPLES)[:, None]
-    counted = np.bincount(drawn.ravel(), minlength=RESAMPLES * size)
-    return counted.reshape(RESAMPLES, size).astype(np.int32)
+_KEPT_DRAWS = 8  # of sets of up to so many images together; as many as 50 MB
+_KEPT_IMAGES = 3000
+
+
+def _times_drawn(*sizes: int) -> tuple[Int32[ndarray, "size resamples"], ...]:
+    """How often each image is in each resample, for sets of these sizes; the same each time, so it is kept."""
+    return (_drawn_and_kept if sum(sizes) <= _KEPT_IMAGES else _drawn)(*sizes)
+
+
+def _drawn(*sizes: int) -> tuple[Int32[ndarray, "size resamples"], ...]:
+    generator = np.random.default_rng(0)
+    counted = []
+    for size in sizes:
+        drawn = generator.integers(size, size=(RESAMPLES, size)) + size * np.arange(RESAMPLES)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=RESAMPLES * size).reshape(RESAMPLES, size)
+        counted.append(np.ascontiguousarray(times.T, dtype=np.int32))
+    return tuple(counted)
+
+
+_drawn_and_kept = lru_cache(maxsize=_KEPT_DRAWS)(_drawn)
 
 
 def rank_correlation(first: Float[ndarray, "n"], second: Float[ndarray, "n"]) -> tuple[float, float, float]:

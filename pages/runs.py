@@ -18,7 +18,7 @@ from jepa_core.records import ResultConfig
 from jepa_core.studies import lasting
 from jepa_core.upkeep import Holding
 from pages._shared import state, widgets
-from pages._shared.fragments import fragment
+from pages._shared.fragments import fragment, polling
 from pages._shared.text import counted, plain
 
 ICONS = {
@@ -92,7 +92,7 @@ def show_jobs() -> None:
 def _show_active(job: Job, active: set[str], own: bool) -> None:
     """One that runs or waits; the page runs again when others are active than when it was drawn."""
 
-    @fragment(run_every=1.0)
+    @fragment(run_every=polling(1.0))
     def draw() -> None:
         if active != {other.key for other in state.jobs().all() if other.active}:
             st.rerun()  # what the store holds may be other now, too

@@ -12,7 +12,7 @@ from jepa_core.images import array_png
 from jepa_core.jobs import Job, State
 from jepa_core.theory import ascent, features, lab, sampling, spheres, truth, views
 from pages._shared import pictures, state, widgets
-from pages._shared.fragments import fragment
+from pages._shared.fragments import fragment, polling
 from pages._shared.text import plain
 
 TITLES = {
@@ -91,7 +91,7 @@ def run_here(experiment: lab.Experiment, settings: Any, draw: Callable[[lab.Resu
         job = state.jobs().submit(key, experiment.title, work, urgent=True, unit="step")
     widgets.watch(job)
 
-    @fragment(run_every=1.0)
+    @fragment(run_every=polling(1.0))
     def partial() -> None:
         if isinstance(job.partial, dict) and job.partial:
             draw(job.partial)

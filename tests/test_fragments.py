@@ -1,8 +1,11 @@
 """What goes wrong in a part of a page becomes a sentence in its place, and the rest of the page stays."""
 
+import threading
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pages._shared import fragments
 from pages._shared.text import plain
 
 
@@ -47,3 +50,38 @@ def test_a_part_without_an_error_is_shown() -> None:
     at = AppTest.from_function(page, kwargs={"kind": ""}).run()
     assert not at.error
     assert [text.value for text in at.markdown] == ["The part", "Another part", "The rest"]
+
+
+def test_pages_run_in_turns_and_a_part_of_one_goes_on_in_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fragments, "_TURNS", threading.Semaphore(1))
+    said: list[str] = []
+    inside, leave = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with fragments.in_turn(), fragments.in_turn():
+            inside.set()
+            leave.wait(10)
+            said.append("first")
+
+    def second() -> None:
+        with fragments.in_turn():
+            said.append("second")
+
+    one, other = threading.Thread(target=first), threading.Thread(target=second)
+    one.start()
+    assert inside.wait(10)
+    other.start()
+    other.join(0.05)
+    assert other.is_alive()
+    assert said == []
+    leave.set()
+    one.join(10)
+    other.join(10)
+    assert said == ["first", "second"]
+
+
+def test_who_waited_for_a_turn_looks_for_news_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([10.0, 12.0])
+    monkeypatch.setattr(fragments.time, "monotonic", lambda: next(times))
+    with fragments.in_turn():
+        assert fragments.polling(1.0) == 11.0

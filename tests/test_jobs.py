@@ -287,3 +287,12 @@ def test_a_queue_says_when_its_worker_did_not_stop_in_time():
     assert not queue.close(0.05)
     go_on.set()
     assert queue.close(10)
+
+
+def test_work_that_is_lent_no_thread_as_the_program_ends_was_cancelled(queue, caplog):
+    def work(_job):
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    job = queue.submit("key", "Scoring", work)
+    assert job.wait(5)
+    assert (job.state, job.message, caplog.records) == (State.CANCELLED, "", [])

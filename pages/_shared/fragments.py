@@ -1,6 +1,9 @@
 """Errors become sentences: in the run of a whole page, and where a fragment of it reruns by itself."""
 
 import logging
+import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -13,6 +16,26 @@ from jepa_core.telling import told, unforeseen
 from pages._shared.text import plain
 
 Given = ParamSpec("Given")
+
+# Pages that run at once. Python lets one thread at a time compute. Each gives the interpreter away at every row and
+# array; among fifty it then waits for all others, so that a page of .1 s took seconds. In turns it takes its .1 s.
+_TURNS = threading.Semaphore(max(2, (os.cpu_count() or 2) // 2))
+_mine = threading.local()
+
+
+@contextmanager
+def in_turn() -> Iterator[None]:
+    """Run what is inside when few others run; a part of what has its turn already goes on in it."""
+    if getattr(_mine, "turn", False):
+        yield
+        return
+    asked = time.monotonic()
+    with _TURNS:
+        _mine.turn, _mine.waited = True, time.monotonic() - asked
+        try:
+            yield
+        finally:
+            _mine.turn = False
 
 
 @contextmanager
@@ -33,6 +56,11 @@ def saying_errors(what: str) -> Iterator[None]:
         )
 
 
+def polling(seconds: float) -> float:
+    """How often to look for news, in seconds: as rarely as asked, and more so where visitors wait for their turns."""
+    return seconds + 5 * getattr(_mine, "waited", 0.0)
+
+
 def fragment(
     function: Callable[Given, None] | None = None, *, run_every: float | None = None
 ) -> Callable[..., Callable[..., None]] | Callable[Given, None]:
@@ -42,7 +70,7 @@ def fragment(
 
     @wraps(function)
     def guarded(*args: Given.args, **kwargs: Given.kwargs) -> None:
-        with saying_errors("A part of this page"):
+        with in_turn(), saying_errors("A part of this page"):
             function(*args, **kwargs)
 
     return st.fragment(guarded, run_every=run_every)

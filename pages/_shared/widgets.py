@@ -1,5 +1,6 @@
 """Widgets that more than one page uses: choosing a dataset, and the progress of a job."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from jepa_core.scoring import RunSummary
 from jepa_core.sketching import open_ends
 from jepa_core.telling import told
 from pages._shared import state
-from pages._shared.fragments import fragment
+from pages._shared.fragments import fragment, polling
 from pages._shared.state import Choice
 from pages._shared.text import counted, plain
 
@@ -25,6 +26,7 @@ _FOLDER = "folder on this computer"
 # More than this is not started without being asked for.
 _ASK_ABOVE = 1000
 _ALL = "all classes"
+_BETWEEN_RUNS = 2.0  # seconds at least, of a page that shows what has arrived so far
 KEPT = ("dataset", "folder", "class")
 """Choices that go along from page to page (`arrive`, `publish`)."""
 
@@ -347,6 +349,7 @@ def arriving(key: str, title: str, work: Callable[[Job], object], unit: str = "i
 def watch(job: Job, arrived: Callable[[], int] = lambda: 0) -> None:
     """Progress of a job with a cancel button; the page reruns when something new has arrived, and at the end."""
     before = arrived()
+    next_run = time.monotonic() + polling(_BETWEEN_RUNS)
     bar, button = st.columns([6, 1], vertical_alignment="center")
     # Not in the fragment: a click on a fragment's button just after one on the link to another page has Streamlit run
     # what is no longer there, and its front end then drops the page that it has only just drawn.
@@ -360,9 +363,9 @@ def watch(job: Job, arrived: Callable[[], int] = lambda: 0) -> None:
             on_click=job.cancel,
         )
 
-    @fragment(run_every=0.7)
+    @fragment(run_every=polling(0.7))
     def poll() -> None:
-        if not job.active or arrived() > before:
+        if not job.active or (time.monotonic() > next_run and arrived() > before):
             st.rerun()
         st.progress(min(job.done / job.total, 1.0) if job.total else 0.0, plain(progress_words(job)))
 
