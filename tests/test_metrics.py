@@ -132,28 +132,24 @@ def test_an_empty_set_is_told_in_a_sentence(metric, inliers, outliers):
 # --- intervals --------------------------------------------------------------------------------------------------------
 
 
-def test_each_resample_is_judged_like_the_images_it_drew(monkeypatch):
-    drawn = []
-
-    def remembered(generator, size):
-        rows = [np.bincount(generator.integers(size, size=size), minlength=size) for _ in range(500)]
-        drawn.append(np.stack(rows).astype(np.int32))
-        return drawn[-1]
-
-    monkeypatch.setattr(metrics, "_times_drawn", remembered)
+def test_each_resample_is_judged_like_the_images_it_drew():
     found = resampled(INLIERS, OUTLIERS)
-    for place, (times_in, times_out) in enumerate(zip(*drawn, strict=True)):
+    drawn = metrics._times_drawn(INLIERS.size, OUTLIERS.size)
+    for place, (times_in, times_out) in enumerate(zip(*(times.T for times in drawn), strict=True)):
         inliers, outliers = np.repeat(INLIERS, times_in), np.repeat(OUTLIERS, times_out)
         for name, metric in METRICS.items():
             assert found[name][place] == pytest.approx(metric(inliers, outliers))
 
 
-def test_a_resample_has_as_many_images_as_there_are_each_as_likely():
-    times = metrics._times_drawn(np.random.default_rng(0), 7)
-    assert (times.sum(axis=1) == 7).all()
-    assert len(np.unique(times, axis=0)) > 300
-    # 500 x 7 draws: the mean of a column is 1 with a standard deviation of 0.04.
-    assert times.mean(axis=0) == pytest.approx(np.ones(7), abs=0.2)
+@pytest.mark.parametrize("size", [7, 5000])  # kept, and drawn anew each time
+def test_a_resample_has_as_many_images_as_there_are_each_as_likely(size):
+    times, others = metrics._times_drawn(size, 3)
+    assert (times.sum(axis=0) == size).all()
+    assert (others.sum(axis=0) == 3).all()
+    assert len(np.unique(times, axis=1).T) > 300
+    # 500 draws of each image: its mean is 1 with a standard deviation of 0.045.
+    assert times[:7].mean(axis=1) == pytest.approx(np.ones(7), abs=0.2)
+    assert (metrics._times_drawn(size, 3)[0] == times).all()
 
 
 @pytest.mark.parametrize("name", METRICS)
