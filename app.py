@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import streamlit as st
 
 from jepa_core.config import ASSETS
-from pages._shared import fragments, outside, pictures, state, tour
+from pages._shared import errors, image_grid, state, streamlit_patches, tour
 
 SECTIONS = {
     "Explore": (
@@ -36,7 +36,7 @@ SECTIONS = {
 }
 HOME = "gallery"
 
-outside.turn_off()
+streamlit_patches.turn_off()
 
 # Before the navigation: a page's own icon would become the tab's, which the browser fetches from another server.
 st.set_page_config(page_icon=str(ASSETS / "icon.svg"), layout="wide")
@@ -58,12 +58,12 @@ page = st.navigation(
         for section, pages in SECTIONS.items()
     }
 )
-with fragments.in_turn(), fragments.saying_errors(f"The page {page.title}"):
+with errors.in_turn(), errors.saying_errors(f"The page {page.title}"):
     st.session_state["page"] = page.title
     state.open_everything()
     state.choose_encoder()
     tour.offer()
-    pictures.follow()
+    image_grid.follow()
     with state.inside_app():
         tour.show(page.url_path or HOME)
         page.run()

@@ -154,7 +154,7 @@ def measure(tab: Page, doing: list[Act], clicks: int) -> list[float]:
 
 def _fill(cache: str, count: int) -> str:
     """Draw and score a folder of pictures; the address that opens it."""
-    from jepa_core.datasets import get_dataset
+    from jepa_core.datasets.registry import get_dataset
 
     folder = Path(cache) / "drawn"
     for item in replace(get_dataset("shapes"), size=count).items():

@@ -17,12 +17,12 @@ from scipy.stats import betabinom
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from jepa_core import tables
-from jepa_core.encoders import list_encoders
-from jepa_core.judges import METHODS, Domain, Judges, load_domain
-from jepa_core.reference import Reference
-from jepa_core.specs import EncoderSpec
-from jepa_core.store import Store
+from jepa_core.analysis.methods import METHODS, Domain, Judges, load_domain
+from jepa_core.encoders.registry import list_encoders
+from jepa_core.encoders.spec import EncoderSpec
+from jepa_core.stats.conformal import Reference
+from jepa_core.store import shipped
+from jepa_core.store.results import Store
 
 SIZES = (50, 200, 700)
 ALPHAS = (0.05, 0.1)
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=1000)
     args = parser.parse_args()
     store = Store()
-    for problem in tables.load_all_shipped(store):
+    for problem in shipped.load_all_shipped(store):
         print(problem)
     print("| encoder | held-out set | p-value of | n |", " | ".join(f"alpha = {alpha}" for alpha in ALPHAS), "|")
     print("|---|---|---|---|" + "---|" * len(ALPHAS))

@@ -28,11 +28,11 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.exactness import enliven
-from jepa_core import differences, memory
 from jepa_core.errors import EncoderError
-from jepa_core.jacobian import Engine
-from jepa_core.memory import Plan
-from jepa_core.rank import architectural_rank
+from jepa_core.jacobian import batch_plan, finite_differences
+from jepa_core.jacobian.batch_plan import Plan
+from jepa_core.jacobian.engine import Engine
+from jepa_core.jacobian.rank import architectural_rank
 
 ROOT = Path(__file__).resolve().parent.parent
 AGREES = 1e-4
@@ -136,7 +136,7 @@ def measure(name: str) -> dict[str, Any]:
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    setattr(memory, "plan_shared", lambda *_args, **_options: Plan(2, 1))  # noqa: B010 (two images are all there are)
+    setattr(batch_plan, "plan_shared", lambda *_args, **_options: Plan(2, 1))  # noqa: B010 (two images are all there are)
     net, shape = build(name)
     row: dict[str, Any] = {
         "module": timm.models.model_entrypoint(name).__module__.rpartition(".")[2],
@@ -159,7 +159,7 @@ def measure(name: str) -> dict[str, Any]:
     try:
         engine = Engine(net, images[0], rows=2)
     except EncoderError as error:
-        wide, cotangent = differences.in_float64(net), torch.randn(1, embedded.shape[1], dtype=torch.float64)
+        wide, cotangent = finite_differences.in_float64(net), torch.randn(1, embedded.shape[1], dtype=torch.float64)
         why = _in_float64(wide, images.double(), cotangent, by_autograd(wide, images.double(), cotangent))
         return row | {"exception": f"{why}. {error}"[:400], "way": "refused", "agrees": False}
     except Exception as error:
@@ -173,14 +173,14 @@ def measure(name: str) -> dict[str, Any]:
     except Exception as error:
         row["reason"] = row["reason"] or f"{type(error).__name__}: {error}"[:200]
     ways["autograd"] = engine._general_rows(images, cotangent, 1).rows
-    wide = differences.in_float64(net)
+    wide = finite_differences.in_float64(net)
     try:
         truth = by_autograd(wide, images.double(), cotangent.double())
         one = torch.cat([by_autograd(wide, image[None].double(), cotangent.double()) for image in images])
         row["batch_of_one"] = f"{share(one, truth):.1e}"
     except Exception:
         truth = None
-    away = dict(zip(ways, differences.errors(net, images, cotangent, [*ways.values()]), strict=True))
+    away = dict(zip(ways, finite_differences.errors(net, images, cotangent, [*ways.values()]), strict=True))
     nearest = {}
     for way, rows in ways.items():
         row[f"{way}_to_differences"] = f"{away[way]:.1e}"

@@ -16,13 +16,15 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from jepa_core import agreement, tables, training_size, ways
-from jepa_core.datasets import list_datasets
-from jepa_core.domains import distances_in_words, domain_table, in_words, with_interval
-from jepa_core.encoders import list_encoders
-from jepa_core.judges import COMPARED, METHODS, Domain, load_domain
-from jepa_core.specs import EncoderSpec
-from jepa_core.store import Store
+from jepa_core.analysis import agreement, training_size
+from jepa_core.analysis.methods import COMPARED, METHODS, Domain, load_domain
+from jepa_core.analysis.separation import distances_in_words, domain_table, in_words, with_interval
+from jepa_core.datasets.registry import list_datasets
+from jepa_core.encoders.registry import list_encoders
+from jepa_core.encoders.spec import EncoderSpec
+from jepa_core.scoring import method as scoring_method
+from jepa_core.store import shipped
+from jepa_core.store.results import Store
 
 LEAST = 300  # images of a domain, where it has so many: fewer make intervals too wide to say anything
 
@@ -39,7 +41,7 @@ Known = dict[tuple[str, str], dict[str, pd.DataFrame]]
 
 def scores_by_domain(store: Store, spec: EncoderSpec, output: str) -> dict[str, pd.DataFrame]:
     """The score tables of all datasets that have enough of their images scored, in full float32."""
-    found = {name: ways.scores(store, spec, output, name, ways.Way()) for name in list_datasets()}
+    found = {name: scoring_method.scores(store, spec, output, name, scoring_method.Way()) for name in list_datasets()}
     return {name: table for name, table in found.items() if len(table) >= min(LEAST, len(list_datasets()[name]))}
 
 
@@ -103,7 +105,7 @@ def main() -> None:
     parser.add_argument("--encoder", choices=list(list_encoders()), help="only this one")
     args = parser.parse_args()
     store = Store()
-    for problem in tables.load_all_shipped(store):
+    for problem in shipped.load_all_shipped(store):
         print(problem)
     specs = [spec for spec in list_encoders().values() if args.encoder in (None, spec.name)]
     known: Known = {

@@ -24,9 +24,12 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from jepa_core import datasets, images, jacobian, linearize, rank, spectrum
-from jepa_core.encoders import Encoder, build_net, load_encoder
-from jepa_core.specs import EncoderSpec
+from jepa_core import images
+from jepa_core.datasets import registry
+from jepa_core.encoders.registry import Encoder, build_net, load_encoder
+from jepa_core.encoders.spec import EncoderSpec
+from jepa_core.jacobian import engine as jacobian_engine
+from jepa_core.jacobian import linearize, rank, spectrum
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def build(architecture: Architecture, *, small: bool, device: str = "cpu") -> En
 
 def inputs_of(encoder: Encoder, dataset: str, count: int) -> Tensor:
     """Normalised inputs (B, C, H, W) from a random part of a dataset."""
-    items = datasets.sample(datasets.get_dataset(dataset), count, seed=0)
+    items = registry.sample(registry.get_dataset(dataset), count, seed=0)
     return torch.stack([encoder.preprocess(images.decode(item.read()).image) for item in items])
 
 
@@ -145,10 +148,10 @@ def reference_spectra(module: nn.Module, inputs: Tensor) -> ndarray:
 
 
 def compare(
-    module: nn.Module, inputs: Tensor, precision: jacobian.Precision = "fp32", *, compiled: bool = False
+    module: nn.Module, inputs: Tensor, precision: jacobian_engine.Precision = "fp32", *, compiled: bool = False
 ) -> Comparison:
     """The core's spectra and scores in a precision beside the reference's; with `compiled` after many uses."""
-    engine = jacobian.Engine(module, inputs[0], precision=precision)
+    engine = jacobian_engine.Engine(module, inputs[0], precision=precision)
     for _use in range(linearize.COMPILED_AFTER + 1 if compiled else 0):  # each is one product or more
         engine.gram(inputs)
     start = time.perf_counter()
@@ -174,7 +177,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--precision", choices=jacobian.PRECISIONS, default="fp32")
+    parser.add_argument("--precision", choices=jacobian_engine.PRECISIONS, default="fp32")
     parser.add_argument("--compiled", action="store_true", help="use each graph until it is compiled, first")
     parser.add_argument("--architecture", action="append", metavar="TITLE", help="only this one; may be given again")
     args = parser.parse_args()

@@ -16,11 +16,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from jepa_core import catalogue, forecast
-from jepa_core.encoders import Encoder, build_net
-from jepa_core.jacobian import Engine
-from jepa_core.rank import architectural_rank
-from jepa_core.specs import EncoderSpec
+from jepa_core.encoders import catalog, cost
+from jepa_core.encoders.registry import Encoder, build_net
+from jepa_core.encoders.spec import EncoderSpec
+from jepa_core.jacobian.engine import Engine
+from jepa_core.jacobian.rank import architectural_rank
 
 # The largest of each family that fits here, and one of each layout.
 DEFAULT = (
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--encoder", action="append")
     parser.add_argument("--rows", type=int, default=32)
     args = parser.parse_args()
-    specs = {spec.name: spec for spec in catalogue.specs()}
+    specs = {spec.name: spec for spec in catalog.specs()}
     print("| encoder | output | K | rank | why | shared way | TFLOP a score | forecast s | measured s | ratio |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for name in args.encoder or DEFAULT:
@@ -67,7 +67,7 @@ def _lines(spec: EncoderSpec, rows: int) -> Iterator[str]:
 def _line(encoder: Encoder, output: str, rows: int) -> str:
     spec, f = encoder.spec, encoder.module(output)
     k = spec.outputs[output]
-    expected = forecast.seconds_an_image(spec, output, "cpu")
+    expected = cost.seconds_an_image(spec, output, "cpu")
     images = torch.randn(2, *encoder.input_shape)
     rank = architectural_rank(f, images)
     engine = Engine(f, images[0], rows=rows)
@@ -78,7 +78,7 @@ def _line(encoder: Encoder, output: str, rows: int) -> str:
     measured = (time.perf_counter() - start) / rows * k
     return (
         f"| {spec.name} | {output} | {k} | {rank.rank} | {rank.reason} | {'yes' if engine.shared else 'no'} | "
-        f"{k * forecast.forward_flop(spec) / 1e12:.1f} | {expected:.0f} | {measured:.0f} | {measured / expected:.2f} |"
+        f"{k * cost.forward_flop(spec) / 1e12:.1f} | {expected:.0f} | {measured:.0f} | {measured / expected:.2f} |"
     )
 
 

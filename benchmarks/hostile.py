@@ -33,7 +33,8 @@ sys.path.insert(1, str(Path(__file__).resolve().parent))
 
 import hostile_pictures
 
-from jepa_core import decoding, images
+from jepa_core import images
+from jepa_core.decoding import sandbox
 from jepa_core.errors import JepaError
 
 ARCHIVES = 0.3  # of the inputs
@@ -90,7 +91,7 @@ class _Meter:
     """Seconds and peaks of this process and of the one that decodes for it."""
 
     def __enter__(self) -> "_Meter":
-        self._decoders = [child.process.pid for child in decoding._children.idle]
+        self._decoders = [child.process.pid for child in sandbox._children.idle]
         self._before = {pid: _resident(pid) for pid in ("self", *self._decoders)}
         self._dead = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
         self._seconds = self._all_seconds()
@@ -98,7 +99,7 @@ class _Meter:
 
     def __exit__(self, *_: object) -> None:
         self.seconds = self._all_seconds() - self._seconds
-        pids = ("self", *(child.process.pid for child in decoding._children.idle))
+        pids = ("self", *(child.process.pid for child in sandbox._children.idle))
         peaks = [_peak(pid) - self._before.get(pid, 35.0) for pid in pids]  # a new one holds about that much
         dead = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
         if dead > self._dead:  # the largest of those that were killed
@@ -107,7 +108,7 @@ class _Meter:
 
     def _all_seconds(self) -> float:
         dead = resource.getrusage(resource.RUSAGE_CHILDREN)
-        alive = sum(_seconds(child.process.pid) for child in decoding._children.idle)
+        alive = sum(_seconds(child.process.pid) for child in sandbox._children.idle)
         return time.process_time() + alive + dead.ru_utime + dead.ru_stime
 
 
@@ -163,12 +164,12 @@ def decode(name: str, data: bytes) -> None:
 
 def open_archive(name: str, data: bytes) -> None:
     """As for a score: the listing, and the first few pictures."""
-    from jepa_core import datasets
+    from jepa_core.datasets import registry
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name.replace("/", "_")
         path.write_bytes(data)
-        dataset = datasets.get_dataset(str(path))
+        dataset = registry.get_dataset(str(path))
         for position in range(min(5, len(dataset))):
             item = dataset.item(position)
             try:

@@ -30,11 +30,16 @@ import pandas as pd
 import torch  # noqa: F401 (imported once, for all children)
 from left_behind import partial_files, rows, rows_after, scores_of
 
-from jepa_core import cli, encoders, images, merge, sketching, tables, upkeep, verify
-from jepa_core.datasets import get_dataset
+from jepa_core import images
+from jepa_core.cli import parser as cli_parser
+from jepa_core.datasets.registry import get_dataset
+from jepa_core.encoders import registry
 from jepa_core.errors import StoreError
-from jepa_core.scoring import config_of
-from jepa_core.store import Store
+from jepa_core.scoring import sketch as scoring_sketch
+from jepa_core.scoring import verify
+from jepa_core.scoring.run import config_of
+from jepa_core.store import maintenance, merge, shipped
+from jepa_core.store.results import Store
 
 ENCODER, OUTPUT = "digits", "projector"
 AGREE = 1e-3  # of scores that were computed in other batches
@@ -97,7 +102,7 @@ class Tally:
 
 def command(*words: object) -> None:
     """One command of the terminal, which must succeed."""
-    if cli.main([str(word) for word in words]):
+    if cli_parser.main([str(word) for word in words]):
         raise SystemExit(1)
 
 
@@ -112,10 +117,10 @@ def _asked(place: Place) -> list[object]:
 
 def sketch(place: Place) -> None:
     """Estimates, as small as they may be."""
-    store, encoder = Store(), encoders.load_encoder(ENCODER, "cpu")
+    store, encoder = Store(), registry.load_encoder(ENCODER, "cpu")
     dataset = get_dataset(str(place.pictures))
-    settings = sketching.SketchSettings(rows=4, images=16)
-    sketching.sketch_items(store, encoder, dataset.name, list(dataset.items()), OUTPUT, settings=settings)
+    settings = scoring_sketch.SketchSettings(rows=4, images=16)
+    scoring_sketch.sketch_items(store, encoder, dataset.name, list(dataset.items()), OUTPUT, settings=settings)
 
 
 def export(place: Place) -> None:
@@ -125,7 +130,7 @@ def export(place: Place) -> None:
 
 def copy(place: Place) -> None:
     """The whole store into one file."""
-    upkeep.export(Store(), place.out / "copy.sqlite")
+    maintenance.export(Store(), place.out / "copy.sqlite")
 
 
 def take(place: Place) -> None:
@@ -135,9 +140,9 @@ def take(place: Place) -> None:
 
 def ship(place: Place) -> None:
     """A shipped table of one dataset."""
-    tables.ASSETS = place.out
+    shipped.ASSETS = place.out
     dataset = get_dataset(str(place.pictures))
-    encoder = encoders.load_encoder(ENCODER, "cpu")
+    encoder = registry.load_encoder(ENCODER, "cpu")
     verify.write_tables(Store(), encoder, OUTPUT, [dataset], lambda _title: lambda _done, _all: None)
 
 
@@ -276,7 +281,7 @@ def _same_file(path: Path, whole: bytes) -> bool:
         other.unlink()
         same = one["name"].tolist() == two["name"].tolist()
         return same and bool(np.allclose(one["jepa_score"], two["jepa_score"], atol=AGREE, rtol=0))
-    return len(tables.read_shipped(path).results) == int(whole)
+    return len(shipped.read_shipped(path).results) == int(whole)
 
 
 # --- all of them ------------------------------------------------------------------------------------------------------
@@ -305,24 +310,24 @@ def prepare(root: Path, count: int, works: Sequence[Callable[[Place], None]] = (
         if not ended(child(work, place)):
             raise SystemExit((place.folder / "log").read_text())
     store = Store(place.cache / "store.sqlite")
-    upkeep.copy(store, root / "theirs")
+    maintenance.copy(store, root / "theirs")
     store.close()
 
 
 def _ship_a_part(root: Path) -> None:
     """One dataset of a shipped table, to be read in by every new store: all of them take longer than what is killed."""
-    spec = encoders.get_spec(ENCODER)
+    spec = registry.get_spec(ENCODER)
     store = Store(root / "shipped.sqlite")
-    tables.load_shipped(store, tables.shipped_path(spec, OUTPUT))
-    tables.ASSETS = root / "assets"
-    tables.ship(store, config_of(spec, OUTPUT), ["digits-test"], tables.shipped_path(spec, OUTPUT))
+    shipped.load_shipped(store, shipped.shipped_path(spec, OUTPUT))
+    shipped.ASSETS = root / "assets"
+    shipped.ship(store, config_of(spec, OUTPUT), ["digits-test"], shipped.shipped_path(spec, OUTPUT))
     store.close()
 
 
 def _share_the_encoder() -> None:
     """Load it here, once: no kill is to hit that, which writes nothing. Autograd, once used, allows no fork."""
-    loaded = encoders.load_encoder(ENCODER, "cpu")
-    encoders.load_encoder = lambda *_args, **_options: loaded
+    loaded = registry.load_encoder(ENCODER, "cpu")
+    registry.load_encoder = lambda *_args, **_options: loaded
 
 
 def undisturbed(work: Work, place: Place) -> tuple[float, dict[tuple, tuple], bytes]:
@@ -339,7 +344,7 @@ def undisturbed(work: Work, place: Place) -> tuple[float, dict[tuple, tuple], by
     if path.suffix == ".sqlite":
         return seconds, whole, str(len(rows(path))).encode()
     if path.suffix == ".parquet":
-        return seconds, whole, str(len(tables.read_shipped(path).results)).encode()
+        return seconds, whole, str(len(shipped.read_shipped(path).results)).encode()
     return seconds, whole, path.read_bytes()
 
 

@@ -20,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 def score(count: int, output: str) -> None:
     """Score `count` drawn images and print the seconds and the peak resident memory in GB."""
-    from jepa_core.datasets import get_dataset
-    from jepa_core.encoders import load_encoder
-    from jepa_core.scoring import score_items
-    from jepa_core.store import Store
+    from jepa_core.datasets.registry import get_dataset
+    from jepa_core.encoders.registry import load_encoder
+    from jepa_core.scoring.run import score_items
+    from jepa_core.store.results import Store
 
     dataset = dataclasses.replace(get_dataset("shapes"), size=count)
     start = time.perf_counter()

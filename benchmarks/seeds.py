@@ -13,13 +13,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from jepa_core import agreement, datasets, tables, ways
+from jepa_core.analysis import agreement
 from jepa_core.config import cache_dir
-from jepa_core.encoders import list_encoders, load_encoder
+from jepa_core.datasets import registry
+from jepa_core.encoders.registry import list_encoders, load_encoder
 from jepa_core.pretrain.recipes import get_recipe
 from jepa_core.pretrain.train import pretrain
-from jepa_core.scoring import score_items
-from jepa_core.store import Store
+from jepa_core.scoring import method as scoring_method
+from jepa_core.scoring.run import score_items
+from jepa_core.store import shipped
+from jepa_core.store.results import Store
 
 
 def main() -> None:
@@ -37,17 +40,19 @@ def main() -> None:
         recipe = replace(whole, name=name, steps=args.steps, bf16=not args.fp32)
         pretrain(recipe, cache_dir() / "encoders", data=args.pictures, log=lambda line: print(line, flush=True))
     store, twin, photo = Store(), load_encoder(name), list_encoders()["photo"]
-    for problem in tables.load_all_shipped(store):
+    for problem in shipped.load_all_shipped(store):
         print(problem)
-    dataset = datasets.with_pictures(photo.reference, args.pictures)
+    dataset = registry.with_pictures(photo.reference, args.pictures)
     twins = []
     for output in photo.outputs:
-        mine = ways.scores(store, photo, output, dataset.name, ways.Way())
+        mine = scoring_method.scores(store, photo, output, dataset.name, scoring_method.Way())
         if mine.empty:
             print(f"{output}: photo ships no scores of it")
             continue
         score_items(store, twin, dataset.name, list(dataset.items()), output)
-        found = agreement.agreement(mine, ways.scores(store, twin.spec, output, dataset.name, ways.Way()))
+        found = agreement.agreement(
+            mine, scoring_method.scores(store, twin.spec, output, dataset.name, scoring_method.Way())
+        )
         print(f"{output}: {agreement.in_words(found, photo.name, name)}")
         twins.append(agreement.Twin(photo.name, output, dataset.name, name, args.made, found))
     if args.write:

@@ -20,9 +20,12 @@ from scipy.stats import spearmanr
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from jepa_core import datasets, images, jacobian, sketch, spectrum
-from jepa_core.encoders import Encoder, load_encoder
-from jepa_core.items import DatasetSpec
+from jepa_core import images
+from jepa_core.datasets import registry
+from jepa_core.datasets.spec import DatasetSpec
+from jepa_core.encoders.registry import Encoder, load_encoder
+from jepa_core.jacobian import engine as jacobian_engine
+from jepa_core.jacobian import sketch, spectrum
 
 DOMAINS = (
     *("digits-test", "flipped-digits", "inverted-digits", "world-test"),
@@ -36,8 +39,8 @@ class Known:
     """Full Grams, features and scores of images."""
 
     def __init__(self, encoder: Encoder, output: str, spec: DatasetSpec, count: int) -> None:
-        engine = jacobian.engine_of(encoder, output)
-        items = datasets.sample(spec, count, seed=0)
+        engine = jacobian_engine.engine_of(encoder, output)
+        items = registry.sample(spec, count, seed=0)
         grams, features = [], []
         for start in range(0, len(items), engine.plan.images):
             batch = items[start : start + engine.plan.images]
@@ -65,7 +68,7 @@ def main() -> None:
     encoder = load_encoder(args.encoder)
     k, rank = encoder.spec.outputs[args.output], encoder.spec.ranks[args.output].rank
     name = args.data or encoder.spec.reference
-    spec = datasets.with_pictures(name, args.pictures) if args.pictures else datasets.get_dataset(name)
+    spec = registry.with_pictures(name, args.pictures) if args.pictures else registry.get_dataset(name)
     part = Known(encoder, args.output, spec, COUNT)
     print(
         f"{args.encoder}, {args.output}: K = {k}, rank {rank}; {len(part.scores)} images of {name}, scores' spread",
@@ -78,7 +81,7 @@ def main() -> None:
         for r in sorted({max(1, rows) for rows in (k // 24, k // 12, round(k / 12), k // 6)}):
             _print_row(part, count, r, rank, args.draws)
     foreign = {
-        other: Known(encoder, args.output, datasets.get_dataset(other), FOREIGN) for other in DOMAINS if other != name
+        other: Known(encoder, args.output, registry.get_dataset(other), FOREIGN) for other in DOMAINS if other != name
     }
     print(f"\nOther domains, {sketch.IMAGES} calibration images, r = {round(k / 12)}\n")
     print("| domain | Spearman | in interval | flagged | in interval or flagged |")

@@ -14,14 +14,15 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.domains import markdown
-from jepa_core import ood, tables
-from jepa_core.datasets import list_datasets
-from jepa_core.domains import with_interval
-from jepa_core.encoders import list_encoders
-from jepa_core.ends import Ends, ends_between
-from jepa_core.judges import METHODS
-from jepa_core.metrics import METRICS
-from jepa_core.store import Store
+from jepa_core.analysis import ood_benchmark
+from jepa_core.analysis.methods import METHODS
+from jepa_core.analysis.separation import with_interval
+from jepa_core.analysis.spectrum_bands import Ends, ends_between
+from jepa_core.datasets.registry import list_datasets
+from jepa_core.encoders.registry import list_encoders
+from jepa_core.stats.metrics import METRICS
+from jepa_core.store import shipped
+from jepa_core.store.results import Store
 
 
 def pivoted(table: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -56,11 +57,11 @@ def main() -> None:
     """Print three tables for each encoder, then which end of the spectrum separates which domain, then a summary."""
     every: dict[str, pd.DataFrame] = {}
     store = Store()
-    for problem in tables.load_all_shipped(store):
+    for problem in shipped.load_all_shipped(store):
         print(problem)
     for spec in list_encoders().values():
         others = [name for name, one in list_datasets().items() if one.held_out and name != spec.reference]
-        found = ood.benchmark(store, spec, spec.default_output, spec.reference, others, spec.training)
+        found = ood_benchmark.benchmark(store, spec, spec.default_output, spec.reference, others, spec.training)
         every[spec.name] = found.table
         seconds = found.table.groupby("method")["seconds"].median()
         print(f"\n### {spec.name}, {spec.default_output}; known: {spec.reference}\n")

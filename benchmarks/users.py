@@ -186,7 +186,7 @@ async def watch(pid: int, seen: list[float]) -> None:
 
 def fill(root: Path, folders: int, count: int) -> list[str]:
     """Folders of drawn pictures in `root`, too many to be scored in time."""
-    from jepa_core.datasets import get_dataset
+    from jepa_core.datasets.registry import get_dataset
 
     for item in replace(get_dataset("shapes"), size=folders * count).items():
         path = root / f"set{item.position // count}" / item.label / f"{item.position}.ppm"

@@ -15,11 +15,13 @@ from PIL import Image, ImageDraw
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from jepa_core import check, datasets, images
-from jepa_core.encoders import load_encoder
-from jepa_core.store import Store
-from jepa_core.tables import load_all_shipped
-from jepa_core.verdict import Kind
+from jepa_core import images
+from jepa_core.check import evidence
+from jepa_core.check.verdict import Kind
+from jepa_core.datasets import registry
+from jepa_core.encoders.registry import load_encoder
+from jepa_core.store.results import Store
+from jepa_core.store.shipped import load_all_shipped
 
 SIDE = 96
 
@@ -31,7 +33,7 @@ def _png(picture: Image.Image) -> bytes:
 
 
 def _first(dataset: str, label: str = "") -> bytes:
-    return next(item for item in datasets.get_dataset(dataset).items(label or None)).read()
+    return next(item for item in registry.get_dataset(dataset).items(label or None)).read()
 
 
 def _drawing() -> Image.Image:
@@ -88,21 +90,21 @@ def main() -> None:
     load_all_shipped(store)
     spec = encoder.spec
     output = spec.check_output(None)
-    reference = datasets.get_dataset(spec.reference)
-    known = check.load_known(store, spec, output, reference.name)
-    plain = check.measured_reference(store, spec, reference, known)
+    reference = registry.get_dataset(spec.reference)
+    known = evidence.load_known(store, spec, output, reference.name)
+    plain = evidence.measured_reference(store, spec, reference, known)
 
-    def checked(named: list[tuple[str, bytes]]) -> list[check.Checked]:
-        return check.check_pictures(encoder, output, named, known, plain).checked
+    def checked(named: list[tuple[str, bytes]]) -> list[evidence.Checked]:
+        return evidence.check_pictures(encoder, output, named, known, plain).checked
 
     for item in checked(list(shown.items())):
         print(f"- **{item.name}**: {item.verdict.kind}. {item.verdict.headline}")
         for sentence in item.verdict.sentences:
             print(f"  {sentence}")
     print(f"\n| set | {' | '.join(Kind)} |\n|---|{'---|' * len(Kind)}")
-    for dataset in datasets.list_datasets().values():
+    for dataset in registry.list_datasets().values():
         if dataset.held_out and not dataset.listed and dataset is not reference:
-            items = datasets.sample(dataset, args.count, seed=0)
+            items = registry.sample(dataset, args.count, seed=0)
             kinds = [item.verdict.kind for item in checked([(item.name, item.read()) for item in items])]
             shares = " | ".join(f"{kinds.count(kind) / len(kinds):.2f}" for kind in Kind)
             print(f"| {dataset.name} | {shares} |", flush=True)

@@ -22,8 +22,9 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from jepa_core import datasets, load_encoder, score_images
-from jepa_core.uploads import Uploads
+from jepa_core import load_encoder, score_images
+from jepa_core.datasets import registry
+from jepa_core.datasets.uploads import Uploads
 
 
 def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
@@ -154,18 +155,18 @@ def ways(folder: Path, files: list[tuple[str, bytes]]) -> Iterator[tuple[str, li
 
 
 def _read(name: str, files: list[tuple[str, bytes]]) -> list[object]:
-    read = {item.name.rpartition("/")[2]: item.read() for item in datasets.get_dataset(name).items()}
+    read = {item.name.rpartition("/")[2]: item.read() for item in registry.get_dataset(name).items()}
     return [read[name] for name, _one in files]
 
 
 def _hub_rows(data: list[bytes]) -> list[object]:
     import datasets as hub
 
-    from jepa_core.readers import hub_sets
+    from jepa_core.datasets.readers import huggingface
 
     features = hub.Features({"image": hub.Image()})
     table = hub.Dataset.from_dict({"image": [{"bytes": one, "path": None} for one in data]}, features=features)
-    return [item.read() for item in hub_sets.from_table(table, "hub:a/b/c", "a", "b").items()]
+    return [item.read() for item in huggingface.from_table(table, "hub:a/b/c", "a", "b").items()]
 
 
 def main() -> None:

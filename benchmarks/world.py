@@ -21,30 +21,34 @@ from sklearn.model_selection import cross_val_predict
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from jepa_core import jacobian, spectrum, world
-from jepa_core.encoders import Encoder, load_encoder
+from jepa_core.datasets import known_density
+from jepa_core.encoders.registry import Encoder, load_encoder
+from jepa_core.jacobian import engine as jacobian_engine
+from jepa_core.jacobian import spectrum
 
 
 def measure(
     encoder: Encoder, output: str, part: str, count: int
 ) -> tuple[dict[str, ndarray], ndarray, ndarray, ndarray]:
     """What an encoder says of each picture by name; embeddings; kinds; factors."""
-    samples = [world.sample(part, position) for position in range(count)]
+    samples = [known_density.sample(part, position) for position in range(count)]
     kinds, factors = np.array([kind for kind, _ in samples]), np.array([factors for _, factors in samples])
     scale = np.array(encoder.data_config["std"])
-    engine = jacobian.engine_of(encoder, output)
+    engine = jacobian_engine.engine_of(encoder, output)
     rank = encoder.spec.ranks[output].rank
     sigma, embeddings, along, stretch = [], [], np.empty(count), np.empty(count)
     for start in range(0, count, engine.plan.images):
         stop = min(start + engine.plan.images, count)
-        pictures = [Image.fromarray(world.draw(part, position)) for position in range(start, stop)]
+        pictures = [Image.fromarray(known_density.draw(part, position)) for position in range(start, stop)]
         inputs = torch.stack([encoder.preprocess(picture) for picture in pictures])
         with torch.no_grad():
             embeddings.append(encoder.module(output)(inputs).numpy())
         jacobians = engine.jacobian(inputs).double()
-        sigma.append(spectrum.singular_values(jacobian.gram_matrix(jacobians).numpy()))
+        sigma.append(spectrum.singular_values(jacobian_engine.gram_matrix(jacobians).numpy()))
         for place in range(start, stop):
-            surface = torch.from_numpy(world.jacobian(world.KINDS[kinds[place]], factors[place : place + 1], scale)[0])
+            surface = torch.from_numpy(
+                known_density.jacobian(known_density.KINDS[kinds[place]], factors[place : place + 1], scale)[0]
+            )
             along[place] = _half_logdet(jacobians[place - start] @ surface)
             stretch[place] = _half_logdet(surface)
     spectra, points = np.concatenate(sigma), np.concatenate(embeddings).astype(np.float64)
@@ -78,16 +82,18 @@ def main() -> None:
     found, points, kinds, factors = measure(encoder, args.output, args.part, args.count)
     scale = np.array(encoder.data_config["std"])
     read = {}
-    for column, name in enumerate(world.FACTORS):
+    for column, name in enumerate(known_density.FACTORS):
         guess = cross_val_predict(HistGradientBoostingRegressor(), points, factors[:, column], cv=5)
         read[name] = 1 - np.mean((factors[:, column] - guess) ** 2) / factors[:, column].var()
     print(f"{args.encoder}, {args.output}, {args.count} pictures of the {args.part} part\n")
     print("How much of each factor can be read from the embedding (R^2, gradient boosting, 5 folds):")
     print(", ".join(f"{name} {share:.2f}" for name, share in read.items()), "\n")
-    left = tuple(column for column, name in enumerate(world.FACTORS) if read[name] > 0.5)
-    truths = {"all factors": world.log_density(kinds, factors, scale)}
-    if 0 < len(left) < len(world.FACTORS):
-        truths[" ".join(world.FACTORS[column] for column in left)] = world.log_density(kinds, factors, scale, left)
+    left = tuple(column for column, name in enumerate(known_density.FACTORS) if read[name] > 0.5)
+    truths = {"all factors": known_density.log_density(kinds, factors, scale)}
+    if 0 < len(left) < len(known_density.FACTORS):
+        truths[" ".join(known_density.FACTORS[column] for column in left)] = known_density.log_density(
+            kinds, factors, scale, left
+        )
     print("| |", " | ".join(f"{name}: Pearson | Spearman" for name in truths), "|")
     print("|---|", "---|---|" * len(truths))
     for name, values in found.items():

@@ -9,11 +9,11 @@ The public names below are imported when first used, since torch takes seconds t
 from importlib import import_module
 
 _HOMES = {
-    "get_dataset": "jepa_core.datasets",
-    "list_datasets": "jepa_core.datasets",
-    "list_encoders": "jepa_core.encoders",
-    "load_encoder": "jepa_core.encoders",
-    "score_images": "jepa_core.scoring",
+    "get_dataset": "jepa_core.datasets.registry",
+    "list_datasets": "jepa_core.datasets.registry",
+    "list_encoders": "jepa_core.encoders.registry",
+    "load_encoder": "jepa_core.encoders.registry",
+    "score_images": "jepa_core.scoring.run",
 }
 __all__ = sorted(_HOMES)
 

@@ -3,13 +3,13 @@
 import sys
 import warnings
 
-from jepa_core.stopping import Stopped, stop_when_told
+from jepa_core.signals import Stopped, stop_when_told
 
 if not sys.warnoptions:
     warnings.simplefilter("ignore")  # what libraries remark on their own use is nothing to a person
 stop_when_told()
 try:
-    from jepa_core.cli import main  # takes a second
+    from jepa_core.cli.parser import main  # takes a second
 
     status = main()
 except KeyboardInterrupt as stop:  # before `main` could turn it into its own sentence

@@ -35,8 +35,9 @@ def data_roots() -> tuple[str, ...] | None:
 def hosted() -> bool:
     """Whether the server is for visitors (`$JEPA_DATA_ROOTS` is set), who may not do all that its owner may.
 
-    What is decided by it: which folders may be read (`jepa_core.folders`), whether anything is downloaded
-    (`jepa_core.hub`, `jepa_core.readers`), whose jobs one sees (`jepa_core.jobs`), and `check_owner`.
+    What is decided by it: which folders may be read (`jepa_core.datasets.folders`), whether anything is downloaded
+    (`jepa_core.encoders.download`, `jepa_core.datasets.readers`), whose jobs one sees (`jepa_core.jobs`), and
+    `check_owner`.
     """
     return data_roots() is not None
 

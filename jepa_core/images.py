@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from jepa_core import decoder, decoding, pixels
-from jepa_core.decoder import FORMATS as FORMATS
-from jepa_core.decoder import MAX_MEGAPIXELS as MAX_MEGAPIXELS
-from jepa_core.decoder import Decoded
-from jepa_core.decoding import never
+from jepa_core.decoding import decode as decoding_decode
+from jepa_core.decoding import pixel_depth, sandbox
+from jepa_core.decoding.decode import FORMATS as FORMATS
+from jepa_core.decoding.decode import MAX_MEGAPIXELS as MAX_MEGAPIXELS
+from jepa_core.decoding.decode import Decoded
+from jepa_core.decoding.file_headers import SUFFIXES as SUFFIXES
+from jepa_core.decoding.sandbox import never
 from jepa_core.errors import BadImage
-from jepa_core.headers import SUFFIXES as SUFFIXES
 
 _PLAIN = re.compile(rb"P([56])\n(\d{1,6}) (\d{1,6})\n255\n")
 
@@ -43,29 +44,30 @@ def decode(picture: object, name: str = "The file", cancelled: Callable[[], bool
 
     Args:
         picture: the bytes of an image file (one of FORMATS), its path, a PIL image, or an array (H, W), (H, W, 1),
-            (H, W, 3) or (H, W, 4) of booleans, whole numbers or fractions (their range: `jepa_core.pixels`).
+            (H, W, 3) or (H, W, 4) of booleans, whole numbers or fractions (their range:
+            `jepa_core.decoding.pixel_depth`).
         name: what it is called in an error's sentence.
         cancelled: asked while bytes are decoded, which stops at once.
 
-    Bytes are decoded in a process of their own, with limits on its seconds and memory (`jepa_core.decoding`), but for
-    plain PPM files, as drawn pictures are, whose cost is their size.
+    Bytes are decoded in a process of their own, with limits on its seconds and memory (`jepa_core.decoding.sandbox`),
+    but for plain PPM files, as drawn pictures are, whose cost is their size.
 
     Raises `BadImage` for whatever is no picture, damaged, too large or too dear, and `decoding.Cancelled`.
     """
     name = _one_line(name)
-    limit = decoding.megapixels()
+    limit = sandbox.megapixels()
     match bytes_of(picture, name):
         case bytes(data) if is_plain(data):
-            found = decoder.read(data, name, limit)
+            found = decoding_decode.read(data, name, limit)
             return replace(found, image=found.image.copy())  # else it would be an open file
         case bytes(data):
-            head, body = decoding.run(data, name, cancelled)
+            head, body = sandbox.run(data, name, cancelled)
             image = Image.frombytes(head["mode"], tuple(head["size"]), body)
             return Decoded(image, head["format"], head["width"], head["height"], tuple(head["notes"]))
         case np.ndarray() as array:
-            return decoder.from_array(array, name, limit)
+            return decoding_decode.from_array(array, name, limit)
         case other:
-            return decoder.from_pillow(other, name, limit)
+            return decoding_decode.from_pillow(other, name, limit)
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def cropped(
     name = _one_line(name)
     data = bytes_of(picture, name)
     if isinstance(data, bytes) and not is_plain(data):
-        head, body = decoding.run(data, name, cancelled, data_config)
+        head, body = sandbox.run(data, name, cancelled, data_config)
         image = Image.frombytes(head["mode"], tuple(head["size"]), body)
         return Cropped(image, head["scale"], tuple(head["notes"]))
     found = decode(data, name)
@@ -126,7 +128,7 @@ def bytes_of(picture: object, name: str) -> "bytes | np.ndarray | Image.Image":
             why = getattr(error, "strerror", None) or error
             raise BadImage(f"{name} cannot be read ({why}); give the path of an image file.") from error
     if isinstance(picture, Image.Image):
-        return decoder.file_of(picture) or picture
+        return decoding_decode.file_of(picture) or picture
     if isinstance(picture, np.ndarray):
         return picture
     raise BadImage(
@@ -254,7 +256,7 @@ def ppm_of(array: np.ndarray, name: str) -> bytes:
     """`encode_ppm` of a file's array (H, W), (H, W, 1) or (H, W, 3) of a type that `decode` takes; else `BadImage`."""
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
-    decoder.check_array(array, name)
+    decoding_decode.check_array(array, name)
     if array.ndim == 3 and array.shape[2] == 4:
         return encode_ppm(np.asarray(decode(array, name).image))
-    return encode_ppm(np.ascontiguousarray(pixels.eight_bits(array, [])))
+    return encode_ppm(np.ascontiguousarray(pixel_depth.eight_bits(array, [])))

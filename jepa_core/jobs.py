@@ -18,7 +18,7 @@ from enum import StrEnum
 
 from jepa_core.config import hosted
 from jepa_core.errors import JepaError
-from jepa_core.telling import told, unforeseen
+from jepa_core.redaction import told, unforeseen
 
 _log = logging.getLogger(__name__)
 # Finished jobs that are remembered for the person who started them, and the bytes of their results: one Jacobian of a

@@ -6,19 +6,22 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from jepa_core import check, datasets, images
-from jepa_core.check import Checked, KnownSet, load_known
+from jepa_core import images
+from jepa_core.check import evidence
+from jepa_core.check.evidence import Checked, KnownSet, load_known
+from jepa_core.check.summary import most_unusual_first, summary, together
+from jepa_core.check.verdict import ASKED, Explains, Kind, least_references
+from jepa_core.datasets import registry
+from jepa_core.datasets.spec import DatasetSpec
+from jepa_core.datasets.uploads import LARGEST, MOST, TOTAL
 from jepa_core.errors import NotEnoughData
 from jepa_core.figures.histogram import mark_on_reference
-from jepa_core.figures.places import places_figure
+from jepa_core.figures.percentiles import places_figure
 from jepa_core.figures.style import CONFIG
-from jepa_core.items import DatasetSpec
 from jepa_core.keys import make_key
-from jepa_core.outcomes import most_unusual_first, summary, together
-from jepa_core.sheets import csv_text
-from jepa_core.uploads import LARGEST, MOST, TOTAL
-from jepa_core.verdict import ASKED, Explains, Kind, least_references
-from pages._shared import checking, holding, pictures, state, verdicts, widgets
+from jepa_core.spreadsheets import csv_text
+from pages._sections.check import job, session_uploads, verdict_list
+from pages._shared import image_grid, state, widgets
 from pages._shared.state import Choice
 from pages._shared.text import counted, percent_place, plain
 
@@ -69,7 +72,7 @@ misses with this encoder.
     picture="check",
 )
 choice = state.choice()
-held = holding.mine()
+held = session_uploads.mine()
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
@@ -91,7 +94,7 @@ def take(key: str) -> None:
 
 
 def take_examples() -> None:
-    known = datasets.list_datasets()
+    known = registry.list_datasets()
     held.take((f"{name}.ppm", known[name].item(0).read()) for name in EXAMPLES if name in known)
 
 
@@ -123,23 +126,23 @@ def neighbours(item: Checked) -> None:
         near = "; ".join(f"{row.label}, {percent_place(row.percentile)}" for row in item.nearest.itertuples())
         st.markdown(plain(f"Their pictures are not bundled. Their classes: {near}."))
         return
-    pictures.grid(pictures.cards(choice, dataset, item.nearest, label), key="nearest", label="Nearest references")
+    image_grid.grid(image_grid.cards(choice, dataset, item.nearest, label), key="nearest", label="Nearest references")
     ends = (("most", "likely", item.likely), ("least", "unlikely", item.unlikely))
     for column, (share, end, rows) in zip(st.columns(2), ends, strict=True):
         with column:
             st.markdown(f"The nearest in the **{share} likely** quarter")
             title = f"Nearest of the {share} likely references"
-            pictures.grid(pictures.cards(choice, dataset, rows, label), end, key=f"nearest-{end}", label=title)
+            image_grid.grid(image_grid.cards(choice, dataset, rows, label), end, key=f"nearest-{end}", label=title)
 
 
 def show_one(item: Checked, others: Sequence[Checked]) -> None:
-    verdicts.banner(item, address(item))
+    verdict_list.banner(item, address(item))
     if item.verdict.kind is not Kind.ORDINARY and item.complexity and item.complexity.explains is Explains.YES:
         st.warning(plain(f"Its {item.complexity.measure.title} alone could be the reason."), icon=":material/warning:")
     st.markdown("\n".join(f"- {plain(sentence)}" for sentence in item.verdict.sentences))
     for note in item.notes:
         st.caption(plain(note))
-    place, table = item.places["jepa"], check.places_table(item)
+    place, table = item.places["jepa"], evidence.places_table(item)
     left, right = st.columns(2)
     with left:
         st.markdown("**Its score** among the references")
@@ -167,10 +170,10 @@ def show_one(item: Checked, others: Sequence[Checked]) -> None:
 
 
 def address(item: Checked) -> str:
-    return pictures.data_address(images.display_png(item.crop, 160))
+    return image_grid.data_address(images.display_png(item.crop, 160))
 
 
-def show(found: checking.Found) -> None:
+def show(found: job.Found) -> None:
     checked = found.outcome.checked
     items = most_unusual_first(checked)
     if len(items) > 1:
@@ -178,7 +181,7 @@ def show(found: checking.Found) -> None:
         order = [checked.index(item) for item in items]
         if held.chosen not in order:
             held.chosen = order[0]
-        verdicts.choose(
+        verdict_list.choose(
             {place: (checked[place], found.thumbnails[place]) for place in order}, held, key=f"verdicts:{held.token}"
         )
         st.caption(plain(f"The most unusual first; choose one to see its evidence. {together(found.outcome)}"))
@@ -186,7 +189,7 @@ def show(found: checking.Found) -> None:
     st.caption(plain(f"The reference: {state.how(choice, dataset, known.domain.table)} The pictures are scored fully."))
     st.download_button(
         "Download the table (CSV)",
-        csv_text(check.outcome_table(found.outcome)),
+        csv_text(evidence.outcome_table(found.outcome)),
         "check.csv",
         icon=":material/download:",
     )
@@ -206,7 +209,7 @@ with settings:
     with right:
         label = widgets.choose_class(dataset, "against-class")
     widgets.keep_scored(choice, dataset)
-    training = datasets.list_datasets().get(choice.spec.training)  # what distances are fitted on, where it has scores
+    training = registry.list_datasets().get(choice.spec.training)  # what distances are fitted on, where it has scores
     versions = [state.version(choice, one) for one in (dataset, training) if one]
     try:
         known = _known(versions, dataset, label, choice)
@@ -223,7 +226,7 @@ with settings:
     ask()
 if not held.pictures:
     tell(held.refused)
-    verdicts.legend()
+    verdict_list.legend()
     st.stop()
 key = make_key("check", held.token, *versions, label or "")
 with above:
@@ -234,7 +237,7 @@ with above:
     st.button("Forget them", icon=":material/delete:", on_click=held.forget, type="tertiary")
 if key not in held.found:
     title = f"Checking {counted(len(held.pictures), 'picture')}"
-    widgets.computed(key, title, checking.work_on(held, key, choice, dataset, known))
+    widgets.computed(key, title, job.work_on(held, key, choice, dataset, known))
 found = held.found[key]
 tell([*held.refused, *(sentence for _name, sentence in found.outcome.failed)])
 if found.outcome.checked:

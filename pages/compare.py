@@ -5,14 +5,16 @@ import shlex
 import pandas as pd
 import streamlit as st
 
-from jepa_core import datasets, ways
-from jepa_core.compare import FEWEST, MOST, Comparison, compare
-from jepa_core.encoders import list_encoders
+from jepa_core.analysis.paper_figures import subjects
+from jepa_core.analysis.ranking import FEWEST, MOST, Comparison, compare
+from jepa_core.datasets import registry
+from jepa_core.datasets.spec import DatasetSpec
+from jepa_core.encoders.registry import list_encoders
 from jepa_core.errors import NotEnoughData
-from jepa_core.items import DatasetSpec
 from jepa_core.keys import make_key
-from jepa_core.studies import subjects
-from pages._shared import disputes, state, widgets
+from jepa_core.scoring import method as scoring_method
+from pages._sections.compare import disagreements
+from pages._shared import state, widgets
 from pages._shared.state import Choice
 from pages._shared.text import counted, plain
 
@@ -89,7 +91,7 @@ def _compared(version: str, _tables: dict[str, pd.DataFrame]) -> Comparison:  # 
 
 def say_how(choices: list[Choice], dataset: DatasetSpec, label: str | None, found: Comparison) -> None:
     """What the comparison is made of, and how a terminal makes it."""
-    made = ways.in_words(
+    made = scoring_method.in_words(
         choices[0].spec,
         choices[0].output,
         state.settled_way(choices[0], dataset),
@@ -106,12 +108,12 @@ def say_how(choices: list[Choice], dataset: DatasetSpec, label: str | None, foun
         words += ["--encoder", choice.spec.name]
     if any(choice.output != choice.spec.default_output for choice in choices):
         words += ["--output", state.choice().output]
-    words += ["--data", dataset.name.removeprefix(datasets.FOLDER_PREFIX)]
+    words += ["--data", dataset.name.removeprefix(registry.FOLDER_PREFIX)]
     words += ["--class", label] if label else []
     way = choices[0].way
     words += ["--method", way.method] if way.method != "exact" else []
     words += ["--precision", way.precision] if way.precision != "fp32" else []
-    words += disputes.share_option()
+    words += disagreements.share_option()
     st.caption("The same from a terminal:")
     widgets.code(shlex.join(words))
 
@@ -135,7 +137,7 @@ except NotEnoughData as error:
     st.info(plain(str(error)), icon=":material/info:")
     st.stop()
 by_name = {choice.spec.name: choice for choice in choices}
-disputes.show(by_name, dataset, label, found, version)
+disagreements.show(by_name, dataset, label, found, version)
 st.divider()
-disputes.show_ends(by_name, dataset, label, found)
+disagreements.show_ends(by_name, dataset, label, found)
 say_how(choices, dataset, label, found)

@@ -6,14 +6,15 @@ import pandas as pd
 import streamlit as st
 from numpy import ndarray
 
-from jepa_core.directions import Directions, largest, left_in_words
+from jepa_core.explain.directions import Directions, largest, left_in_words
+from jepa_core.figures.singular_vectors import energy_picture, left_figure, signed_picture
 from jepa_core.figures.spectrum import spectrum_figure
 from jepa_core.figures.style import CONFIG
-from jepa_core.figures.vectors import energy_picture, left_figure, signed_picture
 from jepa_core.images import array_png
-from jepa_core.ranks import rank_of
-from pages._shared import compared, jacobians, pictures, state, walking, widgets
-from pages._shared.fragments import fragment
+from jepa_core.scoring.rank import rank_of
+from pages._sections.directions import walk
+from pages._shared import image_grid, jacobian_jobs, reference_sets, state, widgets
+from pages._shared.errors import fragment
 from pages._shared.text import percent_place, plain
 
 STRIP = 8  # directions shown of each end
@@ -66,9 +67,9 @@ def choose_row() -> int:
     return st.slider(text, 1, len(table), key="place", bind="query-params", on_change=moved) - 1
 
 
-def drawn(k: int, name: str, text: str, picture: ndarray) -> pictures.Card:
-    return pictures.Card(
-        source=pictures.data_address(array_png(picture, 320)),
+def drawn(k: int, name: str, text: str, picture: ndarray) -> image_grid.Card:
+    return image_grid.Card(
+        source=image_grid.data_address(array_png(picture, 320)),
         problem="",
         title=name,
         aside=(text,),
@@ -89,11 +90,11 @@ def choose_k(count: int) -> int:
 
 
 @fragment
-def show_direction(row: pd.Series, found: Directions, card: pictures.Card) -> None:
+def show_direction(row: pd.Series, found: Directions, card: image_grid.Card) -> None:
     """One direction: on the image side, on the embedding's side, in the spectrum, and as a walk."""
     k = choose_k(len(found.sigma))
     vector = found.right(k)
-    pictures.grid(
+    image_grid.grid(
         [
             card,
             drawn(k, "Change of the picture", "its sign is a convention", signed_picture(vector)),
@@ -120,7 +121,7 @@ def show_direction(row: pd.Series, found: Directions, card: pictures.Card) -> No
     with left:
         st.markdown("**In the spectrum**")
         st.plotly_chart(
-            spectrum_figure(found.sigma, len(found.sigma), k, compared.spread(choice, dataset)),
+            spectrum_figure(found.sigma, len(found.sigma), k, reference_sets.spread(choice, dataset)),
             config=CONFIG,
             alt=f"Singular values from {found.sigma[0]:.3g} to {found.sigma[-1]:.3g} on a log axis",
         )
@@ -130,9 +131,9 @@ def show_direction(row: pd.Series, found: Directions, card: pictures.Card) -> No
         st.plotly_chart(left_figure(found.left[k], largest(found.left[k])), config=CONFIG, alt=words)
         st.caption(words)
     st.header(f"Walk along direction {k + 1}")
-    walks = jacobians.walked(choice, dataset, row, found, k)
+    walks = jacobian_jobs.walked(choice, dataset, row, found, k)
     if walks:
-        walking.show(walks, k)
+        walk.show(walks, k)
 
 
 def show_ends(found: Directions) -> None:
@@ -146,7 +147,7 @@ def show_ends(found: Directions) -> None:
         }
     for title, ends in strips.items():
         st.header(title)
-        pictures.grid(
+        image_grid.grid(
             [
                 drawn(end, f"k = {end + 1}", f"moves by {found.sigma[end]:.3g}", signed_picture(found.right(end)))
                 for end in ends
@@ -158,7 +159,7 @@ def show_ends(found: Directions) -> None:
 
 place = choose_row()
 row = table.iloc[place]
-[card] = pictures.cards(choice, dataset, table.iloc[[place]], chosen.label)
+[card] = image_grid.cards(choice, dataset, table.iloc[[place]], chosen.label)
 card = replace(card, link="", badge="", aside=(percent_place(row["percentile"]), *card.aside))
 with st.container(horizontal=True):
     about = {"query_params": {"image": row["digest"]}}
@@ -166,8 +167,8 @@ with st.container(horizontal=True):
     st.page_link("pages/gallery.py", label="Gallery", icon=":material/grid_view:")
 waiting = st.empty()
 with waiting.container():
-    pictures.grid([card], key="waiting", label="The image", large=True)
-found = jacobians.directions(choice, dataset, row)
+    image_grid.grid([card], key="waiting", label="The image", large=True)
+found = jacobian_jobs.directions(choice, dataset, row)
 if found is None:
     st.stop()
 waiting.empty()

@@ -6,18 +6,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from jepa_core import datasets, ways
-from jepa_core.domains import distances_in_words, in_words
-from pages._shared import (
-    claims,
-    closer,
-    domain_sets,
-    domain_table,
-    domain_views,
-    known_density,
-    state,
-    widgets,
-)
+from jepa_core.analysis.separation import distances_in_words, in_words
+from jepa_core.datasets import registry
+from jepa_core.scoring import method as scoring_method
+from pages._sections.domains import claims, figure, known_density, one_set, scores
+from pages._sections.domains import table as domains_table
+from pages._shared import state, widgets
 from pages._shared.text import plain
 
 widgets.header(
@@ -49,7 +43,7 @@ scale.""",
     picture="domains",
 )
 choice = state.choice()
-listed = datasets.list_datasets()
+listed = registry.list_datasets()
 scored = [name for name in listed if state.scored(choice, listed[name])]
 if not scored:
     st.info("Nothing is scored yet for this encoder. Open a dataset in the Gallery first.", icon=":material/info:")
@@ -76,16 +70,16 @@ with right:
     )
 names = [reference, *chosen]
 title = listed[reference].title
-domain_views.show(choice, names)
+figure.show(choice, names)
 training = choice.spec.training if choice.spec.training in scored else ""
 with st.spinner("Comparing the domains"):
-    table = domain_sets.table(choice, names, training)
+    table = scores.table(choice, names, training)
 st.markdown("\n".join(f"- {plain(sentence)}" for sentence in in_words(table, title)))
-domain_table.show(table)
+domains_table.show(table)
 everything = pd.concat([state.scores(choice, listed[name]) for name in names])
-made = ways.in_words(choice.spec, choice.output, state.settled_way(choice, listed[reference]), everything)
-fitted_on = replace(domain_sets.domain(choice, training), name=listed[training].title) if training else None
-distances = distances_in_words(choice.spec, domain_sets.domain(choice, reference), fitted_on)
+made = scoring_method.in_words(choice.spec, choice.output, state.settled_way(choice, listed[reference]), everything)
+fitted_on = replace(scores.domain(choice, training), name=listed[training].title) if training else None
+distances = distances_in_words(choice.spec, scores.domain(choice, reference), fitted_on)
 st.caption(
     plain(
         f"Encoder {choice.spec.name}, output {choice.output}. {made} Outliers are the positives of AUROC, and no image "
@@ -98,7 +92,7 @@ if chosen:
     separated = (table["auroc_jepa"] - 0.5).abs().fillna(0.0).to_numpy()[1:]  # the reference is the first line
     # Where nearly all images of one set lie beyond those of the other, most singular values say so: little to see.
     telling = np.where(separated < 0.45, separated, 0.0)
-    closer.show(choice, reference, chosen, chosen[int(np.argmax(telling if telling.any() else separated))])
+    one_set.show(choice, reference, chosen, chosen[int(np.argmax(telling if telling.any() else separated))])
     st.divider()
 if reference == known_density.TRUTH:
     known_density.show(choice)

@@ -3,11 +3,12 @@
 import pandas as pd
 import streamlit as st
 
-from jepa_core.encoders import list_encoders, load_card
+from jepa_core.encoders.registry import list_encoders, load_card
 from jepa_core.errors import JepaError
 from jepa_core.figures.qq import qq_figure
 from jepa_core.figures.style import CONFIG
-from pages._shared import more_encoders, state, widgets
+from pages._sections.encoders import add
+from pages._shared import state, widgets
 from pages._shared.text import plain
 
 widgets.header(
@@ -75,7 +76,7 @@ st.dataframe(
 )
 if choice.spec.name not in cards:
     st.info("The encoder chosen in the sidebar has no model card here.", icon=":material/info:")
-    more_encoders.show()
+    add.show()
     st.stop()
 card = cards[choice.spec.name]
 st.header(choice.spec.name)
@@ -112,4 +113,4 @@ with right:
     )
 st.header("Known failures")
 st.markdown("\n".join(f"- {plain(sentence)}" for sentence in card["known_failures"]) or "None are known.")
-more_encoders.show()
+add.show()

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from jepa_core import curation, ranks
+from jepa_core.analysis import curation
 from jepa_core.figures.histogram import class_histogram
 from jepa_core.figures.style import CONFIG
-from pages._shared import curate, narrowing, pictures, selection, state, widgets
+from jepa_core.scoring import rank
+from pages._sections.gallery import score_range, selection, to_drop
+from pages._shared import image_grid, state, widgets
 from pages._shared.text import counted, plain
 
 PER_ROW = 8
@@ -45,8 +47,8 @@ scores = table["jepa_score"].to_numpy()
 title = f"class {chosen.label} of {dataset.title}" if chosen.label else dataset.title
 if len(table) == 1:
     st.info("There is one image here, so nothing to rank it against.", icon=":material/info:")
-    cards = pictures.cards(choice, dataset, table, chosen.label)
-    pictures.grid([replace(card, aside=(), badge="") for card in cards], key="only")
+    cards = image_grid.cards(choice, dataset, table, chosen.label)
+    image_grid.grid([replace(card, aside=(), badge="") for card in cards], key="only")
     st.stop()
 end = min(PER_ROW, len(table) // 2)
 of = f"{choice.config.key} {dataset.name}"
@@ -54,7 +56,7 @@ of = f"{choice.config.key} {dataset.name}"
 
 def brush() -> None:
     found = curation.brushed(st.session_state["histogram"]["selection"])
-    narrowing.set_range(found)
+    score_range.set_range(found)
     st.session_state["brushed"] = st.session_state["range"]
     if found:
         st.session_state["show"] = "order"  # all that was brushed, and not its ends alone
@@ -63,7 +65,7 @@ def brush() -> None:
 st.header(plain(f"Scores of {title}"))
 drawn, beside = st.columns([3, 2], vertical_alignment="center", gap="medium")
 with beside:
-    limits = narrowing.choose_range(scores, of)
+    limits = score_range.choose_range(scores, of)
     if limits is None:
         words = (
             f"Percentiles (P) are among the {len(table)} images of {title}. Draw over the histogram to choose scores."
@@ -72,7 +74,7 @@ with beside:
     else:
         inside = len(curation.within(table, *limits))
         words = f"{counted(inside, 'image')} of {len(table)} with scores from {limits[0]:.1f} to {limits[1]:.1f}."
-        st.button("All scores", icon=":material/close:", on_click=narrowing.set_range, args=(None,))
+        st.button("All scores", icon=":material/close:", on_click=score_range.set_range, args=(None,))
         st.caption(plain(words))
 with drawn:
     low, high = table["jepa_score"].iloc[end - 1], table["jepa_score"].iloc[-end]
@@ -92,7 +94,7 @@ left, right = st.columns([3, 1], vertical_alignment="bottom")
 with left:
     views = {"ends": "Ends", "order": "In order", "selection": "Selection", "curate": "To drop"}
     view = widgets.choose_one("Show", views, "ends", "show")
-right.caption(f"{counted(len(pictures.picked()), 'image')} selected", text_alignment="right")
+right.caption(f"{counted(len(image_grid.picked()), 'image')} selected", text_alignment="right")
 
 
 def show_ends() -> None:
@@ -100,12 +102,12 @@ def show_ends() -> None:
     if limits is None:
         widgets.verify_ends(choice, chosen, end)
     st.header("Least likely")
-    pictures.grid(
-        pictures.cards(choice, dataset, shown.iloc[:few], chosen.label), "unlikely", key="least", label="Least likely"
+    image_grid.grid(
+        image_grid.cards(choice, dataset, shown.iloc[:few], chosen.label), "unlikely", key="least", label="Least likely"
     )
     st.header("Most likely")
-    pictures.grid(
-        pictures.cards(choice, dataset, shown.iloc[::-1].iloc[:few], chosen.label),
+    image_grid.grid(
+        image_grid.cards(choice, dataset, shown.iloc[::-1].iloc[:few], chosen.label),
         "likely",
         key="most",
         label="Most likely",
@@ -116,21 +118,23 @@ def show_ends() -> None:
     if right.button("Shuffle", icon=":material/shuffle:", width="stretch"):
         seed = st.session_state["shuffle"] = seed + 1
     order = np.random.default_rng(seed).permutation(len(shown))[:few]
-    pictures.grid(pictures.cards(choice, dataset, shown.iloc[order], chosen.label), key="random", label="Random images")
+    image_grid.grid(
+        image_grid.cards(choice, dataset, shown.iloc[order], chosen.label), key="random", label="Random images"
+    )
 
 
 def show_order() -> None:
     directions = {"rising": "Least likely first", "falling": "Most likely first"}
     order = widgets.choose_one("Order", directions, "rising", "order")
     rows = shown if order == "rising" else shown.iloc[::-1]
-    place = narrowing.choose_sheet(len(rows), SHEET, "part", f"{of} {chosen.label} {order} {limits}")
+    place = score_range.choose_sheet(len(rows), SHEET, "part", f"{of} {chosen.label} {order} {limits}")
     part = rows.iloc[place]
     st.caption(
         f"Images {place.start + 1} to {place.stop} of {len(rows)}, scores {part['jepa_score'].iloc[0]:.1f} to "
         f"{part['jepa_score'].iloc[-1]:.1f}"
     )
-    cards = pictures.cards(choice, dataset, part, chosen.label)
-    pictures.grid(cards, key="order", label=f"Images {place.start + 1} to {place.stop} in order of their score")
+    cards = image_grid.cards(choice, dataset, part, chosen.label)
+    image_grid.grid(cards, key="order", label=f"Images {place.start + 1} to {place.stop} in order of their score")
 
 
 if limits is not None and view in ("selection", "curate"):
@@ -138,7 +142,7 @@ if limits is not None and view in ("selection", "curate"):
 if view == "selection":
     selection.show(choice)
 elif view == "curate":
-    curate.show(choice, chosen)
+    to_drop.show(choice, chosen)
 elif shown.empty:
     st.info("No image has a score in this range: choose a wider one.", icon=":material/filter_alt_off:")
 elif view == "order":
@@ -148,7 +152,7 @@ else:
 
 flagged = int(table["rank_disagrees"].sum())
 note = f" {flagged} of them have a spectrum that does not fit the encoder's rank; compare them with care."
-found = ranks.finding(state.store(), choice.config.space, ranks.rank_of(choice.spec, choice.output))
+found = rank.finding(state.store(), choice.config.space, rank.rank_of(choice.spec, choice.output))
 st.caption(
     f"{counted(len(table), 'image')}, median {np.median(scores):.1f}. The coloured ends of the histogram are the "
     f"{counted(end, 'image')} of each end. Encoder {choice.spec.name}, output {choice.output}. "

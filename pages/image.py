@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import streamlit as st
 
-from jepa_core import detail
 from jepa_core.errors import JepaError
-from jepa_core.ranks import rank_of
-from jepa_core.reference import Reference
-from pages._shared import compared, facts, looked, original, pictures, provenance, state, widgets
-from pages._shared.facts import Fact
-from pages._shared.looked import Looked
-from pages._shared.pictures import Card
+from jepa_core.explain import image as explain_image
+from jepa_core.scoring.rank import rank_of
+from jepa_core.stats.conformal import Reference
+from pages._sections.image import explanation, facts, original, provenance
+from pages._sections.image.explanation import Looked
+from pages._sections.image.facts import Fact
+from pages._shared import image_grid, reference_sets, state, widgets
+from pages._shared.image_grid import Card
 from pages._shared.text import counted, plain, standing
 
 widgets.header(
@@ -64,11 +65,11 @@ def not_here(digest: str) -> None:
 def find() -> Looked:
     """The image of the address, else the one looked at before, else the least likely."""
     asked = st.query_params.get("image", "")
-    place = detail.place(table, asked)
+    place = explain_image.place(table, asked)
     if asked and place is None:
         not_here(asked)
     kept = st.session_state.get("kept:image", "")
-    place = place or detail.place(table, kept) or detail.Place(0, "", "")
+    place = place or explain_image.place(table, kept) or explain_image.Place(0, "", "")
     row = table.iloc[place.position]
     st.session_state["kept:image"] = row["digest"]
     if asked != row["digest"]:
@@ -78,11 +79,11 @@ def find() -> Looked:
         dataset=dataset,
         label=chosen.label,
         row=row,
-        place=detail.place(table, row["digest"]) or place,
+        place=explain_image.place(table, row["digest"]) or place,
         count=len(table),
         way=state.settled_way(choice, dataset),
         rank=rank_of(choice.spec, choice.output),
-        reference=compared.known_set(choice.spec.reference, choice),
+        reference=reference_sets.known_set(choice.spec.reference, choice),
     )
 
 
@@ -110,7 +111,7 @@ def show_way_on(one: Looked) -> None:
 def picture_cards(one: Looked) -> list[Card]:
     """The original and the crop that was scored."""
     name = one.row["name"]
-    [crop] = pictures.cards(choice, dataset, table.iloc[[one.place.position]], chosen.label)
+    [crop] = image_grid.cards(choice, dataset, table.iloc[[one.place.position]], chosen.label)
     crop = replace(crop, link="", title="Scored crop", badge="", aside=("what the encoder saw",))
     try:
         found = original.read(dataset, one.member)
@@ -152,7 +153,7 @@ one = find()
 show_way_on(one)
 left, right = st.columns([4, 3], gap="medium")
 with left:
-    pictures.grid(picture_cards(one), key="picture", label="The image", large=True)
+    image_grid.grid(picture_cards(one), key="picture", label="The image", large=True)
     if not dataset.listed and st.button("Enlarge the original", icon=":material/open_in_full:", type="tertiary"):
         original.enlarge(dataset, one.member)
 with right:
@@ -161,7 +162,7 @@ with right:
     facts.show(score_facts(one))
     if one.row["rank_disagrees"]:
         st.warning("Its spectrum does not fit the encoder's rank; compare it with care.", icon=":material/warning:")
-looked.show_spectrum(one)
-looked.show_leverage(one)
-looked.show_neighbours(one)
+explanation.show_spectrum(one)
+explanation.show_leverage(one)
+explanation.show_neighbours(one)
 provenance.show(one)

@@ -6,12 +6,13 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from jepa_core import areas, datasets, maps
-from jepa_core.figures.map import CONFIG, map_figure
+from jepa_core.analysis import lasso, umap_cache
+from jepa_core.analysis.umap_cache import Map
+from jepa_core.datasets import registry
+from jepa_core.figures.umap import CONFIG, map_figure
 from jepa_core.jobs import Job
-from jepa_core.maps import Map
-from jepa_core.projection import LEAST
-from pages._shared import pictures, state, widgets
+from jepa_core.stats.neighbors import LEAST
+from pages._shared import image_grid, state, widgets
 from pages._shared.text import counted, plain
 
 COLOURS = {"percentile": "Score", "label": "Class", "domain": "Domain"}
@@ -42,7 +43,7 @@ UMAP: [McInnes, Healy, Melville](https://arxiv.org/abs/1802.03426). How maps mis
 choice = state.choice()
 chosen = widgets.choose_scored(choice)
 dataset = chosen.dataset
-listed = datasets.list_datasets()
+listed = registry.list_datasets()
 others = [name for name in listed if name != dataset.name and state.scored(choice, listed[name])]
 left, middle, right = st.columns([4, 3, 2], vertical_alignment="bottom")
 further = left.multiselect(
@@ -85,14 +86,14 @@ if len(digests) < LEAST:
         icon=":material/scatter_plot:",
     )
     st.stop()
-key = maps.map_key(choice.config.space, digests, seed)
+key = umap_cache.map_key(choice.config.space, digests, seed)
 
 
 def work(job: Job) -> Map | None:
-    return maps.make_map(state.store(), choice.config.space, digests, seed, job.report, job.cancelled)
+    return umap_cache.make_map(state.store(), choice.config.space, digests, seed, job.report, job.cancelled)
 
 
-found = maps.kept(key, digests)
+found = umap_cache.kept(key, digests)
 if found is None:
     made = widgets.computed(f"map:{key}", f"Drawing a map of {counted(len(digests), 'image')}", work)
     assert isinstance(made, Map)
@@ -101,7 +102,7 @@ if found is None:
 
 @st.cache_data(show_spinner=False, max_entries=8)
 def _table(versions: Sequence[str], key: str, label: str | None) -> pd.DataFrame:  # noqa: ARG001
-    table = maps.placed(found, tables, {name: one.title for name, one in sets.items()})
+    table = umap_cache.placed(found, tables, {name: one.title for name, one in sets.items()})
     of_others = table["set"] != dataset.name
     return table.assign(shown=True if label is None else (table["label"] == label) | of_others)
 
@@ -109,8 +110,8 @@ def _table(versions: Sequence[str], key: str, label: str | None) -> pd.DataFrame
 # Not copied for each run, as data would be: ten thousand points take longer to copy than to show.
 @st.cache_resource(show_spinner=False, max_entries=8)
 def _figure(versions: Sequence[str], key: str, label: str | None, colour: str, outlined: str) -> go.Figure:  # noqa: ARG001
-    groups = maps.common_first(table[colour].tolist()) if colour != "percentile" else ()
-    return map_figure(table, colour, dataset.title, groups, areas.read(outlined))
+    groups = umap_cache.common_first(table[colour].tolist()) if colour != "percentile" else ()
+    return map_figure(table, colour, dataset.title, groups, lasso.read(outlined))
 
 
 table = _table(versions, key, chosen.label)
@@ -119,35 +120,35 @@ table = _table(versions, key, chosen.label)
 def acted() -> None:
     """What was drawn goes into the address; a single point is opened."""
     selection = st.session_state["map"]["selection"]
-    drawn, point = areas.area_of(selection), areas.clicked(selection)
+    drawn, point = lasso.area_of(selection), lasso.clicked(selection)
     st.session_state["sheet"] = 1
     if drawn:
-        st.query_params["area"] = areas.written(drawn)
+        st.query_params["area"] = lasso.written(drawn)
     elif point is None:
         st.query_params.pop("area", None)
     elif 0 <= point < len(table):
         [card] = cards_of(table.iloc[[point]])
         if card.link:
-            pictures.open_link(card.link)
+            image_grid.open_link(card.link)
         else:
             st.toast(plain(f"{card.alt}. Its picture is not bundled, so there is no more to see."))
 
 
-def cards_of(rows: pd.DataFrame) -> list[pictures.Card]:
+def cards_of(rows: pd.DataFrame) -> list[image_grid.Card]:
     """Cards of images of several datasets, in the order of the rows."""
     made = {
         index: card
         for name, part in rows.groupby("set", sort=False)
-        for index, card in zip(part.index, pictures.cards(choice, sets[name], part), strict=True)
+        for index, card in zip(part.index, image_grid.cards(choice, sets[name], part), strict=True)
     }
     return [made[index] for index in rows.index]
 
 
-area = areas.read(st.query_params.get("area", ""))
+area = lasso.read(st.query_params.get("area", ""))
 live = st.session_state.get("map", {}).get("selection", {})
 drawn_now = bool(live and (live["box"] or live["lasso"]))
 st.plotly_chart(
-    _figure(versions, key, chosen.label, colour, "" if drawn_now else areas.written(area)),
+    _figure(versions, key, chosen.label, colour, "" if drawn_now else lasso.written(area)),
     key="map",
     on_select=acted,
     config=CONFIG,
@@ -156,7 +157,7 @@ st.plotly_chart(
 st.caption(
     plain(
         f"{counted(len(table), 'image')}, encoder {choice.spec.name}, output {choice.output}. "
-        f"{maps.trust_in_words(found)} {state.how(choice, dataset, chosen.everything)}"
+        f"{umap_cache.trust_in_words(found)} {state.how(choice, dataset, chosen.everything)}"
     )
 )
 if not area:
@@ -165,7 +166,7 @@ if not area:
         icon=":material/lasso_select:",
     )
     st.stop()
-rows = maps.selected(table[table["shown"]], area)
+rows = umap_cache.selected(table[table["shown"]], area)
 left, right = st.columns([5, 1], vertical_alignment="bottom")
 left.header(f"{counted(len(rows), 'image')} selected" if len(rows) else "No image lies in this selection")
 if right.button("Clear", icon=":material/close:", width="stretch"):
@@ -173,10 +174,10 @@ if right.button("Clear", icon=":material/close:", width="stretch"):
     st.rerun()
 if rows.empty:
     st.stop()
-st.markdown(plain(maps.in_words(rows, dataset.title)))
+st.markdown(plain(umap_cache.in_words(rows, dataset.title)))
 sheets = -(-len(rows) // PER_SHEET)
 sheet = st.pagination(sheets, key="sheet") if sheets > 1 else 1
-pictures.grid(
+image_grid.grid(
     cards_of(rows.iloc[(sheet - 1) * PER_SHEET : sheet * PER_SHEET]), key="selected", label="Selected on the map"
 )
 st.caption(

@@ -8,17 +8,17 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from jepa_core import merge, upkeep
+from jepa_core.analysis.paper_figures import lasting
 from jepa_core.config import hosted
-from jepa_core.encoders import list_encoders
+from jepa_core.encoders.registry import list_encoders
 from jepa_core.files import expanded
 from jepa_core.jobs import Job, State
-from jepa_core.merge import Merged
-from jepa_core.records import ResultConfig
-from jepa_core.studies import lasting
-from jepa_core.upkeep import Holding
+from jepa_core.store import maintenance, merge
+from jepa_core.store.maintenance import Holding
+from jepa_core.store.merge import Merged
+from jepa_core.store.records import ResultConfig
 from pages._shared import state, widgets
-from pages._shared.fragments import fragment, polling
+from pages._shared.errors import fragment, polling
 from pages._shared.text import counted, plain
 
 ICONS = {
@@ -139,15 +139,15 @@ def _show_ended(job: Job) -> None:
 
 
 @st.cache_data(show_spinner=False, max_entries=4)
-def _held(version: str) -> tuple[list[Holding], upkeep.Crops]:  # noqa: ARG001
-    return upkeep.holdings(state.store()), upkeep.crops(state.store())
+def _held(version: str) -> tuple[list[Holding], maintenance.Crops]:  # noqa: ARG001
+    return maintenance.holdings(state.store()), maintenance.crops(state.store())
 
 
 def show_store() -> None:
     """What is kept, by encoder, output, method and precision."""
     st.header("The store")
-    held, crops = _held(upkeep.version(state.store()))
-    size = in_bytes(upkeep.size_on_disk(state.store()))
+    held, crops = _held(maintenance.version(state.store()))
+    size = in_bytes(maintenance.size_on_disk(state.store()))
     where = "" if hosted() else f" ({state.store().path})"
     st.markdown(
         plain(
@@ -200,7 +200,7 @@ def show_store() -> None:
         _offer_import()
 
 
-def _offer_delete(held: Sequence[Holding], rows: Sequence[Holding], crops: upkeep.Crops) -> None:
+def _offer_delete(held: Sequence[Holding], rows: Sequence[Holding], crops: maintenance.Crops) -> None:
     with st.container(horizontal=True):
         asked = st.button(
             f"Delete {counted(len(rows), 'row')} …" if rows else "Delete …",
@@ -228,7 +228,7 @@ def _offer_delete(held: Sequence[Holding], rows: Sequence[Holding], crops: upkee
     st.rerun()
 
 
-def _confirm(going: Sequence[Holding], crops: upkeep.Crops) -> bool | None:
+def _confirm(going: Sequence[Holding], crops: maintenance.Crops) -> bool | None:
     """What would be lost, said before it is (the pictures, if no holding is); None before a button was pressed."""
     if not going:
         st.markdown(
@@ -242,7 +242,7 @@ def _confirm(going: Sequence[Holding], crops: upkeep.Crops) -> bool | None:
             f"{count} of encoder {of(one.config)}, output {one.config.output} ({one.config.precision}): computing "
             f"them took {lasting(one.seconds)}."
         )
-        if upkeep.shipped_file(one.config):
+        if maintenance.shipped_file(one.config):
             words += " Those that came with the explorer come back by themselves at its next start."
         st.markdown(f"**Delete?** {plain(words)} What is missing is computed again when a page needs it.")
     with st.container(horizontal=True):
@@ -253,21 +253,21 @@ def _confirm(going: Sequence[Holding], crops: upkeep.Crops) -> bool | None:
 
 def _delete(configs: Sequence[ResultConfig], _job: Job) -> int:
     if not configs:
-        return upkeep.delete_crops(state.store())
-    return sum(upkeep.delete(state.store(), config) for config in configs)
+        return maintenance.delete_crops(state.store())
+    return sum(maintenance.delete(state.store(), config) for config in configs)
 
 
 def _offer_export() -> None:
     st.markdown("One file with everything that is kept, as it is at this moment.")
     path = st.text_input("Write it to", key="export-to", placeholder="/path/to/copy.sqlite").strip()
-    target = expanded(path) if path else upkeep.export_path()
+    target = expanded(path) if path else maintenance.export_path()
     if st.button("Write the copy" if path else "Prepare a download", icon=":material/save:"):
         state.jobs().submit(EXPORT, "Copying the store", partial(_export, target), urgent=True)
         st.rerun()
     job = state.jobs().get(EXPORT)
     if job is None or job.active or not isinstance(job.result, Path):
         return
-    if job.result != upkeep.export_path():
+    if job.result != maintenance.export_path():
         st.success(plain(f"The copy is {job.result}."), icon=":material/check:")
     elif job.result.exists():
         st.download_button(
@@ -280,7 +280,7 @@ def _offer_export() -> None:
 
 
 def _export(target: Path, job: Job) -> Path | None:
-    return target if upkeep.export(state.store(), target, job.cancelled) else None
+    return target if maintenance.export(state.store(), target, job.cancelled) else None
 
 
 def _offer_import() -> None:

@@ -8,19 +8,20 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from jepa_core import datasets, studies
-from jepa_core.directions import Directions, directions_of
-from jepa_core.encoders import default_device, list_encoders
+from jepa_core.analysis import paper_figures
+from jepa_core.analysis.paper_figures import Subject, lasting
+from jepa_core.datasets import registry
+from jepa_core.datasets.spec import DatasetSpec
+from jepa_core.encoders.registry import default_device, list_encoders
+from jepa_core.explain.directions import Directions, directions_of
 from jepa_core.figures.domains import domain_figure
+from jepa_core.figures.singular_vectors import signed_picture
 from jepa_core.figures.style import CONFIG
-from jepa_core.figures.vectors import signed_picture
 from jepa_core.images import array_png
-from jepa_core.items import DatasetSpec
 from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
-from jepa_core.ranks import rank_of
-from jepa_core.studies import Subject, lasting
-from pages._shared import extremes, pictures, state, widgets
+from jepa_core.scoring.rank import rank_of
+from pages._shared import extremes, image_grid, state, widgets
 from pages._shared.state import Choice
 from pages._shared.text import counted, plain
 
@@ -51,7 +52,8 @@ if not chosen:
 way = state.choice().way
 output = state.choice().output
 choices = [
-    Choice(subject.spec, subject.output, way) for subject in studies.subjects([here[name] for name in chosen], output)
+    Choice(subject.spec, subject.output, way)
+    for subject in paper_figures.subjects([here[name] for name in chosen], output)
 ]
 
 
@@ -84,7 +86,7 @@ def scored(sets: Sequence[DatasetSpec], label: str | None = None) -> None:
         def work(job: Job) -> None:
             for subject, dataset in wanted:
                 encoder = state.encoder(subject.spec.name)
-                studies.score(state.store(), encoder, subject, dataset, way, label, job.report, job.cancelled)
+                paper_figures.score(state.store(), encoder, subject, dataset, way, label, job.report, job.cancelled)
                 if job.cancelled():
                     return
 
@@ -107,11 +109,11 @@ def _forecast(wanted: Sequence[tuple[Subject, DatasetSpec]], counts: Sequence[in
 
 
 def _seconds(wanted: Sequence[tuple[Subject, DatasetSpec]], counts: Sequence[int]) -> float:
-    from jepa_core import forecast
+    from jepa_core.encoders import cost
 
     device = default_device()
     return sum(
-        count * forecast.seconds_an_image(subject.spec, subject.output, device)
+        count * cost.seconds_an_image(subject.spec, subject.output, device)
         for (subject, _dataset), count in zip(wanted, counts, strict=True)
     )
 
@@ -132,21 +134,21 @@ def show_figure1() -> None:
         if table.empty:
             _tell_unscored()
             continue
-        least, most = studies.ends(table)
-        cards = [pictures.cards(choice, dataset, rows, label, places=False) for rows in (least, most.iloc[::-1])]
+        least, most = paper_figures.ends(table)
+        cards = [image_grid.cards(choice, dataset, rows, label, places=False) for rows in (least, most.iloc[::-1])]
         extremes.show(*cards, len(table), key=f"{choice.spec.name}:{choice.output}")
     some = [(choice, table) for choice, table in tables if len(table)]
     if some:
         st.header("Random")
         choice, table = some[-1]
-        rows = studies.drawn_at_random(table, 2 * studies.ENDS)
+        rows = paper_figures.drawn_at_random(table, 2 * paper_figures.ENDS)
         cards = [
-            replace(card, title="", aside=()) for card in pictures.cards(choice, dataset, rows, label, places=False)
+            replace(card, title="", aside=()) for card in image_grid.cards(choice, dataset, rows, label, places=False)
         ]
-        halves = {"left": cards[: studies.ENDS], "right": cards[studies.ENDS :]}
+        halves = {"left": cards[: paper_figures.ENDS], "right": cards[paper_figures.ENDS :]}
         for column, (side, half) in zip(st.columns(2), halves.items(), strict=True):
             with column:
-                pictures.grid(half, key=f"random:{side}", five=True)
+                image_grid.grid(half, key=f"random:{side}", five=True)
     _say_command([dataset], label)
 
 
@@ -162,7 +164,7 @@ def _figure3(versions: Sequence[str], _scores: dict[str, np.ndarray]) -> go.Figu
 
 def show_figure3() -> None:
     """Histograms of whole datasets for each encoder."""
-    listed = datasets.list_datasets()
+    listed = registry.list_datasets()
     names = st.multiselect("Datasets", list(listed), default=_first_sets(listed), key="studies-datasets")
     if not names:
         st.info("Choose one dataset or more.", icon=":material/checklist:")
@@ -214,26 +216,26 @@ def show_figure7() -> None:
         for title, rows in (("least", table.iloc[:1]), ("most", table.iloc[-1:])):
 
             def compute(_job: Job, rows=rows, choice=choice, rank=rank) -> Directions:
-                picture = studies.picture(dataset, rows)
+                picture = paper_figures.picture(dataset, rows)
                 return directions_of(state.encoder(choice.spec.name), choice.output, picture, rank)
 
             key = f"directions:{choice.config.key}:{rank}:{rows['digest'].iloc[0]}"
             found = widgets.computed(key, "Computing directions", compute)
             assert isinstance(found, Directions)
             st.caption(f"The {title} likely image, and the changes of it that are noticed most (k = 1) and least")
-            pictures.grid(
-                [*pictures.cards(choice, dataset, rows), *_strip(found)],
+            image_grid.grid(
+                [*image_grid.cards(choice, dataset, rows), *_strip(found)],
                 key=f"{choice.spec.name}:{choice.output}:{title}",
             )
     _say_command([dataset])
 
 
-def _strip(found: Directions) -> list[pictures.Card]:
+def _strip(found: Directions) -> list[image_grid.Card]:
     count = len(found.sigma)
     places = dict.fromkeys([*range(min(MOST, count)), *range(max(0, count - LEAST), count)])
     return [
-        pictures.Card(
-            source=pictures.data_address(array_png(signed_picture(found.right(k)), 160)),
+        image_grid.Card(
+            source=image_grid.data_address(array_png(signed_picture(found.right(k)), 160)),
             problem="",
             title=f"k = {k + 1}",
             aside=(f"moves by {found.sigma[k]:.3g}",),
@@ -250,7 +252,7 @@ def _say_command(sets: Sequence[DatasetSpec], label: str | None = None) -> None:
         words += ["--encoder", choice.spec.name]
     if any(choice.output != choice.spec.default_output for choice in choices):
         words += ["--output", output]
-    words += ["--data", *(data.name.removeprefix(datasets.FOLDER_PREFIX) for data in sets)]
+    words += ["--data", *(data.name.removeprefix(registry.FOLDER_PREFIX) for data in sets)]
     words += ["--class", label] if label else []
     words += ["--method", way.method] if way.method != "exact" else []
     words += ["--precision", way.precision] if way.precision != "fp32" else []

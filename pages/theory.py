@@ -10,9 +10,10 @@ from jepa_core.figures import theory_features, theory_sampling, theory_spheres, 
 from jepa_core.figures.style import CONFIG
 from jepa_core.images import array_png
 from jepa_core.jobs import Job, State
-from jepa_core.theory import ascent, features, lab, sampling, spheres, truth, views
-from pages._shared import pictures, state, widgets
-from pages._shared.fragments import fragment, polling
+from jepa_core.theory import ascent, features, sampling, spheres, truth, views
+from jepa_core.theory import experiment as theory_experiment
+from pages._shared import image_grid, state, widgets
+from pages._shared.errors import fragment, polling
 from pages._shared.text import plain
 
 TITLES = {
@@ -38,31 +39,33 @@ chosen = widgets.choose_one("Experiment", TITLES, "spheres", "experiment")
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
-def shipped(name: str, version: int) -> list[lab.Cell]:  # noqa: ARG001
-    return lab.shipped(theory.get_experiment(name))
+def shipped(name: str, version: int) -> list[theory_experiment.Cell]:  # noqa: ARG001
+    return theory_experiment.shipped(theory.get_experiment(name))
 
 
 def chart(figure: Any, key: str, alt: str) -> None:
     st.plotly_chart(figure, config=CONFIG, key=key, alt=alt)
 
 
-def full_result(experiment: lab.Experiment) -> list[lab.Cell]:
+def full_result(experiment: theory_experiment.Experiment) -> list[theory_experiment.Cell]:
     """What to look for, and the shipped cells."""
     st.markdown(experiment.look_for)
     return shipped(experiment.name, experiment.version)
 
 
-def made_by(experiment: lab.Experiment, cells: Sequence[lab.Cell]) -> None:
+def made_by(experiment: theory_experiment.Experiment, cells: Sequence[theory_experiment.Cell]) -> None:
     """The whole table, one click away, and the command."""
     with st.expander("The full table", icon=":material/table:"):
         st.dataframe(experiment.table(cells), hide_index=True)
     st.caption("Made by (it goes on where it was stopped):")
-    widgets.code(lab.command(experiment))
+    widgets.code(theory_experiment.command(experiment))
 
 
-def run_here(experiment: lab.Experiment, settings: Any, draw: Callable[[lab.Result], None]) -> None:
+def run_here(
+    experiment: theory_experiment.Experiment, settings: Any, draw: Callable[[theory_experiment.Result], None]
+) -> None:
     """The result of these settings: from the cache, or computed once asked for, with a figure that fills."""
-    found = lab.kept(experiment, settings)
+    found = theory_experiment.kept(experiment, settings)
     if found is not None:
         draw(found)
         if "seconds" in found:
@@ -82,11 +85,11 @@ def run_here(experiment: lab.Experiment, settings: Any, draw: Callable[[lab.Resu
         offer.empty()
 
         def work(job: Job) -> object:
-            def show(step: lab.Step) -> None:
+            def show(step: theory_experiment.Step) -> None:
                 job.partial = step.result
                 job.report(step.done, step.total)
 
-            return lab.compute(experiment, settings, show, job.cancelled)
+            return theory_experiment.compute(experiment, settings, show, job.cancelled)
 
         job = state.jobs().submit(key, experiment.title, work, urgent=True, unit="step")
     widgets.watch(job)
@@ -120,7 +123,7 @@ def show_spheres() -> None:
     st.header("Run it here")
     k = st.select_slider("K", [cell.settings.k for cell in cells], value=16, key="sphere-k", bind="query-params")
 
-    def draw(result: lab.Result) -> None:
+    def draw(result: theory_experiment.Result) -> None:
         chart(theory_spheres.drawn_figure(result), "spheres-live", "Drawn lengths and coordinates beside their laws")
         drawn, exact = result["drawn"], result["exact"]
         st.caption(
@@ -163,7 +166,7 @@ def show_truth() -> None:
         dim=dim, samples=seen, kind=kind, seeds=(int(seed),), spread=spread, noise=noise, steps=1000
     )
 
-    def draw(result: lab.Result) -> None:
+    def draw(result: theory_experiment.Result) -> None:
         mean = result["mean"]
         words = ", ".join(f"{title} {mean[name]:.2f}" for name, title in truth.SCORES.items())
         st.caption(
@@ -208,7 +211,7 @@ def show_sampling() -> None:
     _show_ascent()
 
 
-def _draw_samples(result: lab.Result, key: str) -> None:
+def _draw_samples(result: theory_experiment.Result, key: str) -> None:
     left, right = st.columns([3, 2])
     with left:
         chart(theory_sampling.samples_figure(result), key, "True points, and the points of the walk")
@@ -240,7 +243,7 @@ def _show_ascent() -> None:
         if (cell.settings.encoder, cell.settings.climb) == (encoder, climb):
             start = "Noise" if cell.settings.image < 0 else f"Image {cell.settings.image}"
             st.caption(f"{start} (left), and where {cell.settings.steps} steps uphill lead")
-            pictures.grid(_frames(cell.result, start), key=f"climb-{cell.settings.image}")
+            image_grid.grid(_frames(cell.result, start), key=f"climb-{cell.settings.image}")
     made_by(experiment, cells)
     st.header("Climb here")
     one, two, three = st.columns(3)
@@ -250,8 +253,8 @@ def _show_ascent() -> None:
         "Length of a step", (0.01, 0.02, 0.05, 0.1, 0.2), value=0.05, key="climb-size", bind="query-params"
     )
 
-    def draw(result: lab.Result) -> None:
-        pictures.grid(_frames(result, "Start"), key="climb-live")
+    def draw(result: theory_experiment.Result) -> None:
+        image_grid.grid(_frames(result, "Start"), key="climb-live")
         path = result["path"]
         words = f"The score went from {path[0]['score']:.1f} to {path[-1]['score']:.1f}"
         chart(theory_sampling.climb_figure(path), "climb-path", words)
@@ -260,11 +263,11 @@ def _show_ascent() -> None:
     run_here(experiment, settings, draw)
 
 
-def _frames(result: lab.Result, start: str) -> list[pictures.Card]:
+def _frames(result: theory_experiment.Result, start: str) -> list[image_grid.Card]:
     scores = {row["step"]: row["score"] for row in result["path"]}
     return [
-        pictures.Card(
-            source=pictures.data_address(array_png(ascent.picture(frame), 160)),
+        image_grid.Card(
+            source=image_grid.data_address(array_png(ascent.picture(frame), 160)),
             problem="",
             title=f"step {frame['step']}",
             aside=(f"score {scores[frame['step']]:.1f}",),
@@ -318,7 +321,7 @@ def show_features() -> None:
         samples=10_000 if drawn else 0,
     )
 
-    def draw(result: lab.Result) -> None:
+    def draw(result: theory_experiment.Result) -> None:
         for column, objective in zip(st.columns(2), features.OBJECTIVES, strict=True):
             if objective in result:
                 with column:
@@ -348,14 +351,14 @@ def show_views() -> None:
         "Noise of a view", (0.03, 0.1, 0.2, 0.3, 0.5), value=0.2, key="views-noise", bind="query-params"
     )
 
-    def draw(result: lab.Result) -> None:
+    def draw(result: theory_experiment.Result) -> None:
         if "counts" in result:
             _draw_views(result, "views-live")
 
     run_here(experiment, views.Settings(dim=dim, noise=noise, seeds=(0,), steps=800), draw)
 
 
-def _draw_views(result: lab.Result, key: str) -> None:
+def _draw_views(result: theory_experiment.Result, key: str) -> None:
     words = "; ".join(
         f"{line['views']} views: {sum(line['term']) / len(line['term']):.2f}" for line in result["counts"]
     )

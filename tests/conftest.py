@@ -29,27 +29,27 @@ install_import_hook(
     [
         f"jepa_core.{module}"
         for module in (
-            "across",
-            "confounding",
-            "confounds",
+            "analysis.side_by_side",
+            "confounds.matching",
+            "confounds.image_stats",
             "detectors",
-            "differences",
-            "digits",
-            "directions",
-            "ends",
+            "jacobian.finite_differences",
+            "datasets.digits",
+            "explain.directions",
+            "analysis.spectrum_bands",
             "figures",
-            "jacobian",
-            "judges",
-            "metrics",
-            "projection",
-            "rank",
-            "reference",
-            "shortfall",
-            "spectrum",
-            "tail",
+            "jacobian.engine",
+            "analysis.methods",
+            "stats.metrics",
+            "stats.neighbors",
+            "jacobian.rank",
+            "stats.conformal",
+            "explain.attribution",
+            "jacobian.spectrum",
+            "jacobian.last_layers",
             "theory",
-            "variants",
-            "walks",
+            "jacobian.score_variants",
+            "explain.walks",
         )
     ],
     "beartype.beartype",
@@ -76,9 +76,9 @@ def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import safetensors.torch
     import torch
 
-    from jepa_core import encoders
+    from jepa_core.encoders import registry
 
-    spec = encoders.EncoderSpec(
+    spec = registry.EncoderSpec(
         name="tiny",
         family="random",
         source="bundled",
@@ -101,15 +101,15 @@ def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        net = encoders.build_net(spec)
-    spec = replace(spec, data_config=encoders.resolve_data_config(spec, net.backbone))
+        net = registry.build_net(spec)
+    spec = replace(spec, data_config=registry.resolve_data_config(spec, net.backbone))
     folder = tmp_path_factory.mktemp("tiny")
     safetensors.torch.save_file(net.state_dict(), folder / "tiny.safetensors")
     fields = (
         "name family architecture architecture_kwargs outputs projector data_config licence paper description "
         "training reference"
     )
-    card = {name: getattr(spec, name) for name in fields.split()} | {"weights_digest": encoders.weights_digest(net)}
+    card = {name: getattr(spec, name) for name in fields.split()} | {"weights_digest": registry.weights_digest(net)}
     (folder / "tiny.json").write_text(json.dumps(card))
     return folder
 
@@ -130,20 +130,21 @@ def install_tiny(cache: Path, tiny_files: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def tiny_engines(tiny_files: Path) -> dict:
     """The tiny encoder's engines that most tests use, which take a second to trace, and how they were planned."""
-    from jepa_core import encoders, jacobian
+    from jepa_core.encoders import registry
+    from jepa_core.jacobian import engine as jacobian_engine
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoders, "_card_paths", lambda: iter([tiny_files / "tiny.json"]))
-        encoder = encoders.load_encoder("tiny", "cpu")
+        patch.setattr(registry, "_card_paths", lambda: iter([tiny_files / "tiny.json"]))
+        encoder = registry.load_encoder("tiny", "cpu")
     for output in encoder.spec.outputs:
-        jacobian.engine_of(encoder, output)
+        jacobian_engine.engine_of(encoder, output)
     return {key: (engine, engine.plan) for key, engine in encoder.kept.items()}
 
 
 @pytest.fixture
 def tiny(install_tiny: Callable[..., Path], tiny_engines: dict):
     """The tiny encoder, installed in the cache and loaded on the CPU; a test that changes its weights clears `kept`."""
-    from jepa_core.encoders import load_encoder
+    from jepa_core.encoders.registry import load_encoder
 
     install_tiny()
     encoder = load_encoder("tiny", "cpu")
@@ -167,7 +168,7 @@ def folder(tmp_path) -> Path:
 
 @pytest.fixture
 def store() -> "Store":
-    from jepa_core.store import Store
+    from jepa_core.store.results import Store
 
     return Store()
 
@@ -175,11 +176,11 @@ def store() -> "Store":
 @pytest.fixture(scope="session")
 def shipped_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with all shipped tables read in, to be copied: reading them takes seconds."""
-    from jepa_core import tables
-    from jepa_core.store import Store
+    from jepa_core.store import shipped
+    from jepa_core.store.results import Store
 
     made = Store(tmp_path_factory.mktemp("shipped") / "store.sqlite")
-    assert tables.load_all_shipped(made) == []
+    assert shipped.load_all_shipped(made) == []
     made.select("PRAGMA wal_checkpoint(TRUNCATE)")
     return made.path
 
@@ -212,10 +213,11 @@ def open_page(request: pytest.FixtureRequest, cache: Path) -> Iterator[Callable[
 @pytest.fixture
 def own_assets(monkeypatch, tmp_path, install_tiny):
     """No bundled encoders or tables, only the tiny encoder in the cache."""
-    from jepa_core import encoders, tables
+    from jepa_core.encoders import registry
+    from jepa_core.store import shipped
 
-    monkeypatch.setattr(encoders, "ASSETS", tmp_path / "assets")
-    monkeypatch.setattr(tables, "ASSETS", tmp_path / "assets")
+    monkeypatch.setattr(registry, "ASSETS", tmp_path / "assets")
+    monkeypatch.setattr(shipped, "ASSETS", tmp_path / "assets")
     install_tiny()
 
 
@@ -223,11 +225,11 @@ def own_assets(monkeypatch, tmp_path, install_tiny):
 def command(capsys):
     """Run one command; returns (exit status, standard output, standard error)."""
 
-    from jepa_core import cli
+    from jepa_core.cli import parser
 
     def run(*words: object) -> tuple[int, str, str]:
         try:
-            status = cli.main([str(word) for word in words])
+            status = parser.main([str(word) for word in words])
         except SystemExit as stop:  # argparse leaves this way
             status = stop.code
         said = capsys.readouterr()

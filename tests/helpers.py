@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from jepa_core import images, scoring
-from jepa_core.datasets import get_dataset
-from jepa_core.encoders import Encoder
-from jepa_core.scoring import score_items, stored_scores
-from jepa_core.store import Store
+from jepa_core import images
+from jepa_core.datasets.registry import get_dataset
+from jepa_core.encoders.registry import Encoder
+from jepa_core.scoring import run as scoring_run
+from jepa_core.scoring.run import score_items, stored_scores
+from jepa_core.store.results import Store
 
 if TYPE_CHECKING:
     from streamlit.testing.v1 import AppTest
@@ -26,7 +27,7 @@ def png(seed: int) -> bytes:
     return images.to_png(picture(seed))
 
 
-def run(store: Store, encoder: Encoder, folder: Path, output: str | None = None, **options) -> scoring.RunSummary:
+def run(store: Store, encoder: Encoder, folder: Path, output: str | None = None, **options) -> scoring_run.RunSummary:
     dataset = get_dataset(str(folder))
     return score_items(store, encoder, dataset.name, list(dataset.items()), output, **options)
 

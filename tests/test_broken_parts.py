@@ -9,12 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jepa_core import agreement, datasets, encoders, images, listings, maps, notices, pictures, pretrained, tables
+from jepa_core import images, notices
+from jepa_core.analysis import agreement, umap_cache
+from jepa_core.datasets import listings, registry
+from jepa_core.encoders import registry as encoders_registry
+from jepa_core.encoders import timm_weights
 from jepa_core.errors import DatasetError, JepaError
-from jepa_core.records import Member
-from jepa_core.store import Store
-from jepa_core.theory import EXPERIMENTS, lab
-from tests.test_store import CONFIG, results
+from jepa_core.store import crops, shipped
+from jepa_core.store.records import Member
+from jepa_core.store.results import Store
+from jepa_core.theory import EXPERIMENTS
+from jepa_core.theory import experiment as theory_experiment
+from tests.store.test_results import CONFIG, results
 
 
 @pytest.fixture(autouse=True)
@@ -61,27 +67,27 @@ def folder_instead(path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [bad_bytes, cut, other_columns, more_fields, empty, nul, folder_instead])
 def test_a_damaged_listing_is_named_once_and_takes_no_other_dataset_away(own_listings, spoil, caplog):
-    before = set(datasets.list_datasets())
+    before = set(registry.list_datasets())
     spoil(own_listings / "mnist.csv")
     listings._read.cache_clear()
     with caplog.at_level(logging.WARNING):
-        assert set(datasets.list_datasets()) == before - {"mnist"}
-        datasets.list_datasets()
-        assert datasets.get_dataset("digits-test").name == "digits-test"
+        assert set(registry.list_datasets()) == before - {"mnist"}
+        registry.list_datasets()
+        assert registry.get_dataset("digits-test").name == "digits-test"
     assert len(caplog.records) == 1
     [said] = notices.all_said()
     assert "The listing mnist.csv cannot be read (" in said
     with pytest.raises(DatasetError, match=r"The listing mnist\.csv cannot be read \(.*restore the file, or remove it"):
-        datasets.get_dataset("mnist")
+        registry.get_dataset("mnist")
 
 
 def test_a_listing_that_is_whole_again_is_there_again(own_listings):
     whole = (own_listings / "mnist.csv").read_bytes()
     bad_bytes(own_listings / "mnist.csv")
     listings._read.cache_clear()
-    datasets.list_datasets()
+    registry.list_datasets()
     (own_listings / "mnist.csv").write_bytes(whole)
-    assert "mnist" in datasets.list_datasets()
+    assert "mnist" in registry.list_datasets()
     assert notices.all_said() == []
 
 
@@ -113,11 +119,11 @@ def test_a_card_with_values_of_another_kind_is_left_out_and_named_once(install_t
     damage(content)
     card.write_text(json.dumps(content))
     with caplog.at_level(logging.WARNING):
-        assert "tiny" not in encoders.list_encoders()
-        assert "digits" in encoders.list_encoders()
+        assert "tiny" not in encoders_registry.list_encoders()
+        assert "digits" in encoders_registry.list_encoders()
     assert len(caplog.records) == 1
     with pytest.raises(JepaError, match=r"The model card .*tiny\.json cannot be read"):
-        encoders.get_spec("tiny")
+        encoders_registry.get_spec("tiny")
 
 
 def weights(cache: Path, **entries: object) -> None:
@@ -135,42 +141,42 @@ def weights(cache: Path, **entries: object) -> None:
 @pytest.mark.parametrize("entry", [None, 7, [], {}, {"name": "bad"}, {"name": "bad", "outputs": 3}, {"surplus": 1}])
 def test_one_damaged_entry_of_the_weights_takes_no_other_away(cache, entry):
     weights(cache, bad=entry)
-    assert list(pretrained.recalled()) == ["good"]
+    assert list(timm_weights.recalled()) == ["good"]
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"7", b"[" * 100_000])
 def test_damaged_weights_count_as_none(cache, content):
     (cache / "weights.json").write_bytes(content)
-    assert pretrained.recalled() == {}
+    assert timm_weights.recalled() == {}
 
 
 @pytest.mark.usefixtures("cache")
 def test_a_map_with_bytes_of_any_kind_counts_as_none():
     digests = [f"{number:064x}" for number in range(40)]
-    path = maps.map_path("key")
+    path = umap_cache.map_path("key")
     path.parent.mkdir()
     np.savez(path, places=np.zeros((40, 2)), measured=np.zeros(2))
     whole = path.read_bytes()
-    assert maps.kept("key", digests) is not None
+    assert umap_cache.kept("key", digests) is not None
     for seed in range(200):
         chance = random.Random(seed)
         spoiled = bytearray(whole)
         for _ in range(3):
             spoiled[chance.randrange(len(spoiled))] = chance.randrange(256)
         path.write_bytes(spoiled)
-        maps.kept("key", digests)  # raises nothing
+        umap_cache.kept("key", digests)  # raises nothing
 
 
 def test_shipped_results_with_bytes_of_any_kind_are_told(tmp_path, monkeypatch):
     experiment = EXPERIMENTS["spheres"]
-    whole = lab.shipped_path(experiment).read_bytes()
-    monkeypatch.setattr(lab, "ASSETS", tmp_path)
-    path = lab.shipped_path(experiment)
+    whole = theory_experiment.shipped_path(experiment).read_bytes()
+    monkeypatch.setattr(theory_experiment, "ASSETS", tmp_path)
+    path = theory_experiment.shipped_path(experiment)
     path.parent.mkdir()
     for content in (whole[:-50], whole.replace(b'"result"', b'"resuly"'), b"[1]", b'{"cells": [{"settings": 1}]}', b""):
         path.write_bytes(content)
         with pytest.raises(JepaError, match=r"The shipped result spheres\.json cannot be read"):
-            lab.shipped(experiment)
+            theory_experiment.shipped(experiment)
 
 
 @pytest.mark.parametrize("content", ["[1]", "{", "[{}]", '{"a": 1}', '[{"agreement": {"least": 3, "most": 4}}]'])
@@ -185,7 +191,7 @@ def test_shipped_tables_with_bytes_of_any_kind_are_told_and_nothing_else(store, 
     store.put(CONFIG, results("a", "b"))
     store.put_members("set", [Member("a", 0, "", "a"), Member("b", 1, "", "b")])
     path = tmp_path / "tiny-projector.parquet"
-    tables.ship(store, CONFIG, ["set"], path)
+    shipped.ship(store, CONFIG, ["set"], path)
     whole = path.read_bytes()
     fresh = Store(tmp_path / "fresh.sqlite")
     for seed in range(150):
@@ -195,7 +201,7 @@ def test_shipped_tables_with_bytes_of_any_kind_are_told_and_nothing_else(store, 
             spoiled[chance.randrange(len(spoiled))] = chance.randrange(256)
         path.write_bytes(spoiled)
         try:
-            tables.load_shipped(fresh, path)
+            shipped.load_shipped(fresh, path)
         except JepaError as error:
             assert "cannot be read" in str(error)  # noqa: PT017
     fresh.check()
@@ -204,13 +210,13 @@ def test_shipped_tables_with_bytes_of_any_kind_are_told_and_nothing_else(store, 
 
 @pytest.mark.parametrize("kept", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", b"RIFF"])
 def test_a_kept_picture_that_is_none_is_made_again(store, kept):
-    dataset = datasets.get_dataset("digits-test")
+    dataset = registry.get_dataset("digits-test")
     item = dataset.item(0)
     member = Member(item.name, 0, item.label, images.digest(item.read()))
-    transform = encoders.get_spec("digits").transform
+    transform = encoders_registry.get_spec("digits").transform
     store.put_crops(transform, {member.digest: kept})
-    assert pictures.thumbnails(store, transform, dataset, [member])[member.digest].startswith(b"\x89PNG")
-    assert pictures.scored_crop(store, transform, dataset, member).startswith(b"\x89PNG")
+    assert crops.thumbnails(store, transform, dataset, [member])[member.digest].startswith(b"\x89PNG")
+    assert crops.scored_crop(store, transform, dataset, member).startswith(b"\x89PNG")
 
 
 # --- commands on a damaged store --------------------------------------------------------------------------------------

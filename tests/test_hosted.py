@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from huggingface_hub import utils
 
-from jepa_core import config, hub
-from jepa_core.datasets import get_dataset
+from jepa_core import config
+from jepa_core.datasets.readers import open_named
+from jepa_core.datasets.registry import get_dataset
+from jepa_core.encoders import download
 from jepa_core.errors import DatasetError, EncoderError, NotAllowed
-from jepa_core.readers import open_named
-
-from .helpers import png
-from .test_hub import REMOTE
+from tests.encoders.test_download import REMOTE
+from tests.helpers import png
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_no_dataset_is_downloaded(name: str) -> None:
 def test_no_weights_are_asked_for_or_downloaded_and_no_token_is_used(hub_server, monkeypatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     assert utils.get_token() == "hf_secret"
-    for ask in (hub.look_up, hub.fetch):
+    for ask in (download.look_up, download.fetch):
         with pytest.raises(EncoderError, match="this server downloads nothing for its visitors"):
             ask(REMOTE)
     assert hub_server.requests == []

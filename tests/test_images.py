@@ -11,7 +11,8 @@ import pytest
 import timm.data
 from PIL import Image
 
-from jepa_core import decoder, images
+from jepa_core import images
+from jepa_core.decoding import decode
 from jepa_core.errors import BadImage
 
 ACCEPTED = "PNG, JPEG, WEBP, GIF, BMP, TIFF, PPM, AVIF, HEIF, JPEG2000 or PSD"
@@ -276,7 +277,7 @@ def test_cut_off_files_are_refused(kind, data):
 def test_the_header_is_judged_before_a_pixel_is_decoded(monkeypatch):
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda _: pytest.fail("pixels were decoded"))
     with pytest.raises(BadImage, match="more than 100 megapixels"):
-        decoder.read(png_of(30_000, 30_000, 8, 2, b""))
+        decode.read(png_of(30_000, 30_000, 8, 2, b""))
 
 
 def test_a_name_cannot_break_the_line():

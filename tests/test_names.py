@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from jepa_core import config, files, folders, own_weights
-from jepa_core.datasets import get_dataset
+from jepa_core import config, files
+from jepa_core.datasets import folders
+from jepa_core.datasets.registry import get_dataset
+from jepa_core.encoders import custom
 from jepa_core.errors import EncoderError, JepaError, StoreError, UnknownName
 from jepa_core.jobs import JobQueue
-from jepa_core.telling import told
-
-from .helpers import png
+from jepa_core.redaction import told
+from tests.helpers import png
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def test_a_home_that_is_not_there_is_a_folder_like_any_other(monkeypatch: pytest
     monkeypatch.setenv("JEPA_CACHE", "~nobody-of-that-name/cache")
     assert config.cache_dir() == Path("~nobody-of-that-name/cache")
     with pytest.raises(EncoderError, match="There is no file or folder"):
-        own_weights.find("~nobody-of-that-name/weights", None)
+        custom.find("~nobody-of-that-name/weights", None)
 
 
 # --- hosted -----------------------------------------------------------------------------------------------------------

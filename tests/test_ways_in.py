@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from jepa_core import images, score_images
-from jepa_core.datasets import get_dataset
+from jepa_core.datasets.registry import get_dataset
 from jepa_core.errors import BadImage, DatasetError
 from tests.helpers import picture
 from tests.test_images import saved

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from jepa_core.errors import NotEnoughData
-from jepa_core.projection import nearest
+from jepa_core.stats.neighbors import nearest
 
 
 class KNN:

@@ -5,7 +5,7 @@ from html import escape
 
 import plotly.graph_objects as go
 
-from jepa_core.agreement import Agreement
+from jepa_core.analysis.agreement import Agreement
 from jepa_core.figures.style import LIKELY, NEUTRAL, UNLIKELY, finish
 
 

@@ -9,7 +9,7 @@ from jepa_core.figures.style import DOMAINS, LIKELY, NEUTRAL, finish, shaded
 def confounds_figure(table: pd.DataFrame, auroc: float, low: float, high: float) -> go.Figure:
     """A row for each measure, the strongest on top, beside the score's own AUROC with its interval.
 
-    `table` is that of `jepa_core.confound_words.as_table`. A measure in which the sets cannot be matched has no
+    `table` is that of `jepa_core.confounds.report.as_table`. A measure in which the sets cannot be matched has no
     diamond.
     """
     figure = go.Figure()

@@ -5,8 +5,8 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from numpy import ndarray
 
+from jepa_core.explain.attribution import Parts, Spread
 from jepa_core.figures.style import AXIS, LAYOUT, LIKELY, NEUTRAL, UNLIKELY, ZERO, finish, shaded
-from jepa_core.shortfall import Parts, Spread
 
 BAND, HALF = "rgba(139,149,161,0.22)", "rgba(139,149,161,0.34)"
 

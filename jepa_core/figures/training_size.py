@@ -11,7 +11,7 @@ from jepa_core.figures.style import DOMAINS, NEUTRAL, finish
 def training_size_figure(table: pd.DataFrame, smaller: str, larger: str) -> go.Figure:
     """The AUROC of each domain with the encoder of the smaller and of the larger training set, joined by a line.
 
-    `table` is that of `jepa_core.training_size.compare`.
+    `table` is that of `jepa_core.analysis.training_size.compare`.
     """
     figure = go.Figure()
     names = [escape(name) for name in table["domain"]]

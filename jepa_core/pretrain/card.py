@@ -15,14 +15,14 @@ import torch
 from numpy import ndarray
 from torch import nn
 
-from jepa_core import jacobian, rank, spectrum
-from jepa_core.encoders import build_net, resolve_data_config, weights_digest
-from jepa_core.network import EncoderNet
+from jepa_core.encoders.network import EncoderNet
+from jepa_core.encoders.registry import build_net, resolve_data_config, weights_digest
+from jepa_core.encoders.spec import EncoderSpec
+from jepa_core.jacobian import engine, rank, spectrum
 from jepa_core.pretrain import evaluate, inputs
 from jepa_core.pretrain.inputs import TrainingData
 from jepa_core.pretrain.recipes import RECIPES, Recipe
 from jepa_core.pretrain.sigreg import GAUSSIAN_EXPECTATION
-from jepa_core.specs import EncoderSpec
 
 PAPER = "Balestriero and LeCun, LeJEPA, arXiv 2511.08544"
 LICENCE = "MIT"
@@ -120,7 +120,7 @@ def _ranks(outputs: dict[str, nn.Module], data: TrainingData) -> dict[str, dict[
     images = inputs.normalise(inputs.to_float(chosen), data.data_config)
     ranks = {}
     for output, module in outputs.items():
-        spectra = spectrum.singular_values(jacobian.Engine(module, images[0]).gram(images).gram.numpy())
+        spectra = spectrum.singular_values(engine.Engine(module, images[0]).gram(images).gram.numpy())
         allowed = rank.architectural_rank(module, images)
         ranks[output] = asdict(replace(allowed, reason=spectrum.observed_rank(allowed, spectra).reason))
     return ranks

@@ -13,11 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from jepa_core import digits, images, synthetic, world
-from jepa_core.bundled import MIXED_START
-from jepa_core.datasets import FOLDER_PREFIX, get_dataset
+from jepa_core import images
+from jepa_core.datasets import digits, known_density, synthetic
+from jepa_core.datasets.bundled import MIXED_START
+from jepa_core.datasets.registry import FOLDER_PREFIX, get_dataset
+from jepa_core.datasets.spec import DatasetSpec, Item
 from jepa_core.errors import DatasetError, UnknownName
-from jepa_core.items import DatasetSpec, Item
 from jepa_core.pretrain.recipes import Recipe
 
 PARTS = ("train", "validation", "test")
@@ -83,7 +84,8 @@ def _digits() -> Source:
         training="digits-train",
         reference="digits-test",
         description=(
-            "scikit-learn's load_digits(), grey pictures of 8 x 8 pixels, cut by a fixed permutation (jepa_core.digits)"
+            "scikit-learn's load_digits(), grey pictures of 8 x 8 pixels, cut by a fixed permutation "
+            "(jepa_core.datasets.digits)"
         ),
         terms=_DIGITS_TERMS,
     )
@@ -105,18 +107,20 @@ def _digit_pictures(part: str) -> list[Picture]:
 
 def _world() -> Source:
     return Source(
-        classes=world.NAMES,
+        classes=known_density.NAMES,
         parts={part: _world_pictures(part, COUNTS[part]) for part in PARTS},
         training="world-train",
         reference="world-test",
-        description="pictures of 32 x 32 pixels drawn from a world with a known density (jepa_core.world)",
+        description=(
+            "pictures of 32 x 32 pixels drawn from a world with a known density (jepa_core.datasets.known_density)"
+        ),
         terms=_DRAWN_TERMS,
     )
 
 
 def _world_pictures(part: str, count: int) -> list[Picture]:
     return [
-        Picture(world.sample(part, position)[0], partial(_drawn, partial(world.draw, part), position))
+        Picture(known_density.sample(part, position)[0], partial(_drawn, partial(known_density.draw, part), position))
         for position in range(count)
     ]
 
@@ -129,7 +133,7 @@ def _mixed() -> Source:
     shapes, galaxies = synthetic.SHAPES, synthetic.GALAXIES
     groups = (
         ("digit ", tuple("0123456789"), _digit_pictures),
-        ("world: ", world.NAMES, lambda part: _world_pictures(part, MIXED_COUNTS[part])),
+        ("world: ", known_density.NAMES, lambda part: _world_pictures(part, MIXED_COUNTS[part])),
         ("shape: ", shapes, partial(_synthetic_pictures, synthetic.shape, synthetic.shape_label, shapes)),
         ("galaxy: ", galaxies, partial(_synthetic_pictures, synthetic.galaxy, synthetic.galaxy_label, galaxies)),
     )
@@ -145,8 +149,9 @@ def _mixed() -> Source:
         training="mixed-train",
         reference="mixed-test",
         description=(
-            "handwritten digits of scikit-learn, and drawn by code: the world (jepa_core.world), shapes and galaxies "
-            f"(jepa_core.synthetic, positions from {MIXED_START} on)"
+            "handwritten digits of scikit-learn, and drawn by code: the world (jepa_core.datasets.known_density), "
+            "shapes and galaxies "
+            f"(jepa_core.datasets.synthetic, positions from {MIXED_START} on)"
         ),
         terms=f"digits: {_DIGITS_TERMS}; all else: {_DRAWN_TERMS}",
     )

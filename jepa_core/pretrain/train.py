@@ -23,15 +23,15 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from jepa_core.config import ASSETS, cache_dir
-from jepa_core.encoders import build_net, choose_device
+from jepa_core.encoders.network import EncoderNet
+from jepa_core.encoders.registry import build_net, choose_device
+from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import EncoderError, JepaError
-from jepa_core.network import EncoderNet
 from jepa_core.pretrain import card, evaluate, inputs
 from jepa_core.pretrain.inputs import TrainingData
 from jepa_core.pretrain.recipes import Recipe, get_recipe
 from jepa_core.pretrain.sigreg import sigreg
 from jepa_core.pretrain.views import random_views
-from jepa_core.specs import EncoderSpec
 
 Log = Callable[[str], None]
 

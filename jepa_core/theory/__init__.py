@@ -5,8 +5,8 @@ Sources: Balestriero, Ballas, Rabbat, LeCun, arXiv 2510.05949; Littwin et al., a
 
 from jepa_core.errors import UnknownName
 from jepa_core.theory.ascent import ASCENT
+from jepa_core.theory.experiment import Experiment
 from jepa_core.theory.features import FEATURES
-from jepa_core.theory.lab import Experiment
 from jepa_core.theory.sampling import SAMPLING
 from jepa_core.theory.spheres import SPHERES
 from jepa_core.theory.truth import TRUTH

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from jepa_core.theory.lab import Cell, Experiment, Result, Step, rounded
+from jepa_core.theory.experiment import Cell, Experiment, Result, Step, rounded
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -62,9 +62,10 @@ def run(settings: Settings) -> Iterator[Step]:
     """Climb, and keep the picture and its scores on the way."""
     import torch
 
-    from jepa_core import datasets, images
-    from jepa_core.encoders import load_encoder
-    from jepa_core.ranks import rank_of_loaded
+    from jepa_core import images
+    from jepa_core.datasets import registry
+    from jepa_core.encoders.registry import load_encoder
+    from jepa_core.scoring.rank import rank_of_loaded
 
     encoder = load_encoder(settings.encoder, "cpu")
     output = encoder.spec.default_output
@@ -73,7 +74,7 @@ def run(settings: Settings) -> Iterator[Step]:
         drawn = torch.rand(encoder.input_shape, generator=torch.Generator().manual_seed(-settings.image))
         point = (drawn - mean) / std
     else:
-        items = list(datasets.get_dataset(encoder.spec.reference).items())
+        items = list(registry.get_dataset(encoder.spec.reference).items())
         point = encoder.preprocess(images.decode(items[settings.image % len(items)].read()).image)
     rank = rank_of_loaded(encoder, output).rank
     every = max(1, settings.steps // (_FRAMES - 1))

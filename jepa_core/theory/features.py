@@ -19,7 +19,7 @@ from numpy import ndarray
 from numpy.typing import ArrayLike
 from scipy.integrate import solve_ivp
 
-from jepa_core.theory.lab import Cell, Experiment, Result, Step, rounded
+from jepa_core.theory.experiment import Cell, Experiment, Result, Step, rounded
 
 OBJECTIVES = ("JEPA", "MAE")
 PROCESSES = ("static", "dynamic")

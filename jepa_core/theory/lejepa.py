@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jepa_core.pretrain.sigreg import sigreg
-from jepa_core.theory.nets import Encoders
+from jepa_core.theory.networks import Encoders
 
 
 @dataclass(frozen=True)

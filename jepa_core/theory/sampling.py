@@ -14,12 +14,12 @@ from numpy import ndarray
 from scipy.spatial.distance import cdist
 
 from jepa_core.theory import mixtures
-from jepa_core.theory.lab import Cell, Experiment, Result, Step, rounded
+from jepa_core.theory.experiment import Cell, Experiment, Result, Step, rounded
 
 if TYPE_CHECKING:  # torch takes seconds to import, and listing experiments must not pay for it
     from torch import Tensor
 
-    from jepa_core.theory.nets import Encoders
+    from jepa_core.theory.networks import Encoders
 
 BOX = 4.0
 """Half the side of the box, in units of the data's standard deviation, about its mean."""
@@ -64,7 +64,7 @@ def run(settings: Settings) -> Iterator[Step]:
     import torch
 
     from jepa_core.theory import lejepa
-    from jepa_core.theory.nets import stacked
+    from jepa_core.theory.networks import stacked
 
     law = law_of(settings)
     samples = law.sample(20_000, (1, settings.seed))

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy import ndarray
 from scipy import stats
 
-from jepa_core.theory.lab import Cell, Experiment, Result, Step, rounded
+from jepa_core.theory.experiment import Cell, Experiment, Result, Step, rounded
 
 _BLOCK = 500  # vectors drawn at once
 _POINTS = 81  # of each curve

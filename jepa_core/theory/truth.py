@@ -14,12 +14,12 @@ from numpy import ndarray
 from scipy.stats import spearmanr
 
 from jepa_core.theory import mixtures
-from jepa_core.theory.lab import Cell, Experiment, Result, Step, rounded
+from jepa_core.theory.experiment import Cell, Experiment, Result, Step, rounded
 
 if TYPE_CHECKING:  # torch takes seconds to import, and listing experiments must not pay for it
     from torch import Tensor
 
-    from jepa_core.theory.nets import Encoders
+    from jepa_core.theory.networks import Encoders
 
 TEST = 2000
 SCORES = {
@@ -53,7 +53,7 @@ class Settings:
 def run(settings: Settings) -> Iterator[Step]:
     """Train the encoders of all seeds side by side; judge them ten times on the way."""
     from jepa_core.theory import lejepa
-    from jepa_core.theory.nets import stacked
+    from jepa_core.theory.networks import stacked
 
     laws = [mixtures.drawn(settings.dim, seed, settings.spread) for seed in settings.seeds]
     samples = [law.sample(settings.samples, (1, seed)) for law, seed in zip(laws, settings.seeds, strict=True)]
@@ -76,7 +76,7 @@ def _judge(
     settings: Settings, laws: Sequence[mixtures.Mixture], samples: Sequence[ndarray], tests: Sequence[ndarray]
 ) -> Callable[..., Result]:
     """A function of the encoders: each score's correlation with the truth, the folding, and what figures need."""
-    from jepa_core.theory.nets import folded_share, stacked
+    from jepa_core.theory.networks import folded_share, stacked
 
     truths = [law.log_density(points) for law, points in zip(laws, tests, strict=True)]
     fitted = [mixtures.gaussian_log_density(of, points) for of, points in zip(samples, tests, strict=True)]
@@ -110,7 +110,7 @@ def score_points(encoders: "Encoders", points: "Tensor") -> tuple[dict[str, ndar
     """The scores of each encoder's own points by name, each (count, n), and the Jacobians."""
     import torch
 
-    from jepa_core.theory.nets import log_volumes
+    from jepa_core.theory.networks import log_volumes
 
     with torch.no_grad():
         embedded, jacobians = encoders.with_jacobians(points)
@@ -137,7 +137,7 @@ def _sheet(
     """In the plane: the true and the learned density of the first seed on a grid, each summing to 1."""
     if settings.dim != 2:
         return None
-    from jepa_core.theory.nets import stacked
+    from jepa_core.theory.networks import stacked
 
     low, high = samples[0].min(axis=0) - 0.5, samples[0].max(axis=0) + 0.5
     across, up = np.linspace(low[0], high[0], _GRID), np.linspace(low[1], high[1], _GRID)

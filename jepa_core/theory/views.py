@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from jepa_core.spectrum import multi_view_score
+from jepa_core.jacobian.spectrum import multi_view_score
 from jepa_core.theory import mixtures
-from jepa_core.theory.lab import Cell, Experiment, Result, Step, rounded
+from jepa_core.theory.experiment import Cell, Experiment, Result, Step, rounded
 from jepa_core.theory.truth import correlation, score_points
 
 COUNTS = (1, 2, 4, 8, 16, 32)
@@ -32,7 +32,7 @@ class Settings:
 def run(settings: Settings) -> Iterator[Step]:
     """Train, then score more and more views of fresh points."""
     from jepa_core.theory import lejepa
-    from jepa_core.theory.nets import stacked
+    from jepa_core.theory.networks import stacked
 
     laws = [mixtures.drawn(settings.dim, seed) for seed in settings.seeds]
     samples = [law.sample(settings.samples, (1, seed)) for law, seed in zip(laws, settings.seeds, strict=True)]

@@ -16,21 +16,24 @@ from functools import lru_cache
 import pandas as pd
 import streamlit as st
 
-from jepa_core import datasets, precision, scoring, ways
 from jepa_core.config import ROOT
-from jepa_core.encoders import Encoder, default_device, list_encoders, load_encoder
+from jepa_core.datasets import registry
+from jepa_core.datasets.spec import DatasetSpec
+from jepa_core.encoders.registry import Encoder, default_device, list_encoders, load_encoder
+from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import JepaError
-from jepa_core.items import DatasetSpec
 from jepa_core.jobs import JobQueue
 from jepa_core.keys import make_key
-from jepa_core.ranks import rank_of
-from jepa_core.records import ResultConfig
-from jepa_core.reference import percentile
-from jepa_core.specs import EncoderSpec
-from jepa_core.store import Store
-from jepa_core.telling import for_visitors
-from jepa_core.ways import Way
-from pages._shared.opened import Opened
+from jepa_core.redaction import for_visitors
+from jepa_core.scoring import method as scoring_method
+from jepa_core.scoring import precision
+from jepa_core.scoring import run as scoring_run
+from jepa_core.scoring.method import Way
+from jepa_core.scoring.rank import rank_of
+from jepa_core.stats.conformal import percentile
+from jepa_core.store.records import ResultConfig
+from jepa_core.store.results import Store
+from pages._shared.open_store import Opened
 from pages._shared.text import plain
 
 _PATIENCE = 10.0  # seconds that a server that is to end waits for the step of a job that is under way
@@ -51,11 +54,11 @@ class Choice:
     @property
     def config(self) -> ResultConfig:
         """The config of its full float32 results."""
-        return scoring.config_of(self.spec, self.output)
+        return scoring_run.config_of(self.spec, self.output)
 
     def way_to(self, dataset: DatasetSpec) -> Way:
         """The way to the scores of a dataset, which may allow no other than the full one. Its precision may be open."""
-        return ways.possible(self.way, dataset)
+        return scoring_method.possible(self.way, dataset)
 
 
 _run = threading.local()
@@ -142,7 +145,7 @@ class _Listing:
 @st.cache_resource(show_spinner=False, max_entries=8)
 def _listing(name: str) -> _Listing:
     start = time.monotonic()
-    return _Listing(datasets.get_dataset(name), time.monotonic() - start)
+    return _Listing(registry.get_dataset(name), time.monotonic() - start)
 
 
 def dataset(name: str) -> DatasetSpec:
@@ -162,7 +165,7 @@ def dataset(name: str) -> DatasetSpec:
 def _renew(name: str, found: _Listing) -> None:
     start = time.monotonic()
     try:
-        found.spec = datasets.get_dataset(name)
+        found.spec = registry.get_dataset(name)
     except JepaError:
         _listing.clear(name)  # gone: the next look says so
     found.since = time.monotonic()
@@ -200,9 +203,9 @@ def _standing(choice: Choice, dataset: DatasetSpec) -> _Standing:
         if found is not None and stamp and found.stamp == stamp:  # something else in the store has changed
             known[key] = replace(found, changes=changes)
             return known[key]
-        scored = ways.scored(store(), choice.spec, choice.output, dataset.name, way)
+        scored = scoring_method.scored(store(), choice.spec, choice.output, dataset.name, way)
         rank = rank_of(choice.spec, choice.output).rank
-        settled = ways.settled(store(), choice.spec, choice.output, dataset.name, way)
+        settled = scoring_method.settled(store(), choice.spec, choice.output, dataset.name, way)
         parts = (part for name, found in scored.items() for part in (name, *found))
         version = make_key(config.key, repr(settled), dataset.name, rank, *parts)
         found = _Standing(changes, scored, version, stamp)
@@ -214,10 +217,10 @@ def _standing(choice: Choice, dataset: DatasetSpec) -> _Standing:
 
 
 def _stamp(choice: Choice, dataset: DatasetSpec, way: Way) -> tuple:
-    settled = ways.settled(store(), choice.spec, choice.output, dataset.name, way)
+    settled = scoring_method.settled(store(), choice.spec, choice.output, dataset.name, way)
     if settled.method != "exact":
         return ()
-    config = scoring.config_of(choice.spec, choice.output, settled.decided)
+    config = scoring_run.config_of(choice.spec, choice.output, settled.decided)
     return settled, rank_of(choice.spec, choice.output).rank, *store().stamp(config, dataset.name)
 
 
@@ -247,7 +250,7 @@ def _missing(
 
 def settled_way(choice: Choice, dataset: DatasetSpec) -> Way:
     """The way that a dataset's stored scores were made in."""
-    return ways.settled(store(), choice.spec, choice.output, dataset.name, choice.way_to(dataset))
+    return scoring_method.settled(store(), choice.spec, choice.output, dataset.name, choice.way_to(dataset))
 
 
 def version(choice: Choice, dataset: DatasetSpec) -> str:
@@ -258,7 +261,7 @@ def version(choice: Choice, dataset: DatasetSpec) -> str:
 # Tables are kept as they are, not as a pickle that is read for every look: nobody may change them.
 @st.cache_resource(show_spinner=False, max_entries=256)
 def _scores(version: str, fingerprint: str, _dataset: DatasetSpec, _choice: Choice) -> pd.DataFrame:  # noqa: ARG001
-    table = ways.scores(store(), _choice.spec, _choice.output, _dataset.name, _choice.way_to(_dataset))
+    table = scoring_method.scores(store(), _choice.spec, _choice.output, _dataset.name, _choice.way_to(_dataset))
     if not fingerprint:
         return table
     return table[table["name"].isin({_dataset.name_of(position) for position in range(len(_dataset))})]
@@ -289,7 +292,7 @@ def ranked(choice: Choice, dataset: DatasetSpec, label: str | None) -> pd.DataFr
 def how(choice: Choice, dataset: DatasetSpec, table: pd.DataFrame) -> str:
     """How the scores of a table were made, in words."""
     way = settled_way(choice, dataset)
-    words = ways.in_words(choice.spec, choice.output, way, table)
+    words = scoring_method.in_words(choice.spec, choice.output, way, table)
     if dataset.listed:
         words += " Its pictures are not bundled, so these are the scores that came with the explorer."
     elif way.method != choice.way.method:
@@ -340,7 +343,7 @@ def _choose_way() -> Way:
     with st.expander("How scores are made", icon=":material/tune:"):
         method = st.selectbox(
             "Method",
-            ways.METHODS,
+            scoring_method.METHODS,
             key="method",
             bind="query-params",
             help="exact: a full score takes a product of the Jacobian for each number of the embedding. sketch: an "
@@ -349,7 +352,7 @@ def _choose_way() -> Way:
         )
         chosen = st.selectbox(
             "Precision",
-            ways.PRECISIONS,
+            scoring_method.PRECISIONS,
             key="precision",
             bind="query-params",
             help="Of the products. fp32: float32. bf16: bfloat16, faster and rounder. tf32: TensorFloat-32, on CUDA. "

@@ -2,7 +2,7 @@
 
 import re
 
-from jepa_core.telling import visible
+from jepa_core.redaction import visible
 
 
 def plain(text: str) -> str:

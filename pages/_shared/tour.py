@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from pages._shared import pictures
+from pages._shared import image_grid
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ STEPS = (
         _DIGITS,
     ),
     Step(
-        pictures.DETAIL,
+        image_grid.DETAIL,
         "Open one",
         "This is the digit that it finds least likely of all 360. Any picture of the explorer opens like this, with "
         "what its score was made from.",
@@ -124,7 +124,7 @@ def _step(page: str, number: int) -> None:
 
 
 def _go(number: int) -> None:
-    pictures.open_link(address(number))
+    image_grid.open_link(address(number))
 
 
 def _close() -> None:

@@ -7,18 +7,20 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from jepa_core import datasets, readers, sketching, ways
 from jepa_core.config import ASSETS
+from jepa_core.datasets import readers, registry
+from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.errors import JepaError
 from jepa_core.files import read_asset
-from jepa_core.items import DatasetSpec
 from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
-from jepa_core.scoring import RunSummary
-from jepa_core.sketching import open_ends
-from jepa_core.telling import told
+from jepa_core.redaction import told
+from jepa_core.scoring import method as scoring_method
+from jepa_core.scoring import sketch
+from jepa_core.scoring.run import RunSummary
+from jepa_core.scoring.sketch import open_ends
 from pages._shared import state
-from pages._shared.fragments import fragment, polling
+from pages._shared.errors import fragment, polling
 from pages._shared.state import Choice
 from pages._shared.text import counted, plain
 
@@ -122,7 +124,7 @@ def choose_dataset(
 
     `class_key` is that of the `choose_class` beside it, if there is one.
     """
-    options = [*datasets.list_datasets(), _FOLDER]
+    options = [*registry.list_datasets(), _FOLDER]
     default = default if default in options else options[0]
     arrive(key, default, options)
     name = st.selectbox(title, options, key=key, on_change=_forget_class, args=(class_key,))
@@ -162,9 +164,9 @@ def choose_dataset(
 
 def address_of(dataset: DatasetSpec) -> dict[str, str]:
     """The part of an address that makes `choose_dataset` open this dataset."""
-    if dataset.name in datasets.list_datasets():
+    if dataset.name in registry.list_datasets():
         return {"dataset": dataset.name}
-    return {"dataset": _FOLDER, "folder": dataset.name.removeprefix(datasets.FOLDER_PREFIX)}
+    return {"dataset": _FOLDER, "folder": dataset.name.removeprefix(registry.FOLDER_PREFIX)}
 
 
 def choose_class(dataset: DatasetSpec, key: str = "class") -> str | None:
@@ -264,8 +266,10 @@ def _start(key: str, before: Job | None, choice: Choice, dataset: DatasetSpec) -
     def work(job: Job) -> RunSummary:
         encoder, items = state.encoder(choice.spec.name), list(dataset.items())
         way = choice.way_to(dataset)
-        way, _reason = ways.decide(state.store(), encoder, choice.output, dataset.name, items, way, job.cancelled)
-        return ways.score(
+        way, _reason = scoring_method.decide(
+            state.store(), encoder, choice.output, dataset.name, items, way, job.cancelled
+        )
+        return scoring_method.score(
             state.store(),
             encoder,
             choice.output,
@@ -291,7 +295,7 @@ def verify_ends(choice: Choice, shown: Shown, count: int) -> None:
     key = make_key("ends", choice.config.key, repr(way), dataset.name, dataset.fingerprint, shown.label or "", count)
 
     def work(job: Job) -> set[str]:
-        return sketching.verify_ends(
+        return sketch.verify_ends(
             state.store(),
             state.encoder(choice.spec.name),
             dataset.name,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jepa_core import datasets
+from jepa_core.datasets import registry
 from tests.browser.looking import assert_sound, pictures, settle
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def test_scores_are_brushed_pages_turned_and_pictures_picked_and_exported(server
 def test_names_of_files_become_text_and_no_elements(server: str, tab: "Page", tmp_path: Path) -> None:
     folder = tmp_path / "mine" / "<img src=x onerror=alert(1)>"
     folder.mkdir(parents=True)
-    for item in datasets.sample(datasets.get_dataset("digits-test"), 4, seed=1):
+    for item in registry.sample(registry.get_dataset("digits-test"), 4, seed=1):
         (folder / f"<b>{item.position}.ppm").write_bytes(item.read())
     tab.on("dialog", lambda _dialog: pytest.fail("a script ran"))
     tab.goto(f"{server}/?dataset=folder+on+this+computer&folder={folder.parent}")
@@ -120,7 +120,7 @@ def test_a_folder_in_a_link_is_text_and_nothing_else(server: str, tab: "Page") -
 def test_a_folder_is_scored_while_one_watches(server: str, tab: "Page", tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
-    for item in datasets.get_dataset("digits-test").items("3"):
+    for item in registry.get_dataset("digits-test").items("3"):
         (folder / f"{item.position}.ppm").write_bytes(item.read())
     tab.goto(f"{server}/?dataset=folder+on+this+computer&folder={folder}")
     assert min(pictures(tab, count=24)) > 0

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jepa_core import datasets, images
-from jepa_core.verdict import Kind
+from jepa_core import images
+from jepa_core.check.verdict import Kind
+from jepa_core.datasets import registry
 from tests.browser.looking import assert_sound, settle
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.browser
 
 def test_an_upload_is_checked_and_a_bad_one_named(server: str, tab: "Page", tmp_path: Path) -> None:
     good, bad = tmp_path / "digit.ppm", tmp_path / "bad.png"
-    good.write_bytes(datasets.get_dataset("digits-validation").item(0).read())
+    good.write_bytes(registry.get_dataset("digits-validation").item(0).read())
     bad.write_bytes(b"not a picture")
     tab.goto(f"{server}/check")
     settle(tab)
@@ -36,7 +37,7 @@ def test_an_upload_is_checked_and_a_bad_one_named(server: str, tab: "Page", tmp_
 def start_scoring(server: str, tab: "Page", folder: Path) -> None:
     """Have the server score more images than it gets done meanwhile."""
     folder.mkdir()
-    for item in datasets.get_dataset("digits-train").items():  # upside down, so that nobody has scored them
+    for item in registry.get_dataset("digits-train").items():  # upside down, so that nobody has scored them
         picture = images.decode(item.read()).image.rotate(180)
         picture.save(folder / f"{item.position}.png")
     tab.goto(f"{server}/?dataset=folder+on+this+computer&folder={folder}&output=backbone")

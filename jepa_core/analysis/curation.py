@@ -1,0 +1,164 @@
+"""Lists of images to keep: what leaving out the least likely of each class would remove, and where picked images lie.
+
+A score is no verdict. It can be upside down for a domain (the Domains page shows where), and among the least likely
+images of a class are the rare and the difficult beside the broken: what is here proposes, and a person decides.
+"""
+
+import io
+import math
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from jepa_core import files
+from jepa_core.datasets.registry import FOLDER_PREFIX
+from jepa_core.errors import JepaError
+from jepa_core.spreadsheets import csv_text
+from jepa_core.store.records import Member
+
+MOST = 50.0
+"""Percent of a class that may be proposed; more is no curation."""
+
+_COLUMNS = ["dataset", "name", "label", "digest", "path"]
+
+
+def decide(table: pd.DataFrame, percent: float, dataset: str) -> pd.DataFrame:
+    """Keep or drop each image of a score table (`method.scores`): the least likely `percent` of each class are dropped.
+
+    Of n images of a class, floor(n percent / 100) are dropped, so never more than asked for and none of a small class.
+    Equal scores go by their place in the dataset.
+
+    Returns dataset, name, label, digest, path, jepa_score, estimated, percentile (within the class, 0 to 100, ties
+    counting half), and decision ("keep" or "drop"), in the order of the dataset. Raises `JepaError` for a percentage
+    outside 0 to `MOST`.
+    """
+    if not 0 <= percent <= MOST:
+        raise JepaError(
+            f"{percent:g} % of each class was to be dropped; 0 to {MOST:g} is accepted; choose a smaller share."
+        )
+    table = table.sort_values("position", kind="stable")
+    classes = table.groupby("label", sort=False)["jepa_score"]
+    places = classes.rank(method="first").to_numpy()
+    sizes = classes.transform("size").to_numpy()
+    # A hair more, so that 7 % of 100 images are 7 whatever binary makes of 0.07.
+    dropped = places <= np.floor(sizes * percent / 100 + 1e-9)
+    return pd.DataFrame(
+        {
+            "dataset": dataset,
+            "name": table["name"],
+            "label": table["label"],
+            "digest": table["digest"],
+            "path": _paths(dataset, table["name"]),
+            "jepa_score": table["jepa_score"],
+            "estimated": table["estimated"],
+            "percentile": 100 * (classes.rank(method="average").to_numpy() - 0.5) / sizes,
+            "decision": np.where(dropped, "drop", "keep"),
+        }
+    ).reset_index(drop=True)
+
+
+def by_class(decided: pd.DataFrame) -> pd.DataFrame:
+    """What `decide` removes from each class: label, images, dropped, and the highest score that is dropped (or NaN)."""
+    dropped = decided["decision"] == "drop"
+    groups = decided.assign(dropped=dropped, limit=decided["jepa_score"].where(dropped)).groupby("label", sort=True)
+    return groups.agg(images=("name", "size"), dropped=("dropped", "sum"), limit=("limit", "max")).reset_index()
+
+
+def picked(
+    members: Mapping[str, Iterable[Member]], chosen: Mapping[str, str], tables: Mapping[str, pd.DataFrame]
+) -> pd.DataFrame:
+    """The picked images as a table, in the order of picking.
+
+    Args:
+        members: the recorded images of each dataset that something was picked from.
+        chosen: digest -> name of the dataset that the image was picked from.
+        tables: score tables of these datasets, as far as there are any.
+
+    Returns dataset, name, label, digest, path and jepa_score (NaN without a score). An image that its dataset no
+    longer has is left out.
+    """
+    places = {(name, member.digest): member for name, found in members.items() for member in found}
+    scores = {
+        (name, digest): score
+        for name, table in tables.items()
+        for digest, score in zip(table["digest"], table["jepa_score"], strict=True)
+    }
+    rows = [
+        (dataset, member.name, member.label, digest, path_of(dataset, member.name), scores.get((dataset, digest)))
+        for digest, dataset in chosen.items()
+        if (member := places.get((dataset, digest)))
+    ]
+    return pd.DataFrame(rows, columns=[*_COLUMNS, "jepa_score"]).astype({"jepa_score": float})
+
+
+def _paths(dataset: str, names: Iterable[str]) -> list[str]:
+    root = _root(dataset)  # once, since it looks at the disk
+    return [name if name.startswith(f"{dataset}/") else f"{root}/{name}" for name in names]
+
+
+def _root(dataset: str) -> str:
+    root = dataset.removeprefix(FOLDER_PREFIX)
+    if not files.exists(Path(root)):  # else the "#" is a part of the path
+        root = re.sub(r"#\d+(:\d+)?$", "", root)
+    return root.rstrip("/")
+
+
+def path_of(dataset: str, name: str) -> str:
+    """Where an image lies: its file for a folder; for any other dataset a name that says which image is meant.
+
+    >>> path_of("digits-test", "digits-test/7"), path_of("folder:/data/cats#500", "black/1.png")
+    ('digits-test/7', '/data/cats/black/1.png')
+    """
+    return _paths(dataset, [name])[0]
+
+
+def within(table: pd.DataFrame, low: float, high: float) -> pd.DataFrame:
+    """The rows of a score table whose score is from `low` to `high`, ends included."""
+    scores = table["jepa_score"]
+    return table[(scores >= low) & (scores <= high)]
+
+
+def read_range(text: str, scores: np.ndarray) -> tuple[float, float] | None:
+    """A range of scores as an address has it, "LOW:HIGH"; None for what is none, or has no part of these scores.
+
+    >>> read_range("-3:2.5", np.array([0.0])), read_range("7:9", np.array([0.0])), read_range("x", np.array([0.0]))
+    ((-3.0, 2.5), None, None)
+    """
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        return None
+    finite = scores[np.isfinite(scores)]
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high and finite.size):
+        return None
+    return (low, high) if low <= finite.max() and high >= finite.min() else None
+
+
+def brushed(selection: Mapping) -> tuple[float, float] | None:
+    """The range of scores of a box that was drawn over a histogram, from what Plotly tells of it; None for no box.
+
+    >>> brushed({"box": [{"x": [3.0, -1.0], "y": [0, 1]}]}), brushed({"box": []})
+    ((-1.0, 3.0), None)
+    """
+    boxes = selection.get("box") or []
+    return (min(boxes[-1]["x"]), max(boxes[-1]["x"])) if boxes else None
+
+
+def as_csv(table: pd.DataFrame) -> bytes:
+    """A table as the bytes of a CSV file."""
+    return csv_text(table).encode()
+
+
+def as_parquet(table: pd.DataFrame) -> bytes:
+    """A table as the bytes of a Parquet file."""
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def as_paths(table: pd.DataFrame) -> bytes:
+    """The paths of a table, one a line."""
+    return "".join(f"{path}\n" for path in table["path"]).encode()

@@ -1,0 +1,1 @@
+"""Does a picture belong? Evidence, and the verdict that it comes to."""

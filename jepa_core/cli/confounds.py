@@ -1,0 +1,69 @@
+"""Confounds from a terminal: what else differs between a reference and other sets."""
+
+import argparse
+
+import pandas as pd
+
+from jepa_core.cli.commands import open_store, way_of
+from jepa_core.cli.output import Bar, note, show
+from jepa_core.confounds import matching, measure
+from jepa_core.confounds.report import as_table, in_words
+from jepa_core.datasets import registry
+from jepa_core.datasets.spec import DatasetSpec
+from jepa_core.encoders.registry import get_spec
+from jepa_core.encoders.spec import EncoderSpec
+from jepa_core.errors import JepaError, NotEnoughData
+from jepa_core.scoring import method as scoring_method
+from jepa_core.store import shipped
+from jepa_core.store.results import Store
+
+
+def run_confounds(args: argparse.Namespace) -> None:
+    """Print what the measures have to do with the separation of sets from a reference."""
+    spec = get_spec(args.encoder)
+    output = spec.check_output(args.output)
+    bundled = registry.list_datasets()
+    pictures = {name: registry.with_pictures(name, folder) for name, folder in args.pictures}
+    name = args.reference or spec.reference
+    if not name:
+        raise JepaError(
+            f"Encoder {spec.name!r} has no reference of its own and none was given; a scored dataset is accepted; "
+            "name one with --reference."
+        )
+    reference = pictures.get(name) or registry.get_dataset(name)
+    given = args.data or [one.name for one in bundled.values() if one.held_out and one.name != reference.name]
+    sets = [pictures.get(one) or registry.get_dataset(one) for one in given]
+    store, found_for = open_store(whole=True), []
+    normal = _measured(store, spec, output, reference, args)
+    for dataset in sets:
+        try:
+            found = matching.explain(normal, _measured(store, spec, output, dataset, args))
+        except NotEnoughData as error:
+            if args.data:
+                raise
+            note(str(error))
+            continue
+        note(f"{in_words(found)}\n")
+        found_for.append(
+            as_table(found).assign(domain=dataset.name, conclusion=str(found.kind), auroc_score=found.auroc)
+        )
+    if found_for:
+        table = pd.concat(found_for, ignore_index=True)
+        first = ["domain", "auroc_score", "conclusion", "measure"]
+        show(table[[*first, *table.columns.difference(first, sort=False)]], args.json)
+    if args.write:
+        digests = [item.digest for dataset in pictures.values() for item in dataset.items()]
+        space = measure.space_of(spec.transform)
+        note(f"{shipped.ship_measures(store, space, digests)} measures in {shipped.measures_path(space)}")
+
+
+def _measured(
+    store: Store, spec: EncoderSpec, output: str, dataset: DatasetSpec, args: argparse.Namespace
+) -> matching.Measured:
+    """A scored set with the measures of its pictures, computed now where the store lacks them."""
+    table = scoring_method.scores(store, spec, output, dataset.name, scoring_method.possible(way_of(args), dataset))
+    if not dataset.listed or dataset.name in dict(args.pictures):
+        failed = measure.measure_missing(store, spec, dataset, table, Bar(f"Measuring {dataset.title}"))
+        for _name, sentence in failed:
+            note(sentence)
+    return measure.load(store, spec, dataset, table)

@@ -1,0 +1,1 @@
+"""Could something as plain as brightness be what a score tells apart?"""

@@ -1,0 +1,225 @@
+"""The datasets that come with the explorer: drawn by code, or with a dependency (scikit-learn)."""
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+
+import numpy as np
+
+from jepa_core import images
+from jepa_core.datasets import known_density, synthetic
+from jepa_core.datasets.spec import DatasetSpec
+
+DRAWN_COUNT = 300
+WORLD_COUNT = 600
+MIXED_COUNT = 150  # of each of its four kinds
+MIXED_START = 1000  # the first of the shapes and galaxies that encoders are trained on
+
+
+@lru_cache(maxsize=3)
+def _digits(split: str) -> tuple[np.ndarray, np.ndarray]:
+    from jepa_core.datasets.digits import load_split
+
+    return load_split(split)
+
+
+def _digit_label(split: str, position: int) -> str:
+    return str(_digits(split)[1][position])
+
+
+def _digit(split: str, position: int) -> np.ndarray:
+    return _digits(split)[0][position]
+
+
+def _inverted_digit(position: int) -> np.ndarray:
+    return 255 - _digit("test", position)
+
+
+def _flipped_digit(position: int) -> np.ndarray:
+    return np.ascontiguousarray(_digit("test", position)[:, ::-1])
+
+
+def _constant(label: str, _position: int) -> str:
+    return label
+
+
+def _encoded(draw: Callable[[int], np.ndarray], position: int) -> bytes:
+    return images.encode_ppm(draw(position))
+
+
+def _drawing(draw: Callable[[int], np.ndarray], position: int) -> Callable[[], bytes]:
+    return partial(_encoded, draw, position)
+
+
+def _numbered(name: str, position: int) -> str:
+    return f"{name}/{position}"
+
+
+def _bundled(
+    name: str,
+    title: str,
+    description: str,
+    draw: Callable[[int], np.ndarray],
+    label_of: Callable[[int], str],
+    classes: tuple[str, ...],
+    *,
+    size: int = DRAWN_COUNT,
+    source: str = "drawn by code",
+    licence: str = "MIT",
+    held_out: bool = True,
+) -> DatasetSpec:
+    return DatasetSpec(
+        name=name,
+        title=title,
+        description=description,
+        source=source,
+        licence=licence,
+        held_out=held_out,
+        classes=classes,
+        size=size,
+        label_of=label_of,
+        name_of=partial(_numbered, name),
+        reader_of=partial(_drawing, draw),
+    )
+
+
+_DIGIT_CLASSES = tuple("0123456789")
+_DIGITS_LICENCE = "CC BY 4.0 (UCI Optical Recognition of Handwritten Digits)"
+_PHOTOS_LICENCE = "CC BY 2.0 (china.jpg by danielbuechele, flower.jpg by vultilion)"
+
+
+def _digit_split(split: str, title: str, size: int, use: str) -> DatasetSpec:
+    return _bundled(
+        f"digits-{split}",
+        title,
+        f"Handwritten digits of 8 x 8 px, {size} of scikit-learn's 1797, shuffled with seed 0. {use}",
+        partial(_digit, split),
+        partial(_digit_label, split),
+        _DIGIT_CLASSES,
+        size=size,
+        source="scikit-learn",
+        licence=_DIGITS_LICENCE,
+        held_out=split != "train",
+    )
+
+
+def _changed_digits(name: str, title: str, how: str, draw: Callable[[int], np.ndarray]) -> DatasetSpec:
+    return _bundled(
+        name,
+        title,
+        f"The 360 test digits {how}. In the same order, so each can be laid beside its original.",
+        draw,
+        partial(_digit_label, "test"),
+        _DIGIT_CLASSES,
+        size=360,
+        source="scikit-learn",
+        licence=_DIGITS_LICENCE,
+    )
+
+
+def _world_split(split: str, title: str, use: str) -> DatasetSpec:
+    return _bundled(
+        f"world-{split}",
+        title,
+        f"{WORLD_COUNT} drawn pictures of 32 x 32 px whose probability density is known, "
+        f"of {len(known_density.KINDS)} kinds "
+        f"with six random factors each, seed {known_density.SEEDS[split]}. {use}",
+        partial(known_density.draw, split),
+        partial(_world_label, split),
+        known_density.NAMES,
+        size=WORLD_COUNT,
+        held_out=split != "train",
+    )
+
+
+def _world_label(split: str, position: int) -> str:
+    return known_density.NAMES[known_density.sample(split, position)[0]]
+
+
+def _mixed_split(split: str, title: str, use: str) -> DatasetSpec:
+    """Pictures of four of the other sets side by side, from their beginnings."""
+    start = MIXED_START if split == "train" else 0
+    kinds = ("digit", "world picture", "shape", "galaxy")
+    draws = (partial(_digit, split), partial(known_density.draw, split), synthetic.shape, synthetic.galaxy)
+    starts = (0, 0, start, start)
+    return _bundled(
+        f"mixed-{split}",
+        title,
+        f"{MIXED_COUNT} pictures each of the digits, the world, the shapes and the galaxies. {use}",
+        partial(_mixed, draws, starts),
+        partial(_mixed_label, kinds),
+        kinds,
+        size=MIXED_COUNT * len(kinds),
+        source="scikit-learn and drawn by code",
+        licence=f"MIT; digits: {_DIGITS_LICENCE}",
+        held_out=split != "train",
+    )
+
+
+def _mixed(draws: tuple[Callable[[int], np.ndarray], ...], starts: tuple[int, ...], position: int) -> np.ndarray:
+    kind, place = divmod(position, MIXED_COUNT)
+    return draws[kind](starts[kind] + place)
+
+
+def _mixed_label(kinds: tuple[str, ...], position: int) -> str:
+    return kinds[position // MIXED_COUNT]
+
+
+BUNDLED = (
+    _digit_split("train", "Digits (train)", 1077, "The bundled digits encoder was trained on them."),
+    _digit_split("validation", "Digits (validation)", 360, "Choices between encoders and settings are made on them."),
+    _digit_split("test", "Digits (test)", 360, "Nothing was trained or chosen on them."),
+    _changed_digits("inverted-digits", "Inverted digits", "with black and white exchanged", _inverted_digit),
+    _changed_digits("flipped-digits", "Flipped digits", "mirrored left to right", _flipped_digit),
+    _world_split("train", "World (train)", "The recipe 'world' trains on them and many more."),
+    _world_split("test", "World (test)", "Nothing was trained or chosen on them."),
+    _mixed_split("train", "Mixed (train)", "The recipe 'mixed' trains on them and many more."),
+    _mixed_split("test", "Mixed (test)", "Nothing was trained or chosen on them."),
+    _bundled(
+        "photo-tiles",
+        "Photo tiles",
+        f"Tiles of 64 x 64 px at random places of scikit-learn's two sample photos, by turns. "
+        f"{DRAWN_COUNT} tiles, seed {synthetic.PHOTO_SEED}.",
+        synthetic.photo_tile,
+        synthetic.photo_label,
+        synthetic.PHOTOS,
+        source="scikit-learn",
+        licence=_PHOTOS_LICENCE,
+    ),
+    _bundled(
+        "noise",
+        "Uniform noise",
+        f"Pictures of 32 x 32 px whose every value is independent and uniform from 0 to 255. "
+        f"{DRAWN_COUNT} pictures, seed {synthetic.NOISE_SEED}.",
+        synthetic.noise,
+        partial(_constant, "noise"),
+        ("noise",),
+    ),
+    _bundled(
+        "flat-colours",
+        "Flat colours",
+        f"Pictures of 32 x 32 px of one colour each, uniformly random in sRGB. "
+        f"{DRAWN_COUNT} pictures, seed {synthetic.FLAT_SEED}.",
+        synthetic.flat,
+        partial(_constant, "flat colour"),
+        ("flat colour",),
+    ),
+    _bundled(
+        "shapes",
+        "Shapes",
+        f"Ten drawn shapes of 64 x 64 px, filled or outlined, at varied places, sizes, angles and colours. "
+        f"{DRAWN_COUNT} pictures, {DRAWN_COUNT // len(synthetic.SHAPES)} of each class, seed {synthetic.SHAPES_SEED}.",
+        synthetic.shape,
+        synthetic.shape_label,
+        synthetic.SHAPES,
+    ),
+    _bundled(
+        "galaxies",
+        "Galaxies",
+        f"Drawn galaxies of 64 x 64 px on a night sky: spiral, elliptical and seen from the edge. "
+        f"{DRAWN_COUNT} pictures, {DRAWN_COUNT // len(synthetic.GALAXIES)} of each class, "
+        f"seed {synthetic.GALAXIES_SEED}.",
+        synthetic.galaxy,
+        synthetic.galaxy_label,
+        synthetic.GALAXIES,
+    ),
+)

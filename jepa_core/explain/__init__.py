@@ -1,0 +1,1 @@
+"""Why one image has its score: its place, its singular values, its directions."""

@@ -1,0 +1,1 @@
+"""Sections that one page alone uses, by page."""

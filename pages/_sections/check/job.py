@@ -1,0 +1,51 @@
+"""The computation behind the Check page. It may hold no more of a session than a weak reference.
+
+The job queue remembers its jobs for all sessions, and a function of a page holds everything that the page has named.
+Here nothing but what the computation needs is named, so pictures are gone when they are forgotten or the session ends.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from weakref import ref
+
+from jepa_core import images
+from jepa_core.check.evidence import KnownSet, Outcome, check_pictures, measured_reference
+from jepa_core.datasets.spec import DatasetSpec
+from jepa_core.datasets.uploads import Uploads
+from jepa_core.jobs import Job
+from pages._shared import image_grid, state
+from pages._shared.state import Choice
+
+_THUMBNAIL = 112  # px
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What was found of a session's pictures, and a thumbnail of each that could be checked, as addresses."""
+
+    outcome: Outcome
+    thumbnails: list[str]
+
+
+def work_on(held: Uploads, key: str, choice: Choice, dataset: DatasetSpec, known: KnownSet) -> Callable[[Job], object]:
+    """Check the pictures that are held and put what is found with them, under `key`."""
+    mine, token = ref(held), held.token
+
+    def work(job: Job) -> object:
+        uploads = mine()
+        if uploads is None or uploads.token != token:
+            return None
+
+        def stop() -> bool:
+            return job.cancelled() or uploads.token != token
+
+        measures = measured_reference(state.store(), choice.spec, dataset, known, job.report, stop)
+        encoder = state.encoder(choice.spec.name)
+        outcome = check_pictures(encoder, choice.output, uploads.pictures, known, measures, job.report, stop)
+        if stop():
+            return None
+        thumbnails = [image_grid.data_address(images.display_png(item.crop, _THUMBNAIL)) for item in outcome.checked]
+        uploads.found[key] = Found(outcome, thumbnails)
+        return True
+
+    return work

@@ -1,0 +1,28 @@
+"""Domains' closer look at one set beside the reference: its spectrum, and what else differs."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from jepa_core.datasets import registry
+from pages._sections.domains import confounds, spectrum_bands
+from pages._shared.errors import fragment
+from pages._shared.state import Choice
+from pages._shared.text import plain
+
+
+@fragment
+def show(choice: Choice, reference: str, chosen: Sequence[str], first: str) -> None:
+    """One of the chosen sets, by default the `first`."""
+    listed = registry.list_datasets()
+    closer = st.selectbox(
+        f"Look closer at one domain beside {plain(listed[reference].title)}",
+        chosen,
+        index=chosen.index(first),
+        format_func=lambda name: listed[name].title,
+        key="closer",
+        bind="query-params",
+        help="Unless you choose: the one that the score tells apart most, in either direction, but not perfectly.",
+    )
+    spectrum_bands.show(choice, reference, closer)
+    confounds.show(choice, listed[reference], listed[closer])

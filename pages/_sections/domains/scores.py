@@ -1,0 +1,75 @@
+"""Scores of whole sets of images, cached by what they were made from: the sections of Domains take them from here."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from jepa_core.analysis import side_by_side
+from jepa_core.analysis.methods import Domain
+from jepa_core.analysis.separation import Inliers, domain_line
+from jepa_core.datasets import registry
+from jepa_core.encoders.spec import EncoderSpec
+from pages._shared import state
+from pages._shared.state import Choice
+
+
+def choice_of(choice: Choice, spec: EncoderSpec) -> Choice:
+    """Another encoder looked at in the same way: its output of the same name where it has one."""
+    return Choice(spec, choice.output if choice.output in spec.outputs else spec.default_output, choice.way)
+
+
+@st.cache_resource(show_spinner=False, max_entries=128)  # shared, so not to be changed
+def _domain(version: str, name: str, _choice: Choice) -> Domain:  # noqa: ARG001
+    table = state.scores(_choice, registry.list_datasets()[name])
+    return Domain(name, table, state.store().embeddings(_choice.config.space, table["digest"].tolist()))
+
+
+def domain(choice: Choice, name: str) -> Domain:
+    """The stored scores and embeddings of a bundled set."""
+    return _domain(state.version(choice, registry.list_datasets()[name]), name, choice)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _inliers(versions: Sequence[str], _choice: Choice, _reference: str, _training: str) -> Inliers:  # noqa: ARG001
+    return Inliers(domain(_choice, _reference), domain(_choice, _training) if _training else None)
+
+
+@st.cache_data(show_spinner=False, max_entries=2048)
+def _line(version: str, known: Sequence[str], _choice: Choice, _names: Sequence[str]) -> dict[str, object]:  # noqa: ARG001
+    name, reference, training = _names
+    return domain_line(domain(_choice, name), _inliers(known, _choice, reference, training))
+
+
+def table(choice: Choice, names: Sequence[str], training: str) -> pd.DataFrame:
+    """`domain_table` of sets, the first of which is the reference. A set that was compared before is not again."""
+    listed = registry.list_datasets()
+    version = {name: state.version(choice, listed[name]) for name in (*names, *([training] if training else []))}
+    known = [version[names[0]], version.get(training, "")]
+    found = pd.DataFrame([_line(version[name], known, choice, (name, names[0], training)) for name in names])
+    return found.assign(domain=[listed[name].title for name in names])
+
+
+@st.cache_data(show_spinner=False, max_entries=1024)
+def _across(
+    versions: Sequence[str],  # noqa: ARG001
+    _choice: Choice,
+    title: str,
+    _table: pd.DataFrame,
+    _reference: pd.DataFrame,
+) -> dict[str, object]:
+    return side_by_side.line(_choice.spec.name, title, _table, _reference)
+
+
+def across_table(choices: Sequence[Choice], names: Sequence[str]) -> pd.DataFrame:
+    """A table of `side_by_side.line`s: each encoder on each set with scores of its own; the first is the reference."""
+    listed = registry.list_datasets()
+    lines = []
+    for choice in choices:
+        normal = state.scores(choice, listed[names[0]])
+        known = state.version(choice, listed[names[0]])
+        for name in names:
+            if len(scores := state.scores(choice, listed[name])):
+                versions = [state.version(choice, listed[name]), known]
+                lines.append(_across(versions, choice, listed[name].title, scores, normal))
+    return pd.DataFrame(lines)

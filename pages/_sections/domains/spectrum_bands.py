@@ -1,0 +1,59 @@
+"""Which end of the spectrum separates two domains: a choice, one sentence and a figure."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from jepa_core.analysis import spectrum_bands
+from jepa_core.datasets import registry
+from jepa_core.errors import NotEnoughData
+from jepa_core.figures.spectrum_bands import ends_figure
+from jepa_core.figures.style import CONFIG
+from pages._shared import figure_cache, state
+from pages._shared.state import Choice
+from pages._shared.text import plain
+
+
+@st.cache_data(show_spinner="Comparing the spectra", max_entries=64)
+def _found(
+    versions: Sequence[str],  # noqa: ARG001
+    _choice: Choice,
+    _reference: str,
+    _domain: str,
+    _precision: str,
+) -> spectrum_bands.Ends:
+    return spectrum_bands.ends_between(state.store(), _choice.spec, _choice.output, _reference, _domain, _precision)
+
+
+def show(choice: Choice, reference: str, domain: str) -> None:
+    """The section of the Domains page, for one of its domains beside its reference."""
+    listed = registry.list_datasets()
+    st.header("The head or the tail of the spectrum?")
+    st.markdown(
+        "A score adds up the logarithms of all singular values, from the changes of a picture that the encoder notices "
+        "most (the head) to those it notices least (the tail). Either end may separate two sets of images, and one can "
+        "hide what the other shows."
+    )
+    precision = state.settled_way(choice, listed[reference]).decided
+    versions = [state.version(choice, listed[name]) for name in (reference, domain)]
+    try:
+        found = _found(versions, choice, reference, domain, precision)
+    except NotEnoughData as error:
+        st.markdown(plain(str(error)))
+        return
+    st.markdown(plain(spectrum_bands.in_words(found, listed[domain].title, listed[reference].title)))
+    st.plotly_chart(
+        figure_cache.drawn(
+            lambda: ends_figure(found.single, found.from_top, found.from_bottom, found.quarter),
+            *("ends", precision, *versions),
+        ),
+        config=CONFIG,
+        alt=f"AUROC of {listed[domain].title} against {listed[reference].title} by index k of the singular values",
+    )
+    st.caption(
+        plain(
+            f"AUROC of {found.outliers} images against {found.inliers} of the reference, all of them fully scored, by "
+            "index k of the singular values: each alone, the k largest added up, and all from the k-th on. 0.5 is "
+            "chance. Shaded are the largest and the smallest quarter; in brackets above, 90 % intervals."
+        )
+    )

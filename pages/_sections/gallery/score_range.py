@@ -1,0 +1,68 @@
+"""Choosing a part of many images: a range of scores, and a page of those that are left. Both are in the address."""
+
+import math
+
+import streamlit as st
+from numpy import ndarray
+
+from jepa_core.analysis import curation
+from pages._shared import widgets
+
+
+def choose_range(scores: ndarray, of: str) -> tuple[float, float] | None:
+    """A range of scores within those that are there, by a slider and in the address; None for all of them.
+
+    `of` says whose scores they are: a range of others means nothing here.
+    """
+    low, high = math.floor(10 * scores.min()) / 10, math.ceil(10 * scores.max()) / 10
+    if st.session_state.setdefault("range-of", of) != of:
+        st.session_state["range-of"], st.session_state["range"] = of, ""
+        st.session_state["kept:range"] = ""
+    widgets.arrive("range", "")
+    found = curation.read_range(st.session_state["range"], scores)
+    widgets.publish("range", st.session_state["range"] if found else "", "")
+    if low == high:
+        return None
+    st.session_state["span"] = (max(low, found[0]), min(high, found[1])) if found else (low, high)
+    st.slider("Scores, from unlikely to likely", low, high, step=0.1, key="span", format="%.1f", on_change=_spanned)
+    return found
+
+
+def _spanned() -> None:
+    low, high = st.session_state["span"]
+    set_range((low, high))
+
+
+def set_range(found: tuple[float, float] | None) -> None:
+    """Choose a range of scores from elsewhere than its slider; None for all."""
+    st.session_state["range"] = f"{found[0]:.1f}:{found[1]:.1f}" if found else ""
+
+
+def choose_sheet(count: int, each: int, key: str, of: str) -> slice:
+    """Which of `count` things are on the page to be shown, of `each` a page. Another `of` starts at the first again."""
+    sheets = max(1, math.ceil(count / each))
+    if st.session_state.setdefault(f"{key}-of", of) != of:
+        st.session_state[f"{key}-of"], st.session_state[key] = of, "1"
+    widgets.arrive(key, "1")
+    asked = st.session_state[key]
+    sheet = min(max(int(asked), 1), sheets) if asked.isascii() and asked.isdigit() and len(asked) < 10 else 1
+    st.session_state[key] = str(sheet)
+    widgets.publish(key, str(sheet), "1")
+
+    def turn(step: int) -> None:
+        st.session_state[key] = str(sheet + step)
+
+    def jump() -> None:
+        st.session_state[key] = str(st.session_state[f"{key}-jump"])
+
+    if sheets > 1:
+        st.session_state[f"{key}-jump"] = sheet
+        left, middle, right = st.columns([1, 4, 1], vertical_alignment="bottom")
+        left.button(
+            "Back", on_click=turn, args=(-1,), disabled=sheet == 1, shortcut="P", key=f"{key}-back", width="stretch"
+        )
+        middle.slider(f"Page, of {sheets}", 1, sheets, key=f"{key}-jump", on_change=jump)
+        right.button(
+            "Next", on_click=turn, args=(1,), disabled=sheet == sheets, shortcut="N", key=f"{key}-next", width="stretch"
+        )
+    return slice((sheet - 1) * each, min(sheet * each, count))

@@ -1,0 +1,74 @@
+"""The images that a person picked on any page: shown, cleared, exported."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from jepa_core.analysis import curation
+from jepa_core.errors import JepaError
+from pages._shared import image_grid, state
+from pages._shared.state import Choice
+from pages._shared.text import counted
+
+MOST = 96  # pictures shown
+
+
+def show(choice: Choice) -> None:
+    """The selection."""
+    chosen = image_grid.picked()
+    if not chosen:
+        st.info(
+            "Nothing is selected. Press the ring in the corner of a picture, or x on the keyboard, to add it. "
+            "The selection stays until you clear it or close the explorer.",
+            icon=":material/check_circle:",
+        )
+        return
+    tables = {name: _scored(choice, name) for name in dict.fromkeys(chosen.values())}
+    members = {name: state.store().members(name) for name in tables}
+    table = curation.picked(members, chosen, tables)
+    left, right = st.columns([5, 1], vertical_alignment="center")
+    sets = f" of {len(tables)} datasets" if len(tables) > 1 else ""
+    left.markdown(
+        f"**{counted(len(chosen), 'image')}**{sets} selected. Scores are those of encoder {choice.spec.name}."
+    )
+    right.button("Clear", icon=":material/delete:", on_click=chosen.clear, width="stretch")
+    export(table, "selection", {"List of paths": table})
+    cards = [card for name, one in tables.items() for card in _cards(choice, name, one, chosen)]
+    places = {digest: place for place, digest in enumerate(chosen)}
+    image_grid.grid(sorted(cards, key=lambda card: places[card.id])[:MOST], key="selection", label="Your selection")
+    if len(cards) > MOST:
+        st.caption(f"The first {MOST} of {len(cards)} are shown; the export has all.")
+    if len(cards) < len(chosen):
+        st.caption(
+            f"{counted(len(chosen) - len(cards), 'image')} without a score of this encoder and method cannot be shown "
+            "here."
+        )
+
+
+def _scored(choice: Choice, name: str) -> pd.DataFrame:
+    try:
+        return state.ranked(choice, state.dataset(name), None)
+    except JepaError:  # a folder that is gone
+        return pd.DataFrame(columns=["digest", "jepa_score"])
+
+
+def _cards(choice: Choice, name: str, table: pd.DataFrame, chosen: dict[str, str]) -> list[image_grid.Card]:
+    own = [digest for digest, dataset in chosen.items() if dataset == name]
+    rows = table[table["digest"].isin(own)].drop_duplicates("digest")
+    return image_grid.cards(choice, state.dataset(name), rows) if len(rows) else []
+
+
+def export(table: pd.DataFrame, name: str, paths: dict[str, pd.DataFrame]) -> None:
+    """Buttons that download a table as CSV or Parquet, and lists of paths (label -> the rows whose paths they are)."""
+    with st.container(horizontal=True):
+        _button("CSV", lambda: curation.as_csv(table), f"{name}.csv")
+        _button("Parquet", lambda: curation.as_parquet(table), f"{name}.parquet")
+        for label, rows in paths.items():
+            _button(label, partial(curation.as_paths, rows), f"{name}-{label.lower().replace(' ', '-')}.txt")
+
+
+def _button(label: str, make: Callable[[], bytes], name: str) -> None:
+    # What a button downloads is made when it is pressed.
+    st.download_button(label, make, name, icon=":material/download:", on_click="ignore")

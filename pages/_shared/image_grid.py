@@ -1,0 +1,201 @@
+"""Pictures on a page: a grid of cards with captions, alternative texts and links, and the selection of images."""
+
+import base64
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from urllib.parse import parse_qsl, urlencode
+
+import pandas as pd
+import streamlit as st
+
+from jepa_core.config import ASSETS
+from jepa_core.datasets.spec import DatasetSpec
+from jepa_core.errors import JepaError
+from jepa_core.figures.style import LIKELY, UNLIKELY
+from jepa_core.store.crops import thumbnails
+from jepa_core.store.records import Member
+from pages._shared import state, widgets
+from pages._shared.state import Choice
+from pages._shared.text import percent_place
+
+EDGES = {"": "", "likely": LIKELY, "unlikely": UNLIKELY}
+_KEPT = 4000  # thumbnails of a few kilobytes
+# The page of one image, which a click on a card opens.
+DETAIL = "image"
+
+# Its styles are a part of assets/theme.css, so that they are on the page before the first grid is.
+_component = st.components.v2.component(
+    "jepa_grid",
+    html='<div class="jepa-row"></div>',
+    js=(ASSETS / "grid.js").read_text(encoding="utf-8"),
+    isolate_styles=False,
+)
+
+
+@dataclass(frozen=True)
+class Card:
+    """One picture of a grid: a data address (or a sentence in its place), its caption, its link.
+
+    An image of a dataset has its digest as `id` and the dataset's name as `set`, and can be picked.
+    """
+
+    source: str
+    problem: str
+    title: str
+    aside: tuple[str, ...]  # smaller lines below the title
+    alt: str
+    link: str = ""
+    badge: str = ""  # on the picture
+    id: str = ""
+    set: str = ""
+
+
+def data_address(picture: bytes) -> str:
+    """A PNG or WebP as an address for an `img`."""
+    kind = "png" if picture.startswith(b"\x89PNG") else "webp"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+
+
+@st.cache_resource(show_spinner=False)
+def _addresses() -> OrderedDict[tuple[str, str], str]:
+    """The thumbnails seen last, of all sessions: (transform, digest) -> data address."""
+    return OrderedDict()
+
+
+def _shown(choice: Choice, dataset: DatasetSpec, members: Sequence[Member]) -> dict[str, str | JepaError]:
+    """The data address of each image's picture, or why it has none, by digest."""
+    transform, known = choice.config.transform, _addresses()
+    shown: dict[str, str | JepaError] = {
+        member.digest: known[transform, member.digest] for member in members if (transform, member.digest) in known
+    }
+    missing = [member for member in members if member.digest not in shown]
+    if missing:
+        for digest, found in thumbnails(state.store(), transform, dataset, missing).items():
+            shown[digest] = found if isinstance(found, JepaError) else data_address(found)
+    for digest, found in shown.items():
+        if isinstance(found, str):
+            known[transform, digest] = found
+            known.move_to_end((transform, digest))
+    while len(known) > _KEPT:
+        known.popitem(last=False)
+    return shown
+
+
+def cards(
+    choice: Choice, dataset: DatasetSpec, rows: pd.DataFrame, label: str | None = None, *, places: bool = True
+) -> list[Card]:
+    """A card for each row of a score table that has a `percentile` column; each links to the page of its image.
+
+    `label` is the class within which the percentiles are, and which the link opens; `places` shows the percentiles.
+    """
+    made = []
+    many = len(dataset.labels()) > 1
+    shared = {"encoder": choice.spec.name, "output": choice.output}
+    shared |= {"method": choice.way.method, "precision": choice.way.precision}  # else the page would score all anew
+    shared |= widgets.address_of(dataset) | ({"class": label} if label else {})
+    members = [Member(row.name, row.position, row.label, row.digest) for row in rows.itertuples()]
+    shown = {} if dataset.listed else _shown(choice, dataset, members)
+    for row in rows.itertuples():
+        source, problem = shown.get(row.digest, ""), ""
+        if not isinstance(source, str):
+            source, problem = "", str(source)
+        elif not source:
+            problem = f"not bundled: {row.digest[:8]}"
+        place = percent_place(row.percentile)
+        score = f"≈ {row.jepa_score:.1f}" if row.estimated else f"{row.jepa_score:.1f}"
+        interval = (f"{row.low:.1f} to {row.high:.1f}",) if row.estimated else ()
+        query = urlencode(shared | {"image": row.digest})
+        made.append(
+            Card(
+                source=source,
+                problem=problem,
+                title=score,
+                aside=(*interval, *([f"class {row.label}"] if many else [])),
+                alt=f"{row.name}, class {row.label}: score {score}, {place}",
+                link=f"{DETAIL}?{query}",
+                badge=place.replace("percentile ", "P") if places else "",
+                id=row.digest,
+                set=dataset.name,
+            )
+        )
+    return made
+
+
+def grid(
+    shown: Sequence[Card],
+    end: str = "",
+    *,
+    key: str,
+    label: str = "Pictures",
+    large: bool = False,
+    five: bool = False,
+    new_tab: bool = False,
+) -> None:
+    """Draw cards side by side, as many in a row as fit, or five; `end` ("likely", "unlikely") colours their edge.
+
+    `key` names the grid, and no other of its page; `label` says to a screen reader what is in it. A click opens a
+    card's link inside the app (or in a new tab); arrow keys move between cards, x and space pick one.
+    """
+    chosen = picked()
+    _component(
+        key=f"grid:{key}",
+        data={
+            "cards": [asdict(card) | {"picked": card.id in chosen} for card in shown],
+            "layout": "large" if large else "five" if five else "",
+            "edge": EDGES[end],
+            "label": label,
+            "new_tab": new_tab,
+        },
+        on_opened_change=partial(_open, f"grid:{key}"),
+        on_picked_change=partial(_pick, f"grid:{key}"),
+    )
+
+
+def picked() -> dict[str, str]:
+    """The selection, in the order of picking: digest -> name of the dataset that the image was picked from."""
+    return st.session_state.setdefault("picked", {})
+
+
+def _pick(key: str) -> None:
+    for said in st.session_state[key].get("picked") or []:
+        if said["on"]:
+            picked()[str(said["id"])] = str(said["set"])
+        else:
+            picked().pop(str(said["id"]), None)
+
+
+def _open(key: str) -> None:
+    link = st.session_state[key].get("opened")
+    if link:
+        open_link(str(link))
+
+
+def open_link(link: str) -> None:
+    """Have `follow` open a card's link. To be called by a widget's callback, before the widgets of the next run are."""
+    name, _, query = link.partition("?")
+    values = dict(parse_qsl(query))
+    for bound in state.BOUND & set(values):  # Streamlit puts these into the address by itself
+        st.session_state[bound] = values.pop(bound)
+    for kept in widgets.KEPT:  # what the page before had chosen stands for nothing now, also if it is the same page
+        st.session_state.pop(f"kept:{kept}", None)
+        st.session_state.pop(f"page:{kept}", None)
+    st.session_state["opened"] = (name, values)
+
+
+def follow() -> None:
+    """Go to the page of the card that was clicked, as its link would, but without loading the app anew.
+
+    To be called before the page that has the card runs again, which would take the time that the other one needs, and
+    after the widgets of all pages, whose values Streamlit forgets when a run ends without them.
+    """
+    if "opened" in st.session_state:
+        name, values = st.session_state.pop("opened")
+        st.switch_page(f"pages/{name}.py", query_params=values)
+
+
+def follow_from_fragment() -> None:
+    """The same for a card in a fragment, to be called first in it: a click there runs nothing but the fragment."""
+    if "opened" in st.session_state:
+        st.rerun()
