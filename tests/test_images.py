@@ -292,9 +292,10 @@ def test_pillows_own_remarks_are_not_printed():
     odd_tiff = before + samples_per_pixel + struct.pack("<H", 99) + after[2:]
     program = """
 import sys
-from jepa_core import decoder, errors
+from jepa_core import errors
+from jepa_core.decoding import decode
 try:
-    decoder.read(sys.stdin.buffer.read())
+    decode.read(sys.stdin.buffer.read())
 except errors.BadImage:
     sys.exit(7)
 """

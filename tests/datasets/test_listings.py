@@ -150,7 +150,7 @@ def test_the_command_says_how_a_folder_is_named(text, capsys):
 
 def test_the_command_writes_a_table_with_listed_pictures(listed, install_tiny, monkeypatch, capsys):
     install_tiny()
-    monkeypatch.setattr(verify.datasets, "list_datasets", lambda: {})
+    monkeypatch.setattr(verify.registry, "list_datasets", lambda: {})
     monkeypatch.setattr(config, "ASSETS", listings.ASSETS)
     arguments = ["verify", "--write", "--encoder", "tiny", "--output", "projector", "--pictures", f"{NAME}={listed}"]
     assert parser.main([*arguments, "--count", "4", "--device", "cpu"]) == 0

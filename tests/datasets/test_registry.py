@@ -154,10 +154,10 @@ def test_inverted_and_flipped_digits_are_the_test_digits_changed():
 def test_listing_neither_draws_nor_imports_what_is_slow():
     program = """
 import sys
-from jepa_core import datasets, synthetic
+from jepa_core.datasets import registry, synthetic
 def fail(position): raise AssertionError("drawn")
 for name in ("shapes", "galaxies", "noise", "flat-colours", "photo-tiles"):
-    spec = datasets.get_dataset(name)
+    spec = registry.get_dataset(name)
     object.__setattr__(spec, "reader_of", lambda position: lambda: fail(position))
     assert len([item.label for item in spec.items()]) == 300
 slow = {"torch", "timm", "sklearn", "streamlit", "pandas"} & set(sys.modules)

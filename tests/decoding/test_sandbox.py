@@ -167,9 +167,10 @@ def test_threads_do_not_mix_up_their_pictures():
 def test_no_process_is_left_where_its_parent_is_killed():
     program = """
 import sys, time
-from jepa_core import decoding, images
+from jepa_core import images
+from jepa_core.decoding import sandbox
 images.decode(sys.stdin.buffer.read())
-print(decoding._children.idle[0].process.pid, flush=True)
+print(sandbox._children.idle[0].process.pid, flush=True)
 time.sleep(60)
 """
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:

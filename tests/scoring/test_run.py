@@ -256,14 +256,15 @@ def test_a_cancelled_run_keeps_what_is_done_and_the_next_one_goes_on(store, tiny
 CHILD = """
 import sys, time
 from contextlib import contextmanager
-from jepa_core import jacobian, scoring
-from jepa_core.datasets import get_dataset
-from jepa_core.encoders import load_encoder
-from jepa_core.store import Store
+from jepa_core.datasets.registry import get_dataset
+from jepa_core.encoders.registry import load_encoder
+from jepa_core.jacobian import engine
+from jepa_core.scoring import run
+from jepa_core.store.results import Store
 
-scoring._BLOCK = 3
+run._BLOCK = 3
 encoder = load_encoder("tiny", "cpu")
-jacobian.engine_of(encoder).plan = jacobian.Plan(images=3, cotangents=16)
+engine.engine_of(encoder).plan = engine.Plan(images=3, cotangents=16)
 put, transaction = Store.put, Store.transaction
 batches = 0
 
@@ -288,7 +289,7 @@ def counted(self, config, results):
 
 Store.put = counted
 dataset = get_dataset(sys.argv[1])
-scoring.score_items(Store(), encoder, dataset.name, list(dataset.items()))
+run.score_items(Store(), encoder, dataset.name, list(dataset.items()))
 """
 
 
