@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 
@@ -54,32 +55,13 @@ def _numbered(name: str, position: int) -> str:
     return f"{name}/{position}"
 
 
-def _bundled(
-    name: str,
-    title: str,
-    description: str,
-    draw: Callable[[int], np.ndarray],
-    label_of: Callable[[int], str],
-    classes: tuple[str, ...],
-    *,
-    size: int = DRAWN_COUNT,
-    source: str = "drawn by code",
-    licence: str = "MIT",
-    held_out: bool = True,
-) -> DatasetSpec:
-    return DatasetSpec(
-        name=name,
-        title=title,
-        description=description,
-        source=source,
-        licence=licence,
-        held_out=held_out,
-        classes=classes,
-        size=size,
-        label_of=label_of,
-        name_of=partial(_numbered, name),
-        reader_of=partial(_drawing, draw),
-    )
+_DRAWN: dict[str, Any] = {"size": DRAWN_COUNT, "source": "drawn by code", "licence": "MIT", "held_out": True}
+
+
+def _bundled(name: str, draw: Callable[[int], np.ndarray], **fields: Any) -> DatasetSpec:
+    """A dataset of pictures that `draw` makes by their positions; `fields` are those of `DatasetSpec`."""
+    reader_of = partial(_drawing, draw)
+    return DatasetSpec(name=name, name_of=partial(_numbered, name), reader_of=reader_of, **(_DRAWN | fields))
 
 
 _DIGIT_CLASSES = tuple("0123456789")
@@ -90,11 +72,11 @@ _PHOTOS_LICENCE = "CC BY 2.0 (china.jpg by danielbuechele, flower.jpg by vultili
 def _digit_split(split: str, title: str, size: int, use: str) -> DatasetSpec:
     return _bundled(
         f"digits-{split}",
-        title,
-        f"Handwritten digits of 8 x 8 px, {size} of scikit-learn's 1797, shuffled with seed 0. {use}",
         partial(_digit, split),
-        partial(_digit_label, split),
-        _DIGIT_CLASSES,
+        title=title,
+        description=f"Handwritten digits of 8 x 8 px, {size} of scikit-learn's 1797, shuffled with seed 0. {use}",
+        label_of=partial(_digit_label, split),
+        classes=_DIGIT_CLASSES,
         size=size,
         source="scikit-learn",
         licence=_DIGITS_LICENCE,
@@ -105,11 +87,11 @@ def _digit_split(split: str, title: str, size: int, use: str) -> DatasetSpec:
 def _changed_digits(name: str, title: str, how: str, draw: Callable[[int], np.ndarray]) -> DatasetSpec:
     return _bundled(
         name,
-        title,
-        f"The 360 test digits {how}. In the same order, so each can be laid beside its original.",
         draw,
-        partial(_digit_label, "test"),
-        _DIGIT_CLASSES,
+        title=title,
+        description=f"The 360 test digits {how}. In the same order, so each can be laid beside its original.",
+        label_of=partial(_digit_label, "test"),
+        classes=_DIGIT_CLASSES,
         size=360,
         source="scikit-learn",
         licence=_DIGITS_LICENCE,
@@ -119,13 +101,13 @@ def _changed_digits(name: str, title: str, how: str, draw: Callable[[int], np.nd
 def _world_split(split: str, title: str, use: str) -> DatasetSpec:
     return _bundled(
         f"world-{split}",
-        title,
-        f"{WORLD_COUNT} drawn pictures of 32 x 32 px whose probability density is known, "
+        partial(known_density.draw, split),
+        title=title,
+        description=f"{WORLD_COUNT} drawn pictures of 32 x 32 px whose probability density is known, "
         f"of {len(known_density.KINDS)} kinds "
         f"with six random factors each, seed {known_density.SEEDS[split]}. {use}",
-        partial(known_density.draw, split),
-        partial(_world_label, split),
-        known_density.NAMES,
+        label_of=partial(_world_label, split),
+        classes=known_density.NAMES,
         size=WORLD_COUNT,
         held_out=split != "train",
     )
@@ -143,11 +125,11 @@ def _mixed_split(split: str, title: str, use: str) -> DatasetSpec:
     starts = (0, 0, start, start)
     return _bundled(
         f"mixed-{split}",
-        title,
-        f"{MIXED_COUNT} pictures each of the digits, the world, the shapes and the galaxies. {use}",
         partial(_mixed, draws, starts),
-        partial(_mixed_label, kinds),
-        kinds,
+        title=title,
+        description=f"{MIXED_COUNT} pictures each of the digits, the world, the shapes and the galaxies. {use}",
+        label_of=partial(_mixed_label, kinds),
+        classes=kinds,
         size=MIXED_COUNT * len(kinds),
         source="scikit-learn and drawn by code",
         licence=f"MIT; digits: {_DIGITS_LICENCE}",
@@ -176,50 +158,50 @@ BUNDLED = (
     _mixed_split("test", "Mixed (test)", "Nothing was trained or chosen on them."),
     _bundled(
         "photo-tiles",
-        "Photo tiles",
-        f"Tiles of 64 x 64 px at random places of scikit-learn's two sample photos, by turns. "
-        f"{DRAWN_COUNT} tiles, seed {synthetic.PHOTO_SEED}.",
         synthetic.photo_tile,
-        synthetic.photo_label,
-        synthetic.PHOTOS,
+        title="Photo tiles",
+        description=f"Tiles of 64 x 64 px at random places of scikit-learn's two sample photos, by turns. "
+        f"{DRAWN_COUNT} tiles, seed {synthetic.PHOTO_SEED}.",
+        label_of=synthetic.photo_label,
+        classes=synthetic.PHOTOS,
         source="scikit-learn",
         licence=_PHOTOS_LICENCE,
     ),
     _bundled(
         "noise",
-        "Uniform noise",
-        f"Pictures of 32 x 32 px whose every value is independent and uniform from 0 to 255. "
-        f"{DRAWN_COUNT} pictures, seed {synthetic.NOISE_SEED}.",
         synthetic.noise,
-        partial(_constant, "noise"),
-        ("noise",),
+        title="Uniform noise",
+        description=f"Pictures of 32 x 32 px whose every value is independent and uniform from 0 to 255. "
+        f"{DRAWN_COUNT} pictures, seed {synthetic.NOISE_SEED}.",
+        label_of=partial(_constant, "noise"),
+        classes=("noise",),
     ),
     _bundled(
         "flat-colours",
-        "Flat colours",
-        f"Pictures of 32 x 32 px of one colour each, uniformly random in sRGB. "
-        f"{DRAWN_COUNT} pictures, seed {synthetic.FLAT_SEED}.",
         synthetic.flat,
-        partial(_constant, "flat colour"),
-        ("flat colour",),
+        title="Flat colours",
+        description=f"Pictures of 32 x 32 px of one colour each, uniformly random in sRGB. "
+        f"{DRAWN_COUNT} pictures, seed {synthetic.FLAT_SEED}.",
+        label_of=partial(_constant, "flat colour"),
+        classes=("flat colour",),
     ),
     _bundled(
         "shapes",
-        "Shapes",
-        f"Ten drawn shapes of 64 x 64 px, filled or outlined, at varied places, sizes, angles and colours. "
-        f"{DRAWN_COUNT} pictures, {DRAWN_COUNT // len(synthetic.SHAPES)} of each class, seed {synthetic.SHAPES_SEED}.",
         synthetic.shape,
-        synthetic.shape_label,
-        synthetic.SHAPES,
+        title="Shapes",
+        description=f"Ten drawn shapes of 64 x 64 px, filled or outlined, at varied places, sizes, angles and colours. "
+        f"{DRAWN_COUNT} pictures, {DRAWN_COUNT // len(synthetic.SHAPES)} of each class, seed {synthetic.SHAPES_SEED}.",
+        label_of=synthetic.shape_label,
+        classes=synthetic.SHAPES,
     ),
     _bundled(
         "galaxies",
-        "Galaxies",
-        f"Drawn galaxies of 64 x 64 px on a night sky: spiral, elliptical and seen from the edge. "
+        synthetic.galaxy,
+        title="Galaxies",
+        description=f"Drawn galaxies of 64 x 64 px on a night sky: spiral, elliptical and seen from the edge. "
         f"{DRAWN_COUNT} pictures, {DRAWN_COUNT // len(synthetic.GALAXIES)} of each class, "
         f"seed {synthetic.GALAXIES_SEED}.",
-        synthetic.galaxy,
-        synthetic.galaxy_label,
-        synthetic.GALAXIES,
+        label_of=synthetic.galaxy_label,
+        classes=synthetic.GALAXIES,
     ),
 )

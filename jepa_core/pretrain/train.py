@@ -113,12 +113,16 @@ def pretrain(
         checkpoint.unlink(missing_ok=True)
     log(f"wrote {path}")
     if _is_overshadowed(path):
-        bundled = shlex.quote(str(ASSETS / "encoders"))
-        log(
-            f"The bundled encoder {recipe.name!r} stays in use, since no other of its name replaces it; to replace it, "
-            f"train with --out {bundled}, or copy the two files there."
-        )
+        log(_stays_in_use(recipe.name))
     return path
+
+
+def _stays_in_use(name: str) -> str:
+    bundled = shlex.quote(str(ASSETS / "encoders"))
+    return (
+        f"The bundled encoder {name!r} stays in use, since no other of its name replaces it; to replace it, "
+        f"train with --out {bundled}, or copy the two files there."
+    )
 
 
 def _named(recipe: Recipe, name: str | None) -> Recipe:
