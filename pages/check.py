@@ -21,8 +21,8 @@ from jepa_core.figures.style import CONFIG
 from jepa_core.keys import make_key
 from jepa_core.spreadsheets import csv_text
 from pages._sections.check import job, session_uploads, verdict_list
-from pages._shared import image_grid, state, widgets
-from pages._shared.state import Choice
+from pages._shared import dataset_picker, image_grid, jobs_ui, layout, resources, score_tables, scoring_job
+from pages._shared.choice import Choice, current_choice
 from pages._shared.text import counted, percent_place, plain
 
 # One picture each: what belongs to the encoder `digits`, what is near it, and what is not.
@@ -48,7 +48,7 @@ MEASURES = {
     "high": number("to", format="%.2f"),
 }
 
-widgets.header(
+layout.header(
     "Check",
     "Does this picture belong to what the encoder knows? Drop one, many, or a ZIP.",
     """**The verdict.** Four methods judge each picture, and each fails on other pictures: the **JEPA-SCORE**, the
@@ -71,13 +71,15 @@ misses with this encoder.
 *Forget them* drops them at once; two minutes after your browser has gone they are dropped as well.""",
     picture="check",
 )
-choice = state.choice()
+choice = current_choice()
 held = session_uploads.mine()
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
 def _known(versions: Sequence[str], _dataset: DatasetSpec, of_class: str | None, _choice: Choice) -> KnownSet:  # noqa: ARG001
-    return load_known(state.store(), _choice.spec, _choice.output, _dataset.name, _choice.way_to(_dataset), of_class)
+    return load_known(
+        resources.store(), _choice.spec, _choice.output, _dataset.name, _choice.way_to(_dataset), of_class
+    )
 
 
 def take(key: str) -> None:
@@ -186,7 +188,9 @@ def show(found: job.Found) -> None:
         )
         st.caption(plain(f"The most unusual first; choose one to see its evidence. {together(found.outcome)}"))
     show_one(checked[held.chosen or 0], checked)
-    st.caption(plain(f"The reference: {state.how(choice, dataset, known.domain.table)} The pictures are scored fully."))
+    st.caption(
+        plain(f"The reference: {score_tables.how(choice, dataset, known.domain.table)} The pictures are scored fully.")
+    )
     st.download_button(
         "Download the table (CSV)",
         csv_text(evidence.outcome_table(found.outcome)),
@@ -203,14 +207,14 @@ else:
 with settings:
     left, right = st.columns(2)
     with left:
-        dataset = widgets.choose_dataset(choice.spec.reference, "Reference", "against", "against-class")
+        dataset = dataset_picker.choose_dataset(choice.spec.reference, "Reference", "against", "against-class")
     if dataset is None:
         st.stop()
     with right:
-        label = widgets.choose_class(dataset, "against-class")
-    widgets.keep_scored(choice, dataset)
+        label = dataset_picker.choose_class(dataset, "against-class")
+    scoring_job.keep_scored(choice, dataset)
     training = registry.list_datasets().get(choice.spec.training)  # what distances are fitted on, where it has scores
-    versions = [state.version(choice, one) for one in (dataset, training) if one]
+    versions = [score_tables.version(choice, one) for one in (dataset, training) if one]
     try:
         known = _known(versions, dataset, label, choice)
     except NotEnoughData as error:
@@ -237,7 +241,7 @@ with above:
     st.button("Forget them", icon=":material/delete:", on_click=held.forget, type="tertiary")
 if key not in held.found:
     title = f"Checking {counted(len(held.pictures), 'picture')}"
-    widgets.computed(key, title, job.work_on(held, key, choice, dataset, known))
+    jobs_ui.computed(key, title, job.work_on(held, key, choice, dataset, known))
 found = held.found[key]
 tell([*held.refused, *(sentence for _name, sentence in found.outcome.failed)])
 if found.outcome.checked:

@@ -14,11 +14,11 @@ from jepa_core.errors import NotEnoughData
 from jepa_core.keys import make_key
 from jepa_core.scoring import method as scoring_method
 from pages._sections.compare import disagreements
-from pages._shared import state, widgets
-from pages._shared.state import Choice
+from pages._shared import dataset_picker, layout, score_tables, scoring_job, url_state
+from pages._shared.choice import Choice, current_choice
 from pages._shared.text import counted, plain
 
-widgets.header(
+layout.header(
     "Compare",
     "Do encoders find the same images likely, and which images do they dispute?",
     """**What you see.** Each point is an image. Its place from left to right is its **percentile** by one encoder, from
@@ -43,12 +43,12 @@ at and the other overlooks.""",
 
 def choose() -> list[Choice]:
     """The encoders, each with the output that the sidebar names where it has one. The page stops for fewer than two."""
-    here, chosen = list_encoders(), state.choice()
+    here, chosen = list_encoders(), current_choice()
     if len(here) < FEWEST:
         st.info("There is one encoder here, so nothing to compare it with: add another on the page Encoders.")
         st.stop()
     default = [chosen.spec.name, next(name for name in here if name != chosen.spec.name)]
-    names = widgets.choose_several("Encoders", list(here), default, "encoders", MOST, f"{FEWEST} to {MOST} of them.")
+    names = url_state.choose_several("Encoders", list(here), default, "encoders", MOST, f"{FEWEST} to {MOST} of them.")
     if len(names) < FEWEST:
         st.info(f"Choose {FEWEST} to {MOST} encoders.", icon=":material/checklist:")
         st.stop()
@@ -61,7 +61,7 @@ def scored(choices: list[Choice], dataset: DatasetSpec) -> list[Choice]:
 
     The page stops for fewer than two.
     """
-    known = [choice for choice in choices if state.scored(choice, dataset)]
+    known = [choice for choice in choices if score_tables.scored(choice, dataset)]
     without = [choice.spec.name for choice in choices if choice not in known]
     if dataset.listed:
         words = f"The pictures of {dataset.title} are not bundled, only their digests and scores."
@@ -70,11 +70,11 @@ def scored(choices: list[Choice], dataset: DatasetSpec) -> list[Choice]:
         st.info(plain(words), icon=":material/visibility_off:")
     else:
         for choice in choices:
-            found = state.scored(choice, dataset)
+            found = score_tables.scored(choice, dataset)
             if missing := sum(item.name not in found for item in dataset.items()):
                 words = f"{choice.spec.name} has no score yet of {counted(missing, 'image')} of {dataset.title}."
                 st.markdown(plain(words))
-            widgets.keep_scored(choice, dataset)
+            scoring_job.keep_scored(choice, dataset)
     if len(known) < FEWEST:
         st.info(
             f"Scores by at least {FEWEST} encoders are needed. The comparison appears here as they arrive.",
@@ -94,8 +94,8 @@ def say_how(choices: list[Choice], dataset: DatasetSpec, label: str | None, foun
     made = scoring_method.in_words(
         choices[0].spec,
         choices[0].output,
-        state.settled_way(choices[0], dataset),
-        pd.concat([state.scores(choice, dataset) for choice in choices]),
+        score_tables.settled_way(choices[0], dataset),
+        pd.concat([score_tables.scores(choice, dataset) for choice in choices]),
     )
     outputs = ", ".join(f"{choice.spec.name} ({choice.output})" for choice in choices)
     st.caption(
@@ -107,7 +107,7 @@ def say_how(choices: list[Choice], dataset: DatasetSpec, label: str | None, foun
     for choice in choices:
         words += ["--encoder", choice.spec.name]
     if any(choice.output != choice.spec.default_output for choice in choices):
-        words += ["--output", state.choice().output]
+        words += ["--output", current_choice().output]
     words += ["--data", dataset.name.removeprefix(registry.FOLDER_PREFIX)]
     words += ["--class", label] if label else []
     way = choices[0].way
@@ -115,22 +115,22 @@ def say_how(choices: list[Choice], dataset: DatasetSpec, label: str | None, foun
     words += ["--precision", way.precision] if way.precision != "fp32" else []
     words += disagreements.share_option()
     st.caption("The same from a terminal:")
-    widgets.code(shlex.join(words))
+    layout.code(shlex.join(words))
 
 
 choices = choose()
 left, right = st.columns(2)
 with left:
-    dataset = widgets.choose_dataset(choices[0].spec.reference)
+    dataset = dataset_picker.choose_dataset(choices[0].spec.reference)
 if dataset is None:
     st.stop()
 with right:
-    label = widgets.choose_class(dataset)
+    label = dataset_picker.choose_class(dataset)
 choices = scored(choices, dataset)
-tables = {choice.spec.name: state.scores(choice, dataset) for choice in choices}
+tables = {choice.spec.name: score_tables.scores(choice, dataset) for choice in choices}
 if label is not None:
     tables = {name: table[table["label"] == label] for name, table in tables.items()}
-version = make_key("compare", label or "", *(state.version(choice, dataset) for choice in choices))
+version = make_key("compare", label or "", *(score_tables.version(choice, dataset) for choice in choices))
 try:
     found = _compared(version, tables)
 except NotEnoughData as error:

@@ -13,13 +13,14 @@ from jepa_core.figures.style import CONFIG
 from jepa_core.images import array_png
 from jepa_core.scoring.rank import rank_of
 from pages._sections.directions import walk
-from pages._shared import image_grid, jacobian_jobs, reference_sets, state, widgets
+from pages._shared import image_grid, jacobian_jobs, layout, reference_sets, score_tables, scoring_job, url_state
+from pages._shared.choice import current_choice
 from pages._shared.errors import fragment
 from pages._shared.text import percent_place, plain
 
 STRIP = 8  # directions shown of each end
 
-widgets.header(
+layout.header(
     "Directions",
     "Which changes of an image does the encoder notice most, and which hardly at all?",
     """**What you see.** At one image, the encoder's Jacobian says how the embedding answers to each small change of the
@@ -38,8 +39,8 @@ encoder should notice less than the first directions and more than the last.
 When two singular values are nearly equal, their two directions can be mixed freely; the page says so.""",
     picture="directions",
 )
-choice = state.choice()
-chosen = widgets.choose_scored(choice)
+choice = current_choice()
+chosen = scoring_job.choose_scored(choice)
 if chosen.dataset.listed:
     st.info("Directions need the picture itself: choose a dataset whose pictures are here.", icon=":material/explore:")
     st.stop()
@@ -81,11 +82,11 @@ def choose_k(count: int) -> int:
     """The direction, from 0."""
     if count == 1:
         return 0
-    widgets.arrive("k", "1")
+    url_state.arrive("k", "1")
     asked = str(st.session_state["k"])
     st.session_state["k"] = min(max(int(asked), 1), count) if asked.isdecimal() else 1
     chosen = st.slider("Direction k", 1, count, key="k", help="1 moves the embedding most, the last one least.")
-    widgets.publish("k", str(chosen), "1")
+    url_state.publish("k", str(chosen), "1")
     return chosen - 1
 
 
@@ -177,5 +178,5 @@ show_ends(found)
 rank = rank_of(choice.spec, choice.output)
 st.caption(
     f"Rank {rank.rank} of {choice.spec.outputs[choice.output]}: {rank.reason}. "
-    f"{plain(state.how(choice, dataset, table))} The directions and walks are computed in float32."
+    f"{plain(score_tables.how(choice, dataset, table))} The directions and walks are computed in float32."
 )

@@ -11,10 +11,11 @@ from jepa_core.datasets import registry
 from jepa_core.scoring import method as scoring_method
 from pages._sections.domains import claims, figure, known_density, one_set, scores
 from pages._sections.domains import table as domains_table
-from pages._shared import state, widgets
+from pages._shared import layout, score_tables
+from pages._shared.choice import current_choice
 from pages._shared.text import plain
 
-widgets.header(
+layout.header(
     "Domains",
     "How do whole sets of images lie beside each other, and does the score tell them apart?",
     """**What you see.** Each row is one set of images (a *domain*) on this encoder's score: its histogram, a smoothed
@@ -42,9 +43,9 @@ foreign images less likely. Only orders and percentiles are compared between enc
 scale.""",
     picture="domains",
 )
-choice = state.choice()
+choice = current_choice()
 listed = registry.list_datasets()
-scored = [name for name in listed if state.scored(choice, listed[name])]
+scored = [name for name in listed if score_tables.scored(choice, listed[name])]
 if not scored:
     st.info("Nothing is scored yet for this encoder. Open a dataset in the Gallery first.", icon=":material/info:")
     st.stop()
@@ -76,8 +77,10 @@ with st.spinner("Comparing the domains"):
     table = scores.table(choice, names, training)
 st.markdown("\n".join(f"- {plain(sentence)}" for sentence in in_words(table, title)))
 domains_table.show(table)
-everything = pd.concat([state.scores(choice, listed[name]) for name in names])
-made = scoring_method.in_words(choice.spec, choice.output, state.settled_way(choice, listed[reference]), everything)
+everything = pd.concat([score_tables.scores(choice, listed[name]) for name in names])
+made = scoring_method.in_words(
+    choice.spec, choice.output, score_tables.settled_way(choice, listed[reference]), everything
+)
 fitted_on = replace(scores.domain(choice, training), name=listed[training].title) if training else None
 distances = distances_in_words(choice.spec, scores.domain(choice, reference), fitted_on)
 st.caption(

@@ -8,10 +8,11 @@ from jepa_core.errors import JepaError
 from jepa_core.figures.qq import qq_figure
 from jepa_core.figures.style import CONFIG
 from pages._sections.encoders import add
-from pages._shared import state, widgets
+from pages._shared import layout
+from pages._shared.choice import current_choice
 from pages._shared.text import plain
 
-widgets.header(
+layout.header(
     "Encoders",
     "What is each encoder, what did it learn from, and how far can it be trusted?",
     """**What you see.** The model card of each encoder: its data, its training, and what was measured on images that it
@@ -24,7 +25,7 @@ same by the vote of the ten nearest training images. **Effective rank**: over ho
 1.06 if they do and grows as they do not; in the figure, Gaussian embeddings lie on the dotted line.""",
     picture="encoders",
 )
-choice = state.choice()
+choice = current_choice()
 
 
 def held_out(card: dict, metric: str, output: str) -> float | None:

@@ -10,13 +10,14 @@ from jepa_core.figures.histogram import class_histogram
 from jepa_core.figures.style import CONFIG
 from jepa_core.scoring import rank
 from pages._sections.gallery import score_range, selection, to_drop
-from pages._shared import image_grid, state, widgets
+from pages._shared import image_grid, layout, resources, score_tables, scoring_job, url_state
+from pages._shared.choice import current_choice
 from pages._shared.text import counted, plain
 
 PER_ROW = 8
 SHEET = 60  # pictures of a page of all images
 
-widgets.header(
+layout.header(
     "Gallery",
     "Which images does the encoder find likely, and which unlikely?",
     """**What you see.** A self-supervised encoder turns an image into a list of numbers. Where it has seen many similar
@@ -40,8 +41,8 @@ density is known (Theory), the score with its Gaussian term follows the truth fa
 Source: [arXiv 2510.05949](https://arxiv.org/abs/2510.05949).""",
     picture="gallery",
 )
-choice = state.choice()
-chosen = widgets.choose_scored(choice)
+choice = current_choice()
+chosen = scoring_job.choose_scored(choice)
 dataset, table = chosen.dataset, chosen.table
 scores = table["jepa_score"].to_numpy()
 title = f"class {chosen.label} of {dataset.title}" if chosen.label else dataset.title
@@ -93,14 +94,14 @@ shown = table if limits is None else curation.within(table, *limits)
 left, right = st.columns([3, 1], vertical_alignment="bottom")
 with left:
     views = {"ends": "Ends", "order": "In order", "selection": "Selection", "curate": "To drop"}
-    view = widgets.choose_one("Show", views, "ends", "show")
+    view = url_state.choose_one("Show", views, "ends", "show")
 right.caption(f"{counted(len(image_grid.picked()), 'image')} selected", text_alignment="right")
 
 
 def show_ends() -> None:
     few = min(PER_ROW, max(1, len(shown) // 2))
     if limits is None:
-        widgets.verify_ends(choice, chosen, end)
+        scoring_job.verify_ends(choice, chosen, end)
     st.header("Least likely")
     image_grid.grid(
         image_grid.cards(choice, dataset, shown.iloc[:few], chosen.label), "unlikely", key="least", label="Least likely"
@@ -125,7 +126,7 @@ def show_ends() -> None:
 
 def show_order() -> None:
     directions = {"rising": "Least likely first", "falling": "Most likely first"}
-    order = widgets.choose_one("Order", directions, "rising", "order")
+    order = url_state.choose_one("Order", directions, "rising", "order")
     rows = shown if order == "rising" else shown.iloc[::-1]
     place = score_range.choose_sheet(len(rows), SHEET, "part", f"{of} {chosen.label} {order} {limits}")
     part = rows.iloc[place]
@@ -152,9 +153,9 @@ else:
 
 flagged = int(table["rank_disagrees"].sum())
 note = f" {flagged} of them have a spectrum that does not fit the encoder's rank; compare them with care."
-found = rank.finding(state.store(), choice.config.space, rank.rank_of(choice.spec, choice.output))
+found = rank.finding(resources.store(), choice.config.space, rank.rank_of(choice.spec, choice.output))
 st.caption(
     f"{counted(len(table), 'image')}, median {np.median(scores):.1f}. The coloured ends of the histogram are the "
     f"{counted(end, 'image')} of each end. Encoder {choice.spec.name}, output {choice.output}. "
-    f"{plain(state.how(choice, dataset, table))}{note if flagged else ''} {plain(found)}"
+    f"{plain(score_tables.how(choice, dataset, table))}{note if flagged else ''} {plain(found)}"
 )

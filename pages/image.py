@@ -11,11 +11,12 @@ from jepa_core.stats.conformal import Reference
 from pages._sections.image import explanation, facts, original, provenance
 from pages._sections.image.explanation import Looked
 from pages._sections.image.facts import Fact
-from pages._shared import image_grid, reference_sets, state, widgets
+from pages._shared import image_grid, layout, reference_sets, score_tables, scoring_job
+from pages._shared.choice import current_choice
 from pages._shared.image_grid import Card
 from pages._shared.text import counted, plain, standing
 
-widgets.header(
+layout.header(
     "Image",
     "One image in detail: how likely it is, and why.",
     """**Score.** The sum of the logarithms of the singular values of the encoder's Jacobian at this image. It has no
@@ -33,8 +34,8 @@ there makes the image likely or unlikely.
 **Neighbours** are the images whose embeddings lie nearest.""",
     picture="image",
 )
-choice = state.choice()
-chosen = widgets.choose_scored(choice)
+choice = current_choice()
+chosen = scoring_job.choose_scored(choice)
 dataset, table = chosen.dataset, chosen.table.reset_index(drop=True)
 
 
@@ -81,7 +82,7 @@ def find() -> Looked:
         row=row,
         place=explain_image.place(table, row["digest"]) or place,
         count=len(table),
-        way=state.settled_way(choice, dataset),
+        way=score_tables.settled_way(choice, dataset),
         rank=rank_of(choice.spec, choice.output),
         reference=reference_sets.known_set(choice.spec.reference, choice),
     )
@@ -140,7 +141,7 @@ def score_facts(one: Looked) -> list[Fact]:
         sets[f"class {row['label']}"] = everything.loc[of_class, "jepa_score"]
     sets[dataset.title] = everything["jepa_score"]
     if one.reference:
-        sets[one.reference.title] = state.scores(choice, one.reference)["jepa_score"]
+        sets[one.reference.title] = score_tables.scores(choice, one.reference)["jepa_score"]
     for name, scores in sets.items():
         if len(scores) > 1:
             found = Reference(name, scores.to_numpy()).place(row["jepa_score"])

@@ -12,13 +12,14 @@ from jepa_core.datasets import registry
 from jepa_core.figures.umap import CONFIG, map_figure
 from jepa_core.jobs import Job
 from jepa_core.stats.neighbors import LEAST
-from pages._shared import image_grid, state, widgets
+from pages._shared import image_grid, jobs_ui, layout, resources, score_tables, scoring_job, url_state
+from pages._shared.choice import current_choice
 from pages._shared.text import counted, plain
 
 COLOURS = {"percentile": "Score", "label": "Class", "domain": "Domain"}
 PER_SHEET = 32
 
-widgets.header(
+layout.header(
     "Map",
     "Which images lie together in the embedding, and where among them are the unlikely ones?",
     """**What you see.** An encoder turns an image into a list of many numbers, its *embedding*. UMAP draws all
@@ -40,11 +41,11 @@ UMAP: [McInnes, Healy, Melville](https://arxiv.org/abs/1802.03426). How maps mis
 [Understanding UMAP](https://pair-code.github.io/understanding-umap/).""",
     picture="map",
 )
-choice = state.choice()
-chosen = widgets.choose_scored(choice)
+choice = current_choice()
+chosen = scoring_job.choose_scored(choice)
 dataset = chosen.dataset
 listed = registry.list_datasets()
-others = [name for name in listed if name != dataset.name and state.scored(choice, listed[name])]
+others = [name for name in listed if name != dataset.name and score_tables.scored(choice, listed[name])]
 left, middle, right = st.columns([4, 3, 2], vertical_alignment="bottom")
 further = left.multiselect(
     "Further domains",
@@ -55,7 +56,7 @@ further = left.multiselect(
     help="Whole sets that are drawn on the same map.",
 )
 with middle:
-    colour = widgets.choose_one("Colour", COLOURS, "percentile", "colour")
+    colour = url_state.choose_one("Colour", COLOURS, "percentile", "colour")
 seed = right.number_input(
     "Seed",
     min_value=0,
@@ -69,8 +70,8 @@ if chosen.running:
     st.stop()
 
 sets = {dataset.name: dataset} | {name: listed[name] for name in further}
-tables = {name: state.scores(choice, one) for name, one in sets.items()}
-versions = [state.version(choice, one) + one.fingerprint for one in sets.values()]
+tables = {name: score_tables.scores(choice, one) for name, one in sets.items()}
+versions = [score_tables.version(choice, one) + one.fingerprint for one in sets.values()]
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
@@ -90,12 +91,12 @@ key = umap_cache.map_key(choice.config.space, digests, seed)
 
 
 def work(job: Job) -> Map | None:
-    return umap_cache.make_map(state.store(), choice.config.space, digests, seed, job.report, job.cancelled)
+    return umap_cache.make_map(resources.store(), choice.config.space, digests, seed, job.report, job.cancelled)
 
 
 found = umap_cache.kept(key, digests)
 if found is None:
-    made = widgets.computed(f"map:{key}", f"Drawing a map of {counted(len(digests), 'image')}", work)
+    made = jobs_ui.computed(f"map:{key}", f"Drawing a map of {counted(len(digests), 'image')}", work)
     assert isinstance(made, Map)
     found = made
 
@@ -157,7 +158,7 @@ st.plotly_chart(
 st.caption(
     plain(
         f"{counted(len(table), 'image')}, encoder {choice.spec.name}, output {choice.output}. "
-        f"{umap_cache.trust_in_words(found)} {state.how(choice, dataset, chosen.everything)}"
+        f"{umap_cache.trust_in_words(found)} {score_tables.how(choice, dataset, chosen.everything)}"
     )
 )
 if not area:

@@ -17,7 +17,7 @@ from jepa_core.store import maintenance, merge
 from jepa_core.store.maintenance import Holding
 from jepa_core.store.merge import Merged
 from jepa_core.store.records import ResultConfig
-from pages._shared import state, widgets
+from pages._shared import jobs_ui, layout, resources
 from pages._shared.errors import fragment, polling
 from pages._shared.text import counted, plain
 
@@ -30,7 +30,7 @@ ICONS = {
 }
 EXPORT, IMPORT = "upkeep:export", "upkeep:import"
 
-widgets.header(
+layout.header(
     "Runs",
     "What is being computed, and what is kept?",
     """**What runs.** Pages never compute by themselves: they put a piece of work into one queue, and one worker takes
@@ -64,9 +64,9 @@ def in_bytes(size: int) -> str:
 
 def show_jobs() -> None:
     """The jobs of this visitor, and that others wait or run; what is active is looked at each second."""
-    everything = state.jobs().all()
+    everything = resources.jobs().all()
     active = {job.key for job in everything if job.active}
-    mine = [job for job in everything if job.concerns(state.visitor())]
+    mine = [job for job in everything if job.concerns(resources.visitor())]
     for job in everything:
         if job.key in active:
             _show_active(job, active, own=job in mine)
@@ -94,11 +94,11 @@ def _show_active(job: Job, active: set[str], own: bool) -> None:
 
     @fragment(run_every=polling(1.0))
     def draw() -> None:
-        if active != {other.key for other in state.jobs().all() if other.active}:
+        if active != {other.key for other in resources.jobs().all() if other.active}:
             st.rerun()  # what the store holds may be other now, too
         if own:
             share = min(job.done / job.total, 1.0) if job.total else 0.0
-            st.progress(share, f"{ICONS[job.state]} {plain(widgets.progress_words(job))}")
+            st.progress(share, f"{ICONS[job.state]} {plain(jobs_ui.progress_words(job))}")
         else:
             st.caption(f"{ICONS[job.state]} Another visitor's computation is {job.state}.")
 
@@ -110,7 +110,7 @@ def _show_active(job: Job, active: set[str], own: bool) -> None:
         with left:
             draw()
         stopping = job.cancelled()
-        right.button(  # not in the fragment, as in `widgets.watch`
+        right.button(  # not in the fragment, as in `jobs_ui.watch`
             "Stopping" if stopping else "Cancel",
             key=f"stop:{job.key}",
             width="stretch",
@@ -130,7 +130,7 @@ def _show_ended(job: Job) -> None:
             key=f"retry:{job.key}",
             icon=":material/replay:",
             width="stretch",
-            on_click=state.jobs().retry,
+            on_click=resources.jobs().retry,
             args=(job,),
         )
 
@@ -140,15 +140,15 @@ def _show_ended(job: Job) -> None:
 
 @st.cache_data(show_spinner=False, max_entries=4)
 def _held(version: str) -> tuple[list[Holding], maintenance.Crops]:  # noqa: ARG001
-    return maintenance.holdings(state.store()), maintenance.crops(state.store())
+    return maintenance.holdings(resources.store()), maintenance.crops(resources.store())
 
 
 def show_store() -> None:
     """What is kept, by encoder, output, method and precision."""
     st.header("The store")
-    held, crops = _held(maintenance.version(state.store()))
-    size = in_bytes(maintenance.size_on_disk(state.store()))
-    where = "" if hosted() else f" ({state.store().path})"
+    held, crops = _held(maintenance.version(resources.store()))
+    size = in_bytes(maintenance.size_on_disk(resources.store()))
+    where = "" if hosted() else f" ({resources.store().path})"
     st.markdown(
         plain(
             f"The store has {size} on disk{where}: {counted(sum(one.results for one in held), 'full score')}, "
@@ -224,7 +224,7 @@ def _offer_delete(held: Sequence[Holding], rows: Sequence[Holding], crops: maint
     del st.session_state["deleting"]
     if confirmed:
         work = partial(_delete, [one.config for one in going])
-        state.jobs().submit("upkeep:delete", "Deleting from the store", work, urgent=True)
+        resources.jobs().submit("upkeep:delete", "Deleting from the store", work, urgent=True)
     st.rerun()
 
 
@@ -253,8 +253,8 @@ def _confirm(going: Sequence[Holding], crops: maintenance.Crops) -> bool | None:
 
 def _delete(configs: Sequence[ResultConfig], _job: Job) -> int:
     if not configs:
-        return maintenance.delete_crops(state.store())
-    return sum(maintenance.delete(state.store(), config) for config in configs)
+        return maintenance.delete_crops(resources.store())
+    return sum(maintenance.delete(resources.store(), config) for config in configs)
 
 
 def _offer_export() -> None:
@@ -262,9 +262,9 @@ def _offer_export() -> None:
     path = st.text_input("Write it to", key="export-to", placeholder="/path/to/copy.sqlite").strip()
     target = expanded(path) if path else maintenance.export_path()
     if st.button("Write the copy" if path else "Prepare a download", icon=":material/save:"):
-        state.jobs().submit(EXPORT, "Copying the store", partial(_export, target), urgent=True)
+        resources.jobs().submit(EXPORT, "Copying the store", partial(_export, target), urgent=True)
         st.rerun()
-    job = state.jobs().get(EXPORT)
+    job = resources.jobs().get(EXPORT)
     if job is None or job.active or not isinstance(job.result, Path):
         return
     if job.result != maintenance.export_path():
@@ -280,7 +280,7 @@ def _offer_export() -> None:
 
 
 def _export(target: Path, job: Job) -> Path | None:
-    return target if maintenance.export(state.store(), target, job.cancelled) else None
+    return target if maintenance.export(resources.store(), target, job.cancelled) else None
 
 
 def _offer_import() -> None:
@@ -292,9 +292,9 @@ def _offer_import() -> None:
     path = st.text_input("Or its path, if it is large", key="import-from", placeholder="/path/to/copy.sqlite").strip()
     if st.button("Import", icon=":material/upload:", disabled=not (given or path)):
         work = _importing(given.getvalue() if given else None, path)
-        state.jobs().submit(IMPORT, "Importing a store", work, unit="row")
+        resources.jobs().submit(IMPORT, "Importing a store", work, unit="row")
         st.rerun()
-    job = state.jobs().get(IMPORT)
+    job = resources.jobs().get(IMPORT)
     if job is not None and not job.active and isinstance(job.result, Merged):
         st.success(plain(job.result.in_words()), icon=":material/check:")
     elif job is not None and job.state is State.FAILED:
@@ -304,8 +304,8 @@ def _offer_import() -> None:
 def _importing(data: bytes | None, path: str) -> Callable[[Job], Merged]:
     def work(job: Job) -> Merged:
         if data is not None:
-            return merge.merge_bytes(state.store(), data, job.report, job.cancelled)
-        return merge.merge(state.store(), expanded(path), job.report, job.cancelled)
+            return merge.merge_bytes(resources.store(), data, job.report, job.cancelled)
+        return merge.merge(resources.store(), expanded(path), job.report, job.cancelled)
 
     return work
 

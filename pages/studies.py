@@ -21,8 +21,8 @@ from jepa_core.images import array_png
 from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
 from jepa_core.scoring.rank import rank_of
-from pages._shared import extremes, image_grid, state, widgets
-from pages._shared.state import Choice
+from pages._shared import dataset_picker, extremes, image_grid, jobs_ui, layout, resources, score_tables, url_state
+from pages._shared.choice import Choice, current_choice
 from pages._shared.text import counted, plain
 
 MOST, LEAST = 4, 3  # directions of each end
@@ -32,7 +32,7 @@ FIGURES = {
     "7": "7: Directions",
 }
 
-widgets.header(
+layout.header(
     "Studies",
     "What do the figures of the paper look like for other encoders and other images?",
     """**Figure 1** shows the least and the most likely images of a class, a row for each encoder, and random ones. Do
@@ -44,13 +44,13 @@ the store, so a study that was stopped goes on where it was.""",
     picture="studies",
 )
 here = list_encoders()
-chosen = widgets.choose_several("Encoders", list(here), list(here)[:3], "studied", 6)
-figure = widgets.choose_one("Figure", FIGURES, "1", "figure")
+chosen = url_state.choose_several("Encoders", list(here), list(here)[:3], "studied", 6)
+figure = url_state.choose_one("Figure", FIGURES, "1", "figure")
 if not chosen:
     st.info("Choose one encoder or more.", icon=":material/checklist:")
     st.stop()
-way = state.choice().way
-output = state.choice().output
+way = current_choice().way
+output = current_choice().output
 choices = [
     Choice(subject.spec, subject.output, way)
     for subject in paper_figures.subjects([here[name] for name in chosen], output)
@@ -60,13 +60,13 @@ choices = [
 def scored(sets: Sequence[DatasetSpec], label: str | None = None) -> None:
     """Have what is missing scored, once asked for. The page stops here until it is there."""
     pairs = [(choice, data) for choice in choices for data in sets if not data.listed]
-    left = [(choice, data, state.missing(choice, data, label)) for choice, data in pairs]
+    left = [(choice, data, score_tables.missing(choice, data, label)) for choice, data in pairs]
     wanted = [(Subject(choice.spec, choice.output), data) for choice, data, count in left if count]
     counts = [count for _choice, _data, count in left if count]
     if not wanted:
         return
     key = make_key("study", repr(way), label or "", *(f"{subject} {data.name}" for subject, data in wanted))
-    job = state.jobs().get(key)
+    job = resources.jobs().get(key)
     if job is not None and job.state is State.DONE:  # what it left cannot be read
         st.caption(f"{counted(sum(counts), 'image')} could not be scored.")
         return
@@ -85,13 +85,13 @@ def scored(sets: Sequence[DatasetSpec], label: str | None = None) -> None:
 
         def work(job: Job) -> None:
             for subject, dataset in wanted:
-                encoder = state.encoder(subject.spec.name)
-                paper_figures.score(state.store(), encoder, subject, dataset, way, label, job.report, job.cancelled)
+                encoder = resources.encoder(subject.spec.name)
+                paper_figures.score(resources.store(), encoder, subject, dataset, way, label, job.report, job.cancelled)
                 if job.cancelled():
                     return
 
-        job = state.jobs().submit(key, "Scoring for the study", work)
-    widgets.watch(job)
+        job = resources.jobs().submit(key, "Scoring for the study", work)
+    jobs_ui.watch(job)
     st.stop()
 
 
@@ -100,11 +100,11 @@ def _forecast(wanted: Sequence[tuple[Subject, DatasetSpec]], counts: Sequence[in
     key = make_key(
         "study-forecast", *(f"{subject} {count}" for (subject, _), count in zip(wanted, counts, strict=True))
     )
-    job = state.jobs().get(key)
+    job = resources.jobs().get(key)
     if job is None and st.button("How long will it take here?", icon=":material/timer:"):
-        job = state.jobs().submit(key, "Measuring this machine", lambda _job: _seconds(wanted, counts), urgent=True)
+        job = resources.jobs().submit(key, "Measuring this machine", lambda _job: _seconds(wanted, counts), urgent=True)
     if job is not None and job.active:
-        widgets.watch(job)
+        jobs_ui.watch(job)
     return lasting(job.result) if job is not None and isinstance(job.result, float) else ""
 
 
@@ -122,13 +122,13 @@ def show_figure1() -> None:
     """The ends of a class for each encoder."""
     left, right = st.columns(2)
     with left:
-        dataset = widgets.choose_dataset(choices[0].spec.reference)
+        dataset = dataset_picker.choose_dataset(choices[0].spec.reference)
     if dataset is None:
         st.stop()
     with right:
-        label = widgets.choose_class(dataset)
+        label = dataset_picker.choose_class(dataset)
     scored([dataset], label)
-    tables = [(choice, state.ranked(choice, dataset, label)) for choice in choices]
+    tables = [(choice, score_tables.ranked(choice, dataset, label)) for choice in choices]
     for choice, table in tables:
         st.header(plain(f"{choice.spec.name}, {choice.output}"))
         if table.empty:
@@ -176,14 +176,14 @@ def show_figure3() -> None:
         "Scores of different encoders are not on one scale."
     )
     for choice in choices:
-        found = {dataset.title: state.scores(choice, dataset) for dataset in sets}
+        found = {dataset.title: score_tables.scores(choice, dataset) for dataset in sets}
         scores = {title: table["jepa_score"].to_numpy() for title, table in found.items() if len(table)}
         st.header(plain(f"{choice.spec.name}, {choice.output}"))
         if not scores:
             _tell_unscored()
             continue
         st.plotly_chart(
-            _figure3([state.version(choice, dataset) for dataset in sets], scores),
+            _figure3([score_tables.version(choice, dataset) for dataset in sets], scores),
             config=CONFIG,
             alt="; ".join(f"{title}: median {np.median(values):.1f}" for title, values in scores.items()),
             key=f"figure3:{choice.spec.name}",
@@ -199,7 +199,7 @@ def _first_sets(listed: dict[str, DatasetSpec]) -> list[str]:
 
 def show_figure7() -> None:
     """The directions of the least and the most likely image for each encoder."""
-    dataset = widgets.choose_dataset(choices[0].spec.reference)
+    dataset = dataset_picker.choose_dataset(choices[0].spec.reference)
     if dataset is None:
         st.stop()
     if dataset.listed:
@@ -207,7 +207,7 @@ def show_figure7() -> None:
         st.stop()
     scored([dataset])
     for choice in choices:
-        table = state.ranked(choice, dataset, None)
+        table = score_tables.ranked(choice, dataset, None)
         rank = rank_of(choice.spec, choice.output).rank
         st.header(plain(f"{choice.spec.name}, {choice.output}"))
         if table.empty:
@@ -217,10 +217,10 @@ def show_figure7() -> None:
 
             def compute(_job: Job, rows=rows, choice=choice, rank=rank) -> Directions:
                 picture = paper_figures.picture(dataset, rows)
-                return directions_of(state.encoder(choice.spec.name), choice.output, picture, rank)
+                return directions_of(resources.encoder(choice.spec.name), choice.output, picture, rank)
 
             key = f"directions:{choice.config.key}:{rank}:{rows['digest'].iloc[0]}"
-            found = widgets.computed(key, "Computing directions", compute)
+            found = jobs_ui.computed(key, "Computing directions", compute)
             assert isinstance(found, Directions)
             st.caption(f"The {title} likely image, and the changes of it that are noticed most (k = 1) and least")
             image_grid.grid(
@@ -258,7 +258,7 @@ def _say_command(sets: Sequence[DatasetSpec], label: str | None = None) -> None:
     words += ["--precision", way.precision] if way.precision != "fp32" else []
     words += ["--out", f"figure{figure}.{'html' if figure == '3' else 'png'}"]
     st.caption("The same from a terminal:")
-    widgets.code(shlex.join(words))
+    layout.code(shlex.join(words))
 
 
 {"1": show_figure1, "3": show_figure3, "7": show_figure7}[figure]()

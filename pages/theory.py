@@ -12,7 +12,7 @@ from jepa_core.images import array_png
 from jepa_core.jobs import Job, State
 from jepa_core.theory import ascent, features, sampling, spheres, truth, views
 from jepa_core.theory import experiment as theory_experiment
-from pages._shared import image_grid, state, widgets
+from pages._shared import image_grid, jobs_ui, layout, resources, url_state
 from pages._shared.errors import fragment, polling
 from pages._shared.text import plain
 
@@ -24,7 +24,7 @@ TITLES = {
     "views": "More views",
 }
 
-widgets.header(
+layout.header(
     "Theory",
     "Do the papers' claims hold where the density is known?",
     """Pictures have no known probability, so on them a score can never be checked. Here the data are drawn from
@@ -35,7 +35,7 @@ Each experiment shows a **full result** that came with the explorer and the comm
 stays on this computer.""",
     picture="theory",
 )
-chosen = widgets.choose_one("Experiment", TITLES, "spheres", "experiment")
+chosen = url_state.choose_one("Experiment", TITLES, "spheres", "experiment")
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
@@ -58,7 +58,7 @@ def made_by(experiment: theory_experiment.Experiment, cells: Sequence[theory_exp
     with st.expander("The full table", icon=":material/table:"):
         st.dataframe(experiment.table(cells), hide_index=True)
     st.caption("Made by (it goes on where it was stopped):")
-    widgets.code(theory_experiment.command(experiment))
+    layout.code(theory_experiment.command(experiment))
 
 
 def run_here(
@@ -72,7 +72,7 @@ def run_here(
             st.caption(f"Computed on this computer in {found['seconds']:.0f} s of processor time.")
         return
     key = f"theory:{experiment.name}:{experiment.version}:{settings}"
-    job = state.jobs().get(key)
+    job = resources.jobs().get(key)
     if job is not None and job.state is State.FAILED:
         st.error(plain(job.message), icon=":material/error:")
     if job is None or not job.active:
@@ -91,8 +91,8 @@ def run_here(
 
             return theory_experiment.compute(experiment, settings, show, job.cancelled)
 
-        job = state.jobs().submit(key, experiment.title, work, urgent=True, unit="step")
-    widgets.watch(job)
+        job = resources.jobs().submit(key, experiment.title, work, urgent=True, unit="step")
+    jobs_ui.watch(job)
 
     @fragment(run_every=polling(1.0))
     def partial() -> None:
@@ -139,7 +139,7 @@ def show_truth() -> None:
     counts = [count for count in truth.SAMPLES if truth.curves(cells, count)]
     shown = {str(count): f"{count:,} training samples" for count in counts}
     samples = int(
-        widgets.choose_one("Full result", shown, str(counts[-1] if 10_000 not in counts else 10_000), "samples")
+        url_state.choose_one("Full result", shown, str(counts[-1] if 10_000 not in counts else 10_000), "samples")
     )
     rows = truth.curves(cells, samples)
     alt = "; ".join(
@@ -160,7 +160,7 @@ def show_truth() -> None:
     one, two, three = st.columns(3)
     noise = one.select_slider("Noise of a view", (0.01, 0.03, 0.1, 0.3), value=0.03, key="noise", bind="query-params")
     with two:
-        kind = widgets.choose_one("Output", truth.KINDS, "equal", "kind")
+        kind = url_state.choose_one("Output", truth.KINDS, "equal", "kind")
     seed = three.number_input("Seed of the mixture", 0, 99, 0, key="mixture", bind="query-params")
     settings = truth.Settings(
         dim=dim, samples=seen, kind=kind, seeds=(int(seed),), spread=spread, noise=noise, steps=1000
@@ -199,7 +199,7 @@ def show_sampling() -> None:
     st.header("Run it here")
     one, two, three = st.columns(3)
     with one:
-        density = widgets.choose_one("Density", sampling.DENSITIES, "moons", "density")
+        density = url_state.choose_one("Density", sampling.DENSITIES, "moons", "density")
     size = two.select_slider(
         "Step size η", (0.001, 0.002, 0.005, 0.01, 0.02, 0.05), value=0.002, key="eta", bind="query-params"
     )
@@ -236,9 +236,9 @@ def _show_ascent() -> None:
     cells = full_result(experiment)
     one, two = st.columns(2)
     with one:
-        encoder = widgets.choose_one("Trained encoder", {name: name for name in ascent.ENCODERS}, "digits", "climber")
+        encoder = url_state.choose_one("Trained encoder", {name: name for name in ascent.ENCODERS}, "digits", "climber")
     with two:
-        climb = widgets.choose_one("Climb", ascent.TERMS, "score", "climb")
+        climb = url_state.choose_one("Climb", ascent.TERMS, "score", "climb")
     for cell in cells:
         if (cell.settings.encoder, cell.settings.climb) == (encoder, climb):
             start = "Noise" if cell.settings.image < 0 else f"Image {cell.settings.image}"
@@ -303,7 +303,7 @@ def show_features() -> None:
     one, two, _rest = st.columns(3)
     share = one.slider("λ of the predictable feature", 0.5, 1.0, 0.9, 0.05, key="lambda", bind="query-params")
     with two:
-        process = widgets.choose_one(
+        process = url_state.choose_one(
             "Data",
             {"exact": "exact covariances"} | {name: name for name in features.PROCESSES},
             "exact",

@@ -16,8 +16,8 @@ from jepa_core.errors import JepaError
 from jepa_core.figures.style import LIKELY, UNLIKELY
 from jepa_core.store.crops import thumbnails
 from jepa_core.store.records import Member
-from pages._shared import state, widgets
-from pages._shared.state import Choice
+from pages._shared import dataset_picker, resources, url_state
+from pages._shared.choice import Choice
 from pages._shared.text import percent_place
 
 EDGES = {"": "", "likely": LIKELY, "unlikely": UNLIKELY}
@@ -72,7 +72,7 @@ def _shown(choice: Choice, dataset: DatasetSpec, members: Sequence[Member]) -> d
     }
     missing = [member for member in members if member.digest not in shown]
     if missing:
-        for digest, found in thumbnails(state.store(), transform, dataset, missing).items():
+        for digest, found in thumbnails(resources.store(), transform, dataset, missing).items():
             shown[digest] = found if isinstance(found, JepaError) else data_address(found)
     for digest, found in shown.items():
         if isinstance(found, str):
@@ -94,7 +94,7 @@ def cards(
     many = len(dataset.labels()) > 1
     shared = {"encoder": choice.spec.name, "output": choice.output}
     shared |= {"method": choice.way.method, "precision": choice.way.precision}  # else the page would score all anew
-    shared |= widgets.address_of(dataset) | ({"class": label} if label else {})
+    shared |= dataset_picker.address_of(dataset) | ({"class": label} if label else {})
     members = [Member(row.name, row.position, row.label, row.digest) for row in rows.itertuples()]
     shown = {} if dataset.listed else _shown(choice, dataset, members)
     for row in rows.itertuples():
@@ -176,9 +176,9 @@ def open_link(link: str) -> None:
     """Have `follow` open a card's link. To be called by a widget's callback, before the widgets of the next run are."""
     name, _, query = link.partition("?")
     values = dict(parse_qsl(query))
-    for bound in state.BOUND & set(values):  # Streamlit puts these into the address by itself
+    for bound in url_state.BOUND & set(values):  # Streamlit puts these into the address by itself
         st.session_state[bound] = values.pop(bound)
-    for kept in widgets.KEPT:  # what the page before had chosen stands for nothing now, also if it is the same page
+    for kept in url_state.KEPT:  # what the page before had chosen stands for nothing now, also if it is the same page
         st.session_state.pop(f"kept:{kept}", None)
         st.session_state.pop(f"page:{kept}", None)
     st.session_state["opened"] = (name, values)

@@ -12,8 +12,8 @@ from jepa_core.keys import make_key
 from jepa_core.scoring.rank import rank_of
 from jepa_core.store.crops import read_member
 from jepa_core.store.records import Member
-from pages._shared import state, widgets
-from pages._shared.state import Choice
+from pages._shared import jobs_ui, resources
+from pages._shared.choice import Choice
 
 AUTOMATIC = 10.0  # seconds of work that a page may start without being asked
 
@@ -47,11 +47,11 @@ def directions(choice: Choice, dataset: DatasetSpec, row: pd.Series, *, ask: boo
 
     def work(job: Job) -> Directions | None:
         picture = images.decode(read_member(dataset, member(row)), row["name"], job.cancelled).image
-        encoder = state.encoder(choice.spec.name)
+        encoder = resources.encoder(choice.spec.name)
         return directions_of(encoder, choice.output, picture, rank, job.report, job.cancelled)
 
     offer = _asked(_seconds(choice, row), "Compute its Jacobian") if ask else ""
-    job = widgets.arriving(_key(choice, row), "Computing the Jacobian", work, "row", offer)
+    job = jobs_ui.arriving(_key(choice, row), "Computing the Jacobian", work, "row", offer)
     return job.result if job else None
 
 
@@ -60,10 +60,10 @@ def walked(choice: Choice, dataset: DatasetSpec, row: pd.Series, found: Directio
 
     def work(job: Job) -> Walks | None:
         picture = images.decode(read_member(dataset, member(row)), row["name"], job.cancelled).image
-        encoder = state.encoder(choice.spec.name)
+        encoder = resources.encoder(choice.spec.name)
         return walks(encoder, choice.output, picture, found, k, job.report, job.cancelled)
 
     offer = _asked(scores_needed() * _seconds(choice, row), f"Walk along direction {k + 1}")
     key = make_key("walk", _key(choice, row), k)
-    job = widgets.arriving(key, f"Walking along direction {k + 1}", work, "score", offer)
+    job = jobs_ui.arriving(key, f"Walking along direction {k + 1}", work, "score", offer)
     return job.result if job else None

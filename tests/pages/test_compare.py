@@ -17,7 +17,8 @@ from jepa_core.encoders import registry
 from jepa_core.encoders.registry import get_spec
 from jepa_core.scoring.method import Way, scores
 from pages._sections.compare import disagreements
-from pages._shared import image_grid, state
+from pages._shared import image_grid, resources
+from pages._shared.choice import Choice
 from pages._shared.text import place, plain
 from tests.pages.test_domains import shown_text
 from tests.pages.test_pages import assert_no_error, settled
@@ -32,7 +33,7 @@ def opened(open_page: Callable[..., AppTest], **address: str) -> AppTest:
 
 
 def compared(*names: str, data: str = "digits-test", label: str | None = None) -> Comparison:
-    store = state.store()
+    store = resources.store()
     tables = {name: scores(store, get_spec(name), "projector", data, Way()) for name in names}
     return compare({name: table[table["label"] == (label or table["label"])] for name, table in tables.items()})
 
@@ -190,7 +191,7 @@ def test_a_small_folder_is_scored_by_each_encoder_and_compared_without_overlaps(
 def test_cards_have_the_percentiles_of_the_encoders_that_are_asked_for(open_page: Callable[..., AppTest]) -> None:
     open_page()
     found = compared("photo", "world", "mixed", data="noise")
-    choices = {name: state.Choice(get_spec(name), "projector") for name in found.percentiles}
+    choices = {name: Choice(get_spec(name), "projector") for name in found.percentiles}
     (card,) = disagreements.cards(choices, get_dataset("noise"), None, found, ("mixed", "photo"), [4])
     at = found.percentiles.iloc[4]
     assert (card.title, card.aside) == (f"{place(at['mixed'])} · mixed", (f"{place(at['photo'])} · photo",))

@@ -22,7 +22,7 @@ from jepa_core.scoring.run import config_of
 from jepa_core.store import shipped
 from jepa_core.store.records import Result
 from jepa_core.store.results import Store
-from pages._shared import state
+from pages._shared import resources
 from pages._shared.text import plain
 from tests.pages.test_pages import assert_no_error
 
@@ -39,7 +39,7 @@ def test_domains_shows_each_method_with_intervals_and_says_what_is_seen(open_pag
     assert more["percentile_jepa"].between(0, 100).all()
     assert more["fpr95_mahalanobis"].iloc[1:].notna().all()
     assert more["aupr_norm"].iloc[1:].notna().all()
-    store, spec = state.store(), get_spec("digits")
+    store, spec = resources.store(), get_spec("digits")
     listed = [name for name, one in registry.list_datasets().items() if one.title in set(table["domain"])]
     loaded = {name: load_domain(store, spec, "projector", name) for name in (*listed, "digits-train")}
     expected = domain_table([loaded[name] for name in listed], loaded["digits-test"], loaded["digits-train"])
@@ -55,7 +55,7 @@ def test_domains_says_which_end_of_the_spectrum_separates_the_domain_that_is_cho
     for name in ("noise", "galaxies"):
         app.selectbox(key="closer").select(name).run()
         assert_no_error(app)
-        found = ends_between(state.store(), get_spec("digits"), "projector", "digits-test", name)
+        found = ends_between(resources.store(), get_spec("digits"), "projector", "digits-test", name)
         titles = (registry.list_datasets()[one].title for one in (name, "digits-test"))
         assert plain(ends_in_words(found, *titles)) in shown_text(app)
     app.multiselect(key="domains").set_value([]).run()
@@ -87,7 +87,7 @@ def test_domains_side_by_side_measures_each_encoder_by_its_own_reference(open_pa
     lines = []
     for name in names:
         tables = {
-            one: scoring_method.scores(state.store(), get_spec(name), "projector", one, scoring_method.Way())
+            one: scoring_method.scores(resources.store(), get_spec(name), "projector", one, scoring_method.Way())
             for one in ("digits-test", "noise", "digits-train")
         }
         lines += [

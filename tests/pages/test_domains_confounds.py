@@ -16,7 +16,7 @@ from jepa_core.scoring.run import config_of
 from jepa_core.store import shipped
 from jepa_core.store.records import Result
 from jepa_core.store.results import Store
-from pages._shared import state
+from pages._shared import resources
 from pages._shared.text import plain
 from tests.pages.test_domains import shown_text
 from tests.pages.test_pages import assert_no_error, settled
@@ -32,8 +32,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def measured(name: str) -> matching.Measured:
-    table = scoring_method.scores(state.store(), DIGITS, "projector", name, scoring_method.Way())
-    return measure.load(state.store(), DIGITS, get_dataset(name), table)
+    table = scoring_method.scores(resources.store(), DIGITS, "projector", name, scoring_method.Way())
+    return measure.load(resources.store(), DIGITS, get_dataset(name), table)
 
 
 @pytest.mark.usefixtures("quick")
@@ -41,7 +41,7 @@ def test_the_pictures_are_measured_by_a_job_and_the_conclusion_is_said(open_page
     app = open_page("domains")
     app.multiselect(key="domains").set_value(["inverted-digits", "noise"]).run()
     app.selectbox(key=DOMAIN).select("inverted-digits").run()
-    assert {job.title for job in state.jobs().all()} >= {
+    assert {job.title for job in resources.jobs().all()} >= {
         "Measuring the pictures of Digits (test)",
         "Measuring the pictures of Inverted digits",
     }
@@ -90,7 +90,7 @@ def test_a_score_that_is_brightness_is_warned_of(open_page: Callable[..., AppTes
     assert_no_error(app)
     (warning,) = app.warning
     assert warning.value.startswith(plain("Brightness explains most of what tells Mixed (test) from Flat colours."))
-    assert not any("Mixed" in job.title or "Flat" in job.title for job in state.jobs().all()), "measured before"
+    assert not any("Mixed" in job.title or "Flat" in job.title for job in resources.jobs().all()), "measured before"
 
 
 def test_a_set_whose_pictures_are_elsewhere_is_compared_by_its_shipped_measures(
@@ -112,7 +112,7 @@ def test_a_set_without_pictures_and_measures_says_so_and_nothing_is_measured(
     app.multiselect(key="domains").set_value(["mnist"]).run()
     assert_no_error(app)
     assert any("The pictures of MNIST are not here, only their scores" in plain_again(one.value) for one in app.info)
-    assert [job for job in state.jobs().all() if "MNIST" in job.title] == []
+    assert [job for job in resources.jobs().all() if "MNIST" in job.title] == []
 
 
 def plain_again(text: str) -> str:
@@ -126,7 +126,7 @@ def test_a_measuring_that_was_stopped_waits_to_be_asked(
     stopped = []
 
     def stop(*_args, **_options) -> list:
-        for job in state.jobs().all():
+        for job in resources.jobs().all():
             if job.title.startswith("Measuring"):
                 job.cancel()
                 stopped.append(job)

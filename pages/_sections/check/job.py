@@ -13,8 +13,8 @@ from jepa_core.check.evidence import KnownSet, Outcome, check_pictures, measured
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.datasets.uploads import Uploads
 from jepa_core.jobs import Job
-from pages._shared import image_grid, state
-from pages._shared.state import Choice
+from pages._shared import image_grid, resources
+from pages._shared.choice import Choice
 
 _THUMBNAIL = 112  # px
 
@@ -39,8 +39,8 @@ def work_on(held: Uploads, key: str, choice: Choice, dataset: DatasetSpec, known
         def stop() -> bool:
             return job.cancelled() or uploads.token != token
 
-        measures = measured_reference(state.store(), choice.spec, dataset, known, job.report, stop)
-        encoder = state.encoder(choice.spec.name)
+        measures = measured_reference(resources.store(), choice.spec, dataset, known, job.report, stop)
+        encoder = resources.encoder(choice.spec.name)
         outcome = check_pictures(encoder, choice.output, uploads.pictures, known, measures, job.report, stop)
         if stop():
             return None

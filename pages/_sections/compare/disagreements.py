@@ -16,9 +16,9 @@ from jepa_core.figures.agreement import agreement_figure
 from jepa_core.figures.rank_scatter import SELECTABLE, rank_figure, selected_rows
 from jepa_core.figures.style import CONFIG
 from jepa_core.keys import make_key
-from pages._shared import extremes, figure_cache, image_grid, state, widgets
+from pages._shared import extremes, figure_cache, image_grid, score_tables, url_state
+from pages._shared.choice import Choice
 from pages._shared.errors import fragment
-from pages._shared.state import Choice
 from pages._shared.text import counted, place, plain
 
 _SHOWN = 24  # selected pictures
@@ -52,14 +52,14 @@ def show(
     if len(found.pairs) > 1:
         options = {",".join(one): plain(" and ".join(one)) for one in found.pairs}
         with left:
-            first, second = widgets.choose_one("Pair", options, ",".join(pair), "pair").split(",")
+            first, second = url_state.choose_one("Pair", options, ",".join(pair), "pair").split(",")
             pair = first, second
     shares = {str(share): f"{share} %" for share in _SHARES if share * len(found.images) >= 100}
     share = SHARE
     if _DEFAULT in shares:
         with right if len(found.pairs) > 1 else left:
             tip = "How many of the images count as the least likely, and as the most likely."
-            share = int(widgets.choose_one("Images at each end", shares, _DEFAULT, "share", tip)) / 100
+            share = int(url_state.choose_one("Images at each end", shares, _DEFAULT, "share", tip)) / 100
     shared = {}
     try:
         shared = _agreements(version, share, found)
@@ -121,10 +121,10 @@ def _is_phone() -> bool:
     return "Mobi" in (st.context.headers.get("User-Agent") or "")
 
 
-# Kept as they are, as in `state`: nobody may change them.
+# Kept as they are, as in `score_tables`: nobody may change them.
 @st.cache_resource(show_spinner=False, max_entries=16)
 def _by_digest(version: str, fingerprint: str, _dataset: DatasetSpec, _choice: Choice) -> pd.DataFrame:  # noqa: ARG001
-    return state.scores(_choice, _dataset).drop_duplicates("digest").set_index("digest", drop=False)
+    return score_tables.scores(_choice, _dataset).drop_duplicates("digest").set_index("digest", drop=False)
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)
@@ -144,7 +144,7 @@ def cards(
     choice = choices[encoders[0]]
     places = found.percentiles.iloc[list(rows)]
     digests = found.images["digest"].iloc[list(rows)]
-    table = _by_digest(state.version(choice, dataset), dataset.fingerprint, dataset, choice).loc[digests]
+    table = _by_digest(score_tables.version(choice, dataset), dataset.fingerprint, dataset, choice).loc[digests]
     table = table.assign(percentile=places[encoders[0]].to_numpy())
     several = len(dataset.labels()) > 1
     made = []

@@ -13,8 +13,8 @@ from jepa_core.figures.agreement import agreement_figure
 from jepa_core.figures.style import CONFIG
 from jepa_core.figures.training_size import training_size_figure
 from pages._sections.domains.scores import choice_of
-from pages._shared import figure_cache, state
-from pages._shared.state import Choice
+from pages._shared import figure_cache, score_tables
+from pages._shared.choice import Choice
 from pages._shared.text import plain
 
 
@@ -22,9 +22,9 @@ from pages._shared.text import plain
 def _sizes(versions: Sequence[str], _smaller: Choice, _larger: Choice, _names: Sequence[str]) -> pd.DataFrame:  # noqa: ARG001
     small, large = (
         {
-            name: state.scores(one, registry.list_datasets()[name])
+            name: score_tables.scores(one, registry.list_datasets()[name])
             for name in _names
-            if state.scored(one, registry.list_datasets()[name])
+            if score_tables.scored(one, registry.list_datasets()[name])
         }
         for one in (_smaller, _larger)
     )
@@ -41,15 +41,15 @@ def show_agreement(choice: Choice, reference: str) -> None:
     st.header("Do encoders agree?")
     listed = registry.list_datasets()
     title = listed[reference].title
-    mine = state.scores(choice, listed[reference])
+    mine = score_tables.scores(choice, listed[reference])
     found, sentences, known = {}, [], [choice.spec.name, choice.output, reference]
     for spec in list_encoders().values():
         other = choice_of(choice, spec)
-        if spec.name == choice.spec.name or not state.scored(other, listed[reference]):
+        if spec.name == choice.spec.name or not score_tables.scored(other, listed[reference]):
             continue
         try:
-            versions = [state.version(choice, listed[reference]), state.version(other, listed[reference])]
-            one = _agreement(versions, mine, state.scores(other, listed[reference]))
+            versions = [score_tables.version(choice, listed[reference]), score_tables.version(other, listed[reference])]
+            one = _agreement(versions, mine, score_tables.scores(other, listed[reference]))
         except NotEnoughData:
             continue
         name = spec.name if other.output == choice.output else f"{spec.name} ({other.output})"
@@ -88,7 +88,7 @@ def show_training_sizes(choice: Choice, names: Sequence[str]) -> None:
     reference = registry.list_datasets()[names[0]]
     for pair in own:
         both = choice_of(choice, pair.smaller), choice_of(choice, pair.larger)
-        if all(state.scored(one, reference) for one in both):
+        if all(score_tables.scored(one, reference) for one in both):
             st.header("Does a larger training set make foreign images less likely?")
             _show_pair(pair, both, names)
 
@@ -98,7 +98,7 @@ def _show_pair(pair: training_size.Pair, both: tuple[Choice, Choice], names: Seq
     listed = registry.list_datasets()
     reference = listed[names[0]]
     try:
-        table = _sizes([state.version(one, listed[name]) for one in both for name in names], *both, names)
+        table = _sizes([score_tables.version(one, listed[name]) for one in both for name in names], *both, names)
     except NotEnoughData:
         st.markdown(plain(f"The two encoders have scored different images of {reference.title}."))
         return

@@ -13,9 +13,9 @@ from jepa_core.errors import NotEnoughData
 from jepa_core.figures.domains import FORMS, SCORE, domain_figure
 from jepa_core.figures.style import CONFIG
 from pages._sections.domains import scores as domains_scores
-from pages._shared import figure_cache, state, widgets
+from pages._shared import figure_cache, score_tables, url_state
+from pages._shared.choice import Choice
 from pages._shared.errors import fragment
-from pages._shared.state import Choice
 from pages._shared.text import plain
 
 _A_ROW = 3  # figures side by side
@@ -27,14 +27,14 @@ def show(choice: Choice, names: Sequence[str]) -> None:
     """The sets' scores in the form that is chosen; the first set is the reference."""
     listed = registry.list_datasets()
     everyone = [domains_scores.choice_of(choice, spec) for spec in list_encoders().values()]
-    everyone = [one for one in everyone if one == choice or state.scored(one, listed[names[0]])]
+    everyone = [one for one in everyone if one == choice or score_tables.scored(one, listed[names[0]])]
     left, right = st.columns(2, vertical_alignment="bottom")
     with left:
-        form = widgets.choose_one("Shown as", FORMS, "histogram", "form")
+        form = url_state.choose_one("Shown as", FORMS, "histogram", "form")
     if len(everyone) > 1:
         with right:
             options = {"one": plain(choice.spec.name), "all": f"all {len(everyone)}, side by side"}
-            across_all = widgets.choose_one("Encoders", options, "one", "across") == "all"
+            across_all = url_state.choose_one("Encoders", options, "one", "across") == "all"
         if across_all:
             _show_all(everyone, names, form)
             return
@@ -54,12 +54,12 @@ _WORDS = {
 
 def _scores(choice: Choice, names: Sequence[str]) -> dict[str, np.ndarray]:
     listed = registry.list_datasets()
-    return {listed[name].title: state.scores(choice, listed[name])["jepa_score"].to_numpy() for name in names}
+    return {listed[name].title: score_tables.scores(choice, listed[name])["jepa_score"].to_numpy() for name in names}
 
 
 def _versions(choice: Choice, names: Sequence[str]) -> list[str]:
     listed = registry.list_datasets()
-    return [state.version(choice, listed[name]) for name in names]
+    return [score_tables.version(choice, listed[name]) for name in names]
 
 
 def _figure(

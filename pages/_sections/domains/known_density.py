@@ -9,9 +9,9 @@ import streamlit as st
 from jepa_core.datasets import known_density, registry
 from jepa_core.figures.known_density import truth_figure
 from jepa_core.figures.style import CONFIG
-from pages._shared import state
+from pages._shared import score_tables
+from pages._shared.choice import Choice
 from pages._shared.errors import fragment
-from pages._shared.state import Choice
 from pages._shared.text import plain
 
 TRUTH = "world-test"  # the bundled set whose pictures have a known density
@@ -26,7 +26,7 @@ def _truth(positions: Sequence[int], scale: Sequence[float]) -> pd.Series:
 def show(choice: Choice) -> None:
     """The scores of the drawn world beside its known density."""
     listed = registry.list_datasets()
-    table = state.scores(choice, listed[TRUTH]).reset_index(drop=True)
+    table = score_tables.scores(choice, listed[TRUTH]).reset_index(drop=True)
     truth = _truth(table["position"].tolist(), choice.spec.data_config["std"])
     gaussian_term = -table["squared_norm"] / 2
     columns = {

@@ -6,8 +6,8 @@ import streamlit as st
 
 from jepa_core.datasets import registry
 from pages._sections.domains import confounds, spectrum_bands
+from pages._shared.choice import Choice
 from pages._shared.errors import fragment
-from pages._shared.state import Choice
 from pages._shared.text import plain
 
 

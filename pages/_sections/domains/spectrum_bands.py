@@ -9,8 +9,8 @@ from jepa_core.datasets import registry
 from jepa_core.errors import NotEnoughData
 from jepa_core.figures.spectrum_bands import ends_figure
 from jepa_core.figures.style import CONFIG
-from pages._shared import figure_cache, state
-from pages._shared.state import Choice
+from pages._shared import figure_cache, resources, score_tables
+from pages._shared.choice import Choice
 from pages._shared.text import plain
 
 
@@ -22,7 +22,7 @@ def _found(
     _domain: str,
     _precision: str,
 ) -> spectrum_bands.Ends:
-    return spectrum_bands.ends_between(state.store(), _choice.spec, _choice.output, _reference, _domain, _precision)
+    return spectrum_bands.ends_between(resources.store(), _choice.spec, _choice.output, _reference, _domain, _precision)
 
 
 def show(choice: Choice, reference: str, domain: str) -> None:
@@ -34,8 +34,8 @@ def show(choice: Choice, reference: str, domain: str) -> None:
         "most (the head) to those it notices least (the tail). Either end may separate two sets of images, and one can "
         "hide what the other shows."
     )
-    precision = state.settled_way(choice, listed[reference]).decided
-    versions = [state.version(choice, listed[name]) for name in (reference, domain)]
+    precision = score_tables.settled_way(choice, listed[reference]).decided
+    versions = [score_tables.version(choice, listed[name]) for name in (reference, domain)]
     try:
         found = _found(versions, choice, reference, domain, precision)
     except NotEnoughData as error:

@@ -6,7 +6,7 @@ import streamlit as st
 from numpy import ndarray
 
 from jepa_core.analysis import curation
-from pages._shared import widgets
+from pages._shared import url_state
 
 
 def choose_range(scores: ndarray, of: str) -> tuple[float, float] | None:
@@ -18,9 +18,9 @@ def choose_range(scores: ndarray, of: str) -> tuple[float, float] | None:
     if st.session_state.setdefault("range-of", of) != of:
         st.session_state["range-of"], st.session_state["range"] = of, ""
         st.session_state["kept:range"] = ""
-    widgets.arrive("range", "")
+    url_state.arrive("range", "")
     found = curation.read_range(st.session_state["range"], scores)
-    widgets.publish("range", st.session_state["range"] if found else "", "")
+    url_state.publish("range", st.session_state["range"] if found else "", "")
     if low == high:
         return None
     st.session_state["span"] = (max(low, found[0]), min(high, found[1])) if found else (low, high)
@@ -43,11 +43,11 @@ def choose_sheet(count: int, each: int, key: str, of: str) -> slice:
     sheets = max(1, math.ceil(count / each))
     if st.session_state.setdefault(f"{key}-of", of) != of:
         st.session_state[f"{key}-of"], st.session_state[key] = of, "1"
-    widgets.arrive(key, "1")
+    url_state.arrive(key, "1")
     asked = st.session_state[key]
     sheet = min(max(int(asked), 1), sheets) if asked.isascii() and asked.isdigit() and len(asked) < 10 else 1
     st.session_state[key] = str(sheet)
-    widgets.publish(key, str(sheet), "1")
+    url_state.publish(key, str(sheet), "1")
 
     def turn(step: int) -> None:
         st.session_state[key] = str(sheet + step)

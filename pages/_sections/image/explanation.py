@@ -20,10 +20,10 @@ from jepa_core.scoring.method import Way
 from jepa_core.scoring.run import RunSummary, config_of, score_items
 from jepa_core.store.crops import scored_crop
 from jepa_core.store.records import Member
-from pages._shared import image_grid, jacobian_jobs, reference_sets, state, widgets
+from pages._shared import image_grid, jacobian_jobs, jobs_ui, reference_sets, resources
+from pages._shared.choice import Choice
 from pages._shared.errors import fragment
 from pages._shared.image_grid import Card, data_address
-from pages._shared.state import Choice
 from pages._shared.text import plain
 
 SHOWN = 320  # pixels of a leverage map
@@ -57,7 +57,7 @@ class Looked:
 def show_spectrum(one: Looked) -> None:
     """The spectrum beside the reference's, and the score taken apart."""
     config = config_of(one.choice.spec, one.choice.output, one.way.decided)
-    result = None if one.row["estimated"] else state.store().get(config, one.row["digest"])
+    result = None if one.row["estimated"] else resources.store().get(config, one.row["digest"])
     band = reference_sets.spread(one.choice, one.dataset)
     apart = attribution.parts(result.spectrum, band) if result and band else None
     end = "unlikely" if apart and apart.total < 0 else "likely"
@@ -105,8 +105,8 @@ def _score_fully(one: Looked, config: str) -> None:
 
     def work(job: Job) -> RunSummary:
         return score_items(
-            state.store(),
-            state.encoder(one.choice.spec.name),
+            resources.store(),
+            resources.encoder(one.choice.spec.name),
             one.dataset.name,
             [item for item in one.dataset.items() if item.name == one.row["name"]],
             one.choice.output,
@@ -117,7 +117,7 @@ def _score_fully(one: Looked, config: str) -> None:
         )
 
     key = f"full:{config}:{one.row['digest']}"
-    job = widgets.arriving(key, "Scoring this image fully", work, ask="Score it fully")
+    job = jobs_ui.arriving(key, "Scoring this image fully", work, ask="Score it fully")
     if job and isinstance(job.result, RunSummary):
         for _name, sentence in job.result.failed:
             st.error(plain(sentence), icon=":material/error:")
@@ -143,7 +143,7 @@ def show_leverage(one: Looked) -> None:
 @fragment
 def _leverage_map(one: Looked, found: Directions) -> None:
     values, name = found.leverage, one.row["name"]
-    crop = images.rgb_array(scored_crop(state.store(), one.choice.config.transform, one.dataset, one.member))
+    crop = images.rgb_array(scored_crop(resources.store(), one.choice.config.transform, one.dataset, one.member))
     opacity = st.session_state.get("opacity", 60)
     mixed = images.array_png(overlay(crop, values, opacity / 100), SHOWN)
     alone = images.array_png(heat_picture(values), SHOWN)

@@ -7,7 +7,7 @@ from jepa_core.explain import image as explain_image
 from pages._sections.image import facts, original
 from pages._sections.image.explanation import Looked
 from pages._sections.image.facts import Fact
-from pages._shared import widgets
+from pages._shared import layout
 from pages._shared.text import counted
 
 
@@ -24,10 +24,10 @@ def show(one: Looked) -> None:
     st.markdown("**Compute it again** from a terminal; nothing is read from the store:")
     if one.dataset.listed:
         st.caption("This needs the pictures: put the folder that holds them in place of FOLDER.")
-    widgets.code(again.command)
+    layout.code(again.command)
     if again.python:
         st.markdown("or from Python:")
-        widgets.code(again.python)
+        layout.code(again.python)
 
 
 def _file_facts(one: Looked) -> list[Fact]:
