@@ -53,3 +53,8 @@ def standing(percentile: float, position: int, count: int, where: str) -> str:
     return (
         f"{word} likely than {share:.1f} % of {where}" if share > 99 else f"{word} likely than {share:.0f} % of {where}"
     )
+
+
+def in_bytes(size: int) -> str:
+    """A number of bytes, in words."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.0f} kB"
