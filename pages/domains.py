@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
-from jepa_core.analysis.separation import distances_in_words, in_words
+from jepa_core.analysis.separation import distances_in_words, in_words, most_telling
 from jepa_core.datasets import registry
 from jepa_core.scoring import method as scoring_method
 from pages._sections.domains import claims, figure, known_density, one_set, scores
@@ -92,10 +91,7 @@ st.caption(
 
 if chosen:
     st.divider()
-    separated = (table["auroc_jepa"] - 0.5).abs().fillna(0.0).to_numpy()[1:]  # the reference is the first line
-    # Where nearly all images of one set lie beyond those of the other, most singular values say so: little to see.
-    telling = np.where(separated < 0.45, separated, 0.0)
-    one_set.show(choice, reference, chosen, chosen[int(np.argmax(telling if telling.any() else separated))])
+    one_set.show(choice, reference, chosen, chosen[most_telling(table)])
     st.divider()
 if reference == known_density.TRUTH:
     known_density.show(choice)

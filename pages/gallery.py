@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
-import numpy as np
 import streamlit as st
 
 from jepa_core.analysis import curation
-from jepa_core.figures.histogram import class_histogram
+from jepa_core.figures.histogram import class_histogram, class_histogram_in_words
 from jepa_core.figures.style import CONFIG
 from jepa_core.scoring import rank
 from pages._sections.gallery import score_range, selection, to_drop
@@ -87,8 +86,7 @@ with drawn:
         key="histogram",
         on_select=brush,
         selection_mode="box",
-        alt=f"Histogram of {len(table)} scores of {title}, median {np.median(scores):.1f}. The slider beside it also "
-        "chooses scores.",
+        alt=f"{class_histogram_in_words(scores, title)}. The slider beside it also chooses scores.",
     )
 shown = table if limits is None else curation.within(table, *limits)
 left, right = st.columns([3, 1], vertical_alignment="bottom")
@@ -118,10 +116,8 @@ def show_ends() -> None:
     seed = st.session_state.setdefault("shuffle", 0)
     if right.button("Shuffle", icon=":material/shuffle:", width="stretch"):
         seed = st.session_state["shuffle"] = seed + 1
-    order = np.random.default_rng(seed).permutation(len(shown))[:few]
-    image_grid.grid(
-        image_grid.cards(choice, dataset, shown.iloc[order], chosen.label), key="random", label="Random images"
-    )
+    rows = curation.random_rows(shown, few, seed)
+    image_grid.grid(image_grid.cards(choice, dataset, rows, chosen.label), key="random", label="Random images")
 
 
 def show_order() -> None:
@@ -155,7 +151,7 @@ flagged = int(table["rank_disagrees"].sum())
 note = f" {flagged} of them have a spectrum that does not fit the encoder's rank; compare them with care."
 found = rank.finding(resources.store(), choice.config.space, rank.rank_of(choice.spec, choice.output))
 st.caption(
-    f"{counted(len(table), 'image')}, median {np.median(scores):.1f}. The coloured ends of the histogram are the "
-    f"{counted(end, 'image')} of each end. Encoder {choice.spec.name}, output {choice.output}. "
+    f"{counted(len(table), 'image')}, median {table['jepa_score'].median():.1f}. The coloured ends of the histogram "
+    f"are the {counted(end, 'image')} of each end. Encoder {choice.spec.name}, output {choice.output}. "
     f"{plain(score_tables.how(choice, dataset, table))}{note if flagged else ''} {plain(found)}"
 )

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import streamlit as st
 
+from jepa_core.analysis.percentiles import places_in_sets
 from jepa_core.errors import JepaError
 from jepa_core.explain import image as explain_image
 from jepa_core.scoring.rank import rank_of
-from jepa_core.stats.conformal import Reference
 from pages._sections.image import explanation, facts, original, provenance
 from pages._sections.image.explanation import Looked
 from pages._sections.image.facts import Fact
@@ -138,15 +138,13 @@ def score_facts(one: Looked) -> list[Fact]:
     everything, sets = chosen.everything, {}
     if len(dataset.labels()) > 1:
         of_class = everything["label"] == row["label"]
-        sets[f"class {row['label']}"] = everything.loc[of_class, "jepa_score"]
-    sets[dataset.title] = everything["jepa_score"]
+        sets[f"class {row['label']}"] = everything[of_class]
+    sets[dataset.title] = everything
     if one.reference:
-        sets[one.reference.title] = score_tables.scores(choice, one.reference)["jepa_score"]
-    for name, scores in sets.items():
-        if len(scores) > 1:
-            found = Reference(name, scores.to_numpy()).place(row["jepa_score"])
-            interval = f"{found.low:.1f} to {found.high:.1f} (90 %), {counted(found.size, 'image')}"
-            shown.append(Fact(f"percentile in {name}", f"{found.percentile:.1f}", interval))
+        sets[one.reference.title] = score_tables.scores(choice, one.reference)
+    for name, found in places_in_sets(row["jepa_score"], sets).items():
+        interval = f"{found.low:.1f} to {found.high:.1f} (90 %), {counted(found.size, 'image')}"
+        shown.append(Fact(f"percentile in {name}", f"{found.percentile:.1f}", interval))
     return shown
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from jepa_core import images
 from jepa_core.analysis.methods import COMPARED, LEAST_FIT, METHODS, Domain, Judges, load_domain
+from jepa_core.analysis.percentiles import with_percentiles
 from jepa_core.check.image_stats_detector import PlainMeasures
 from jepa_core.check.verdict import ASKED, PLAIN, Complexity, Verdict, complexity_of, raised_by, verdict
 from jepa_core.confounds import image_stats, measure
@@ -32,7 +33,7 @@ from jepa_core.scoring import method as scoring_method
 from jepa_core.scoring.batches import exact_work, score_pictures
 from jepa_core.scoring.method import Way
 from jepa_core.scoring.run import table_of
-from jepa_core.stats.conformal import LEAST, Place, Reference, adjusted, percentile
+from jepa_core.stats.conformal import LEAST, Place, Reference, adjusted
 from jepa_core.stats.neighbors import nearest
 from jepa_core.store.records import Result
 from jepa_core.store.results import Store
@@ -131,8 +132,7 @@ def load_known(
             references[method] = Reference(name, -values)
     if sentence := references["jepa"].too_few():
         raise NotEnoughData(sentence)
-    scores = domain.table["jepa_score"].to_numpy()
-    table = domain.table.assign(percentile=percentile(scores, scores))
+    table = with_percentiles(domain.table)
     return KnownSet(Domain(name, table, domain.embeddings), judges, references, fitted_on, way.decided)
 
 

@@ -69,6 +69,15 @@ def domain_figure(
     return finish(figure, x=axis, y="", height=90 + row_height * rows)
 
 
+def medians_in_words(scores: Mapping[str, Float[ndarray, "_n"]]) -> str:
+    """The median of each set that has scores, for who cannot see the figure.
+
+    >>> medians_in_words({"digits": np.array([1.0, 3.0, 2.0]), "noise": np.array([])})
+    'digits 2.0'
+    """
+    return "; ".join(f"{name} {np.median(values):.1f}" for name, values in scores.items() if len(values))
+
+
 def _span(values: ndarray) -> tuple[float, float]:
     if not values.size:
         return 0.0, 1.0

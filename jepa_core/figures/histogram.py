@@ -65,6 +65,15 @@ def class_histogram(
     return figure.update_layout(dragmode="select", selectdirection="h")
 
 
+def class_histogram_in_words(scores: Float[ndarray, "n"], title: str) -> str:
+    """What `class_histogram` shows, for who cannot see it.
+
+    >>> class_histogram_in_words(np.array([1.0, 3.0, 2.0]), "class 3")
+    'Histogram of 3 scores of class 3, median 2.0'
+    """
+    return f"Histogram of {len(scores)} scores of {title}, median {np.median(scores):.1f}"
+
+
 def mark_on_reference(reference: Float[ndarray, "m"], name: str, score: float, others: Sequence[float]) -> go.Figure:
     """The reference's scores with a line for one picture's, under its name, and ticks for those of other pictures."""
     edges = _edges(np.array([*reference, *others, score]), 50)

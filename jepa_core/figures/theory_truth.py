@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from jepa_core.figures.style import DOMAINS, LIKELY, NEUTRAL, UNLIKELY, ZERO, finish
+from jepa_core.theory.truth import SCORES
 
 _LINES = {
     "term": ("score with the Gaussian term", LIKELY, "circle", "solid"),
@@ -52,6 +53,13 @@ def table_figure(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     least = min((min(row["values"]) for row in rows), default=0.0)
     figure.update_yaxes(range=[min(-0.03, least - 0.03), 1.03])
     return figure
+
+
+def table_in_words(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What `table_figure` shows, for who cannot see it."""
+    return "; ".join(
+        f"D = {row['dim']}, {SCORES.get(row['name'], 'sphere')}: {np.mean(row['values']):.2f}" for row in rows
+    )
 
 
 def scatter_figure(points: Mapping[str, Sequence[float]], correlations: Mapping[str, float]) -> go.Figure:

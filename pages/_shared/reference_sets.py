@@ -1,15 +1,17 @@
 """What one image is held against: the encoder's reference and its training set, as far as they have scores."""
 
-import numpy as np
+from dataclasses import replace
+
 import pandas as pd
 import streamlit as st
+from numpy import ndarray
 
 from jepa_core.analysis.methods import Domain, load_domain
+from jepa_core.analysis.percentiles import with_percentiles
 from jepa_core.datasets import registry
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.explain import image as explain_image
 from jepa_core.explain.attribution import Spread
-from jepa_core.stats.conformal import percentile
 from pages._shared import resources, score_tables
 from pages._shared.choice import Choice
 
@@ -43,11 +45,10 @@ def spread(choice: Choice, dataset: DatasetSpec) -> Spread | None:
 def _domain(version: str, _choice: Choice, _dataset: DatasetSpec) -> Domain:  # noqa: ARG001
     way = _choice.way_to(_dataset)
     found = load_domain(resources.store(), _choice.spec, _choice.output, _dataset.name, way)
-    scores = found.table["jepa_score"].to_numpy()
-    return Domain(found.name, found.table.assign(percentile=percentile(scores, scores)), found.embeddings)
+    return replace(found, table=with_percentiles(found.table))
 
 
-def embedding(choice: Choice, digest: str) -> np.ndarray:
+def embedding(choice: Choice, digest: str) -> ndarray:
     """The stored embedding of a scored image."""
     return resources.store().embeddings(choice.config.space, [digest])[0]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 import streamlit as st
 
+from jepa_core.analysis.percentiles import with_percentiles
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.keys import make_key
 from jepa_core.scoring import method as scoring_method
@@ -13,7 +14,6 @@ from jepa_core.scoring import precision
 from jepa_core.scoring import run as scoring_run
 from jepa_core.scoring.method import Way
 from jepa_core.scoring.rank import rank_of
-from jepa_core.stats.conformal import percentile
 from pages._shared import resources
 from pages._shared.choice import Choice
 
@@ -124,9 +124,7 @@ def scores(choice: Choice, dataset: DatasetSpec) -> pd.DataFrame:
 def _ranked(version: str, fingerprint: str, label: str | None, _dataset: DatasetSpec, _choice: Choice) -> pd.DataFrame:  # noqa: ARG001
     table = scores(_choice, _dataset)
     table = table if label is None else table[table["label"] == label]
-    values = table["jepa_score"].to_numpy()
-    places = percentile(values, values) if len(table) else values
-    return table.assign(percentile=places).sort_values("jepa_score", kind="stable")
+    return with_percentiles(table).sort_values("jepa_score", kind="stable")
 
 
 def ranked(choice: Choice, dataset: DatasetSpec, label: str | None) -> pd.DataFrame:

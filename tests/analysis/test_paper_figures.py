@@ -114,3 +114,11 @@ def test_a_sheet_holds_pictures_of_any_size():
     found = sheet("Title", [Row("Row", pictures, ["a", "b", "c"], break_after=1)])
     red = (np.asarray(found) == (255, 0, 0)).all(axis=2)
     assert red.sum() == 112 * 112 + 112 * 70 + 112 * 4
+
+
+def test_the_time_of_a_study_is_that_of_all_its_missing_scores(monkeypatch):
+    monkeypatch.setattr(cost, "seconds_an_image", lambda spec, output, _device: spec.outputs[output] / 8)
+    subjects = [Subject(get_spec("tiny"), output) for output in list(get_spec("tiny").outputs)[:2]]
+    assert len(subjects) == 2
+    expected = sum(count * one.spec.outputs[one.output] / 8 for one, count in zip(subjects, (10, 3), strict=True))
+    assert paper_figures.seconds_to_score(subjects, (10, 3), "cpu") == expected > 0

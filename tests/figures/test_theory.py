@@ -97,3 +97,16 @@ def test_views_have_the_point_itself_beside_them():
     assert [shape.y0 for shape in figure.layout.shapes] == pytest.approx(
         [np.mean(result["none"][name]) for name in ("term", "score")]
     )
+
+
+def test_the_words_of_a_figure_have_the_means_that_it_draws():
+    rows = truth.curves(cells("truth"), 10_000)
+    figure = theory_truth.table_figure(rows)
+    (term,) = traces(figure, truth.SCORES["term"])
+    words = theory_truth.table_in_words(rows)
+    for dim, mean in zip(term.x, term.y, strict=True):
+        assert f"D = {dim}, {truth.SCORES['term']}: {mean:.2f}" in words.split("; ")
+    result = cells("views")[0].result
+    means = theory_views.views_figure(result).data[0].y
+    expected = "; ".join(f"{line['views']} views: {y:.2f}" for line, y in zip(result["counts"], means, strict=True))
+    assert theory_views.views_in_words(result) == f"Pearson with the Gaussian term, {expected}"

@@ -16,7 +16,7 @@ from jepa_core import images
 from jepa_core.datasets import registry
 from jepa_core.encoders.registry import get_spec, load_card
 from jepa_core.scoring import precision
-from pages._shared import resources, score_tables
+from pages._shared import choice, resources, score_tables
 from pages._shared.text import plain
 from tests.helpers import cards, grids, pictured, tell
 
@@ -141,7 +141,7 @@ def test_the_precision_that_was_used_is_said(
 def test_a_precision_that_is_emulated_is_called_slow_where_it_is_chosen(
     open_page: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(state, "default_device", lambda: "cpu")
+    monkeypatch.setattr(choice, "default_device", lambda: "cpu")
     monkeypatch.setattr(precision, "is_fast", lambda _device: False)
     app = open_page("encoders")
     assert not any("emulates" in text.value for text in app.sidebar.caption)

@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
 from jepa_core.analysis import paper_figures
 from jepa_core.analysis.agreement import SHARE, Agreement, in_words
-from jepa_core.analysis.ranking import Comparison, agreements, disputed, pair_table
+from jepa_core.analysis.ranking import Comparison, agreements, disputed, most_apart_first, pair_table
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.errors import NotEnoughData
 from jepa_core.figures.agreement import agreement_figure
@@ -108,8 +107,7 @@ def _ranks(
                 "unlikely, top right those that both find likely. Far from the dotted line the two disagree."
             )
             return
-        # The images apart most come first.
-        rows = sorted(rows, key=lambda row: -abs(first[row] - second[row]))
+        rows = most_apart_first(found, *pair, rows)
         more = f"; the {_SHOWN} that are disputed most are shown" if len(rows) > _SHOWN else ""
         st.markdown(f"**{counted(len(rows), 'image')} selected**{more}")
         image_grid.grid(
@@ -207,7 +205,7 @@ def _all_pairs(shared: Mapping[tuple[str, str], Agreement]) -> None:
                 "pair": table["first"] + " and " + table["second"],
                 "spearman": [
                     None
-                    if np.isnan(row.spearman)
+                    if pd.isna(row.spearman)
                     else f"{row.spearman:.2f} ({row.spearman_low:.2f} to {row.spearman_high:.2f})"
                     for row in table.itertuples()
                 ],

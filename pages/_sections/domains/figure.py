@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 import streamlit as st
+from numpy import ndarray
 
 from jepa_core.analysis import side_by_side
 from jepa_core.datasets import registry
 from jepa_core.encoders.registry import list_encoders
 from jepa_core.errors import NotEnoughData
-from jepa_core.figures.domains import FORMS, SCORE, domain_figure
+from jepa_core.figures.domains import FORMS, SCORE, domain_figure, medians_in_words
 from jepa_core.figures.style import CONFIG
 from pages._sections.domains import scores as domains_scores
 from pages._shared import figure_cache, score_tables, url_state
@@ -52,7 +52,7 @@ _WORDS = {
 }
 
 
-def _scores(choice: Choice, names: Sequence[str]) -> dict[str, np.ndarray]:
+def _scores(choice: Choice, names: Sequence[str]) -> dict[str, ndarray]:
     listed = registry.list_datasets()
     return {listed[name].title: score_tables.scores(choice, listed[name])["jepa_score"].to_numpy() for name in names}
 
@@ -63,7 +63,7 @@ def _versions(choice: Choice, names: Sequence[str]) -> list[str]:
 
 
 def _figure(
-    scores: Mapping[str, np.ndarray],
+    scores: Mapping[str, ndarray],
     versions: Sequence[str],
     reference: str,
     form: str,
@@ -72,14 +72,13 @@ def _figure(
     axis: str = SCORE,
     height: int = 40,
 ) -> None:
-    medians = "; ".join(f"{title} {np.median(values):.1f}" for title, values in scores.items() if len(values))
     st.plotly_chart(
         figure_cache.drawn(
             lambda: domain_figure(scores, reference, form, axis=axis, row_height=height),
             *("domains", reference, form, axis, height, *scores, *versions),
         ),
         config=CONFIG,
-        alt=f"{FORMS[form]} of each set{f' by {name}' if name else ''}. Medians: {medians}",
+        alt=f"{FORMS[form]} of each set{f' by {name}' if name else ''}. Medians: {medians_in_words(scores)}",
         key=f"domains:{name}",
     )
 

@@ -1,7 +1,5 @@
 """Choosing a part of many images: a range of scores, and a page of those that are left. Both are in the address."""
 
-import math
-
 import streamlit as st
 from numpy import ndarray
 
@@ -14,7 +12,7 @@ def choose_range(scores: ndarray, of: str) -> tuple[float, float] | None:
 
     `of` says whose scores they are: a range of others means nothing here.
     """
-    low, high = math.floor(10 * scores.min()) / 10, math.ceil(10 * scores.max()) / 10
+    low, high = curation.score_limits(scores)
     if st.session_state.setdefault("range-of", of) != of:
         st.session_state["range-of"], st.session_state["range"] = of, ""
         st.session_state["kept:range"] = ""
@@ -40,7 +38,7 @@ def set_range(found: tuple[float, float] | None) -> None:
 
 def choose_sheet(count: int, each: int, key: str, of: str) -> slice:
     """Which of `count` things are on the page to be shown, of `each` a page. Another `of` starts at the first again."""
-    sheets = max(1, math.ceil(count / each))
+    sheets = max(1, -(-count // each))
     if st.session_state.setdefault(f"{key}-of", of) != of:
         st.session_state[f"{key}-of"], st.session_state[key] = of, "1"
     url_state.arrive(key, "1")

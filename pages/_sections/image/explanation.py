@@ -9,7 +9,7 @@ from jepa_core import images
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.explain import attribution
 from jepa_core.explain import image as explain_image
-from jepa_core.explain.directions import Directions
+from jepa_core.explain.directions import Directions, leverage_in_words
 from jepa_core.explain.image import Place
 from jepa_core.figures.singular_vectors import heat_picture, overlay
 from jepa_core.figures.spectrum import parts_figure, spectrum_figure
@@ -147,8 +147,7 @@ def _leverage_map(one: Looked, found: Directions) -> None:
     opacity = st.session_state.get("opacity", 60)
     mixed = images.array_png(overlay(crop, values, opacity / 100), SHOWN)
     alone = images.array_png(heat_picture(values), SHOWN)
-    most = f"at most {values.max():.2g}, on average {values.mean():.2g} a pixel"
-    total = f"sum {values.sum():.2f}; the rank is {one.rank.rank}"
+    most, total = leverage_in_words(values, one.rank.rank)
     image_grid.grid(
         [
             Card(data_address(mixed), "", "On the picture", (), f"Leverage map of {name} laid on the picture"),

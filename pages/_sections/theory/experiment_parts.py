@@ -11,6 +11,7 @@ from jepa_core.jobs import Job, State
 from jepa_core.theory import experiment as theory_experiment
 from pages._shared import jobs_ui, layout, resources
 from pages._shared.errors import fragment, polling
+from pages._shared.text import plain
 
 
 @st.cache_data(show_spinner=False, max_entries=8)

@@ -19,23 +19,27 @@ def show() -> None:
     with left:
         st.header("Later or earlier, by depth")
         experiment_parts.chart(theory_features.depth_figure(rows), "features-depth", alt)
-    three = next(cell for cell in cells if cell.settings == features.Settings(depth=3))
+    depth_3 = next(cell for cell in cells if cell.settings == features.Settings(depth=3))
     with right:
         st.header("JEPA, depth 3")
         experiment_parts.chart(
-            theory_features.learning_figure(three.result["JEPA"], three.result["until"]["JEPA"]),
+            theory_features.learning_figure(depth_3.result["JEPA"], depth_3.result["until"]["JEPA"]),
             "features-three",
             "The predictable feature is learned before the noisy one",
         )
     experiment_parts.made_by(experiment, cells)
     st.header("Run it here")
-    one, two, three_columns = st.columns(3)
-    depth = one.slider("Depth L", 1, 4, 2, key="depth", bind="query-params")
-    size = two.select_slider("Initial size ε", (0.01, 0.02, 0.05), value=0.02, key="size", bind="query-params")
-    rho = three_columns.slider("\u03c1 of the noisy feature", 0.4, 1.0, 0.5, 0.05, key="rho", bind="query-params")
-    one, two, _rest = st.columns(3)
-    share = one.slider("λ of the predictable feature", 0.5, 1.0, 0.9, 0.05, key="lambda", bind="query-params")
-    with two:
+    experiment_parts.run_here(experiment, _choose_settings(), _draw_learning)
+
+
+def _choose_settings() -> features.Settings:
+    left, middle, right = st.columns(3)
+    depth = left.slider("Depth L", 1, 4, 2, key="depth", bind="query-params")
+    size = middle.select_slider("Initial size ε", (0.01, 0.02, 0.05), value=0.02, key="size", bind="query-params")
+    rho = right.slider("\u03c1 of the noisy feature", 0.4, 1.0, 0.5, 0.05, key="rho", bind="query-params")
+    left, middle, _right = st.columns(3)
+    share = left.slider("λ of the predictable feature", 0.5, 1.0, 0.9, 0.05, key="lambda", bind="query-params")
+    with middle:
         process = url_state.choose_one(
             "Data",
             {"exact": "exact covariances"} | {name: name for name in features.PROCESSES},
@@ -45,7 +49,7 @@ def show() -> None:
             "predicted from this one. Both are drawn 10,000 times.",
         )
     drawn = process in features.PROCESSES
-    settings = features.Settings(
+    return features.Settings(
         depth=depth,
         size=size,
         covariance=(1.0, share),
@@ -54,15 +58,14 @@ def show() -> None:
         samples=10_000 if drawn else 0,
     )
 
-    def draw(result: theory_experiment.Result) -> None:
-        for column, objective in zip(st.columns(2), features.OBJECTIVES, strict=True):
-            if objective in result:
-                with column:
-                    st.markdown(f"**{objective}**")
-                    experiment_parts.chart(
-                        theory_features.learning_figure(result[objective], result["until"][objective]),
-                        f"features-{objective}",
-                        f"How much of each feature {objective} has learned over time",
-                    )
 
-    experiment_parts.run_here(experiment, settings, draw)
+def _draw_learning(result: theory_experiment.Result) -> None:
+    for column, objective in zip(st.columns(2), features.OBJECTIVES, strict=True):
+        if objective in result:
+            with column:
+                st.markdown(f"**{objective}**")
+                experiment_parts.chart(
+                    theory_features.learning_figure(result[objective], result["until"][objective]),
+                    f"features-{objective}",
+                    f"How much of each feature {objective} has learned over time",
+                )

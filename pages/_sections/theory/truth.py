@@ -8,6 +8,7 @@ from jepa_core.theory import experiment as theory_experiment
 from jepa_core.theory import truth
 from pages._sections.theory import experiment_parts
 from pages._shared import url_state
+from pages._shared.text import plain
 
 
 def show() -> None:
@@ -18,49 +19,46 @@ def show() -> None:
         url_state.choose_one("Full result", shown, str(counts[-1] if 10_000 not in counts else 10_000), "samples")
     )
     rows = truth.curves(cells, samples)
-    alt = "; ".join(
-        f"D = {row['dim']}, {truth.SCORES.get(row['name'], 'sphere')}: {sum(row['values']) / len(row['values']):.2f}"
-        for row in rows
-    )
-    experiment_parts.chart(theory_truth.table_figure(rows), "truth-table", alt)
+    experiment_parts.chart(theory_truth.table_figure(rows), "truth-table", theory_truth.table_in_words(rows))
     st.caption(
         "Means over the seeds; bars from the least to the most. Each seed has a mixture of its own: three components, "
         "4 apart on average, standard deviations between 1/2 and 1, fixed before any training."
     )
     experiment_parts.made_by(theory.TRUTH, cells)
     st.header("Run it here")
-    one, two, three = st.columns(3)
-    dim = one.select_slider("Dimension D", truth.DIMS[:5], value=2, key="dim", bind="query-params")
-    seen = two.select_slider("Training samples", truth.SAMPLES, value=10_000, key="seen", bind="query-params")
-    spread = three.slider("Distance of the components", 1.0, 8.0, 4.0, 0.5, key="spread", bind="query-params")
-    one, two, three = st.columns(3)
-    noise = one.select_slider("Noise of a view", (0.01, 0.03, 0.1, 0.3), value=0.03, key="noise", bind="query-params")
-    with two:
+    experiment_parts.run_here(theory.TRUTH, _choose_settings(), _draw_scores)
+
+
+def _choose_settings() -> truth.Settings:
+    left, middle, right = st.columns(3)
+    dim = left.select_slider("Dimension D", truth.DIMS[:5], value=2, key="dim", bind="query-params")
+    samples = middle.select_slider("Training samples", truth.SAMPLES, value=10_000, key="seen", bind="query-params")
+    spread = right.slider("Distance of the components", 1.0, 8.0, 4.0, 0.5, key="spread", bind="query-params")
+    left, middle, right = st.columns(3)
+    noise = left.select_slider("Noise of a view", (0.01, 0.03, 0.1, 0.3), value=0.03, key="noise", bind="query-params")
+    with middle:
         kind = url_state.choose_one("Output", truth.KINDS, "equal", "kind")
-    seed = three.number_input("Seed of the mixture", 0, 99, 0, key="mixture", bind="query-params")
-    settings = truth.Settings(
-        dim=dim, samples=seen, kind=kind, seeds=(int(seed),), spread=spread, noise=noise, steps=1000
+    seed = int(right.number_input("Seed of the mixture", 0, 99, 0, key="mixture", bind="query-params"))
+    return truth.Settings(dim=dim, samples=samples, kind=kind, seeds=(seed,), spread=spread, noise=noise, steps=1000)
+
+
+def _draw_scores(result: theory_experiment.Result) -> None:
+    mean = result["mean"]
+    words = ", ".join(f"{title} {mean[name]:.2f}" for name, title in truth.SCORES.items())
+    st.caption(
+        "Each point is a fresh sample: its true log-density to the right, its score upwards, so a good score makes a "
+        "rising line."
     )
-
-    def draw(result: theory_experiment.Result) -> None:
-        mean = result["mean"]
-        words = ", ".join(f"{title} {mean[name]:.2f}" for name, title in truth.SCORES.items())
-        st.caption(
-            "Each point is a fresh sample: its true log-density to the right, its score upwards, so a good score makes "
-            "a rising line."
-        )
-        if "sheet" in result:
-            left, right = st.columns([3, 2])
-            with left:
-                experiment_parts.chart(theory_truth.scatter_figure(result["points"], mean), "truth-scatter", words)
-            with right:
-                experiment_parts.chart(
-                    theory_truth.density_figure(result["sheet"]), "truth-sheet", "The true and the learned density"
-                )
-        else:
-            experiment_parts.chart(theory_truth.scatter_figure(result["points"], mean), "truth-scatter", words)
-        folded = result["seeds"][0].get("folded")
-        tail = "" if folded is None else f" Points where the encoder is folded over: {100 * folded:.1f} %."
-        st.caption(plain(f"Pearson with the true log-density: {words}.{tail}"))
-
-    experiment_parts.run_here(theory.TRUTH, settings, draw)
+    scatter = theory_truth.scatter_figure(result["points"], mean)
+    if "sheet" in result:
+        left, right = st.columns([3, 2])
+        with left:
+            experiment_parts.chart(scatter, "truth-scatter", words)
+        with right:
+            sheet = theory_truth.density_figure(result["sheet"])
+            experiment_parts.chart(sheet, "truth-sheet", "The true and the learned density")
+    else:
+        experiment_parts.chart(scatter, "truth-scatter", words)
+    folded = result["seeds"][0].get("folded")
+    tail = "" if folded is None else f" Points where the encoder is folded over: {100 * folded:.1f} %."
+    st.caption(plain(f"Pearson with the true log-density: {words}.{tail}"))

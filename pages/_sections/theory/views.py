@@ -33,7 +33,4 @@ def show() -> None:
 
 
 def _draw_views(result: theory_experiment.Result, key: str) -> None:
-    words = "; ".join(
-        f"{line['views']} views: {sum(line['term']) / len(line['term']):.2f}" for line in result["counts"]
-    )
-    experiment_parts.chart(theory_views.views_figure(result), key, f"Pearson with the Gaussian term, {words}")
+    experiment_parts.chart(theory_views.views_figure(result), key, theory_views.views_in_words(result))
