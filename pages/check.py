@@ -10,7 +10,7 @@ from jepa_core import images
 from jepa_core.check import evidence
 from jepa_core.check.evidence import Checked, KnownSet, load_known
 from jepa_core.check.summary import most_unusual_first, summary, together
-from jepa_core.check.verdict import ASKED, Explains, Kind, least_references
+from jepa_core.check.verdict import ASKED, Explains, VerdictKind, least_references
 from jepa_core.datasets import registry
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.datasets.uploads import LARGEST, MOST, TOTAL
@@ -35,8 +35,8 @@ PLACES = {
     "percentile": number("Percentile", format="%.1f", help="Among the references; of a distance, high is far"),
     "low": number("from", format="%.1f", help="90 % interval: what another reference of this size would change"),
     "high": number("to", format="%.1f"),
-    "unlikely": number("p unlikely", format="%.3f", help="Share of ordinary pictures that are as unlikely, or as far"),
-    "untypical": number("p either side", format="%.3f", help="The same for both sides: too high counts as well"),
+    "p_lower": number("p unlikely", format="%.3f", help="Share of ordinary pictures that are as unlikely, or as far"),
+    "p_two_sided": number("p either side", format="%.3f", help="The same for both sides: too high counts as well"),
     "raised": None,
 }
 MEASURES = {
@@ -139,12 +139,16 @@ def neighbours(item: Checked) -> None:
 
 def show_one(item: Checked, others: Sequence[Checked]) -> None:
     verdict_list.banner(item, address(item))
-    if item.verdict.kind is not Kind.ORDINARY and item.complexity and item.complexity.explains is Explains.YES:
+    if (
+        item.verdict.kind is not VerdictKind.IN_DISTRIBUTION
+        and item.complexity
+        and item.complexity.explains is Explains.YES
+    ):
         st.warning(plain(f"Its {item.complexity.measure.title} alone could be the reason."), icon=":material/warning:")
     st.markdown("\n".join(f"- {plain(sentence)}" for sentence in item.verdict.sentences))
     for note in item.notes:
         st.caption(plain(note))
-    place, table = item.places["jepa"], evidence.places_table(item)
+    place, table = item.places["jepa"], evidence.percentiles_table(item)
     left, right = st.columns(2)
     with left:
         st.markdown("**Its score** among the references")

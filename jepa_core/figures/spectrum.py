@@ -5,14 +5,14 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from numpy import ndarray
 
-from jepa_core.explain.attribution import Parts, Spread
+from jepa_core.explain.attribution import ScoreAttribution, SpectrumSpread
 from jepa_core.figures.style import AXIS, LAYOUT, LIKELY, NEUTRAL, UNLIKELY, ZERO, finish, shaded
 
 BAND, HALF = "rgba(139,149,161,0.22)", "rgba(139,149,161,0.34)"
 
 
 def spectrum_figure(
-    sigma: Float[ndarray, "k"], rank: int, chosen: int | None = None, band: Spread | None = None
+    sigma: Float[ndarray, "k"], rank: int, chosen: int | None = None, band: SpectrumSpread | None = None
 ) -> go.Figure:
     """Singular values on a log axis.
 
@@ -52,7 +52,7 @@ def spectrum_figure(
     return finish(figure, x="k", y="singular value", height=320)
 
 
-def _draw_band(figure: go.Figure, band: Spread) -> None:
+def _draw_band(figure: go.Figure, band: SpectrumSpread) -> None:
     low, lower, median, upper, high = np.exp(band.logs)
     index = np.arange(1, len(median) + 1)
     around = np.concatenate([index, index[::-1]])
@@ -77,7 +77,7 @@ def _draw_band(figure: go.Figure, band: Spread) -> None:
     )
 
 
-def parts_figure(parts: Parts) -> go.Figure:
+def parts_figure(parts: ScoreAttribution) -> go.Figure:
     """A score taken apart: each log singular value minus the reference's median (bars), and their running sum below.
 
     The shortest run of directions that holds half of the whole difference is shaded, if there is one.

@@ -11,7 +11,7 @@ from jepa_core.analysis.percentiles import with_percentiles
 from jepa_core.datasets import registry
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.explain import image as explain_image
-from jepa_core.explain.attribution import Spread
+from jepa_core.explain.attribution import SpectrumSpread
 from pages._shared import resources, score_tables
 from pages._shared.choice import Choice
 
@@ -25,11 +25,11 @@ def known_set(name: str, choice: Choice) -> DatasetSpec | None:
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
-def _spread(version: str, _choice: Choice, _dataset: DatasetSpec, _precision: str) -> Spread | None:  # noqa: ARG001
+def _spread(version: str, _choice: Choice, _dataset: DatasetSpec, _precision: str) -> SpectrumSpread | None:  # noqa: ARG001
     return explain_image.reference_spread(resources.store(), _choice.spec, _choice.output, _dataset, _precision)
 
 
-def spread(choice: Choice, dataset: DatasetSpec) -> Spread | None:
+def spread(choice: Choice, dataset: DatasetSpec) -> SpectrumSpread | None:
     """How the singular values of the encoder's reference are spread; of the dataset itself where it has none."""
     for one in (known_set(choice.spec.reference, choice), dataset):
         if one is not None:

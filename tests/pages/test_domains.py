@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 from jepa_core.analysis import side_by_side
 from jepa_core.analysis.methods import COMPARED, load_domain
 from jepa_core.analysis.separation import domain_table, in_words
-from jepa_core.analysis.spectrum_bands import ends_between
-from jepa_core.analysis.spectrum_bands import in_words as ends_in_words
+from jepa_core.analysis.spectrum_bands import in_words as bands_in_words
+from jepa_core.analysis.spectrum_bands import spectrum_bands_between
 from jepa_core.datasets import known_density, registry
 from jepa_core.encoders import registry as encoders_registry
 from jepa_core.encoders.registry import get_spec
@@ -55,9 +55,9 @@ def test_domains_says_which_end_of_the_spectrum_separates_the_domain_that_is_cho
     for name in ("noise", "galaxies"):
         app.selectbox(key="closer").select(name).run()
         assert_no_error(app)
-        found = ends_between(resources.store(), get_spec("digits"), "projector", "digits-test", name)
+        found = spectrum_bands_between(resources.store(), get_spec("digits"), "projector", "digits-test", name)
         titles = (registry.list_datasets()[one].title for one in (name, "digits-test"))
-        assert plain(ends_in_words(found, *titles)) in shown_text(app)
+        assert plain(bands_in_words(found, *titles)) in shown_text(app)
     app.multiselect(key="domains").set_value([]).run()
     assert_no_error(app)
     assert "The head or the tail of the spectrum?" not in shown_text(app)

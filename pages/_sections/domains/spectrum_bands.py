@@ -21,8 +21,10 @@ def _found(
     _reference: str,
     _domain: str,
     _precision: str,
-) -> spectrum_bands.Ends:
-    return spectrum_bands.ends_between(resources.store(), _choice.spec, _choice.output, _reference, _domain, _precision)
+) -> spectrum_bands.SpectrumBands:
+    return spectrum_bands.spectrum_bands_between(
+        resources.store(), _choice.spec, _choice.output, _reference, _domain, _precision
+    )
 
 
 def show(choice: Choice, reference: str, domain: str) -> None:

@@ -59,7 +59,7 @@ def show_spectrum(one: Looked) -> None:
     config = config_of(one.choice.spec, one.choice.output, one.way.decided)
     result = None if one.row["estimated"] else resources.store().get(config, one.row["digest"])
     band = reference_sets.spread(one.choice, one.dataset)
-    apart = attribution.parts(result.spectrum, band) if result and band else None
+    apart = attribution.attribute(result.spectrum, band) if result and band else None
     end = "unlikely" if apart and apart.total < 0 else "likely"
     plainly = apart is None or apart.run is None  # nothing to explain, or nothing to explain it by
     st.header("How do its singular values compare?" if plainly else f"Which singular values make it {end}?")
