@@ -15,8 +15,8 @@ from jepa_core.datasets import registry
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.datasets.uploads import LARGEST, MOST, TOTAL
 from jepa_core.errors import NotEnoughData
-from jepa_core.figures.histogram import mark_on_reference
-from jepa_core.figures.percentiles import places_figure
+from jepa_core.figures.histogram import reference_histogram
+from jepa_core.figures.percentiles import percentiles_figure
 from jepa_core.figures.style import CONFIG
 from jepa_core.keys import make_key
 from jepa_core.spreadsheets import csv_text
@@ -154,7 +154,7 @@ def show_one(item: Checked, others: Sequence[Checked]) -> None:
         st.markdown("**Its score** among the references")
         scores = [other.places["jepa"].score for other in others if other is not item]
         st.plotly_chart(
-            mark_on_reference(known.scores, "this picture", place.score, scores),
+            reference_histogram(known.scores, "this picture", place.score, scores),
             config=CONFIG,
             alt=f"{item.name} at {place.score:.1f} on the histogram of {len(known.scores)} reference scores, "
             f"{percent_place(place.percentile)} ({place.low:.1f} to {place.high:.1f})",
@@ -162,7 +162,7 @@ def show_one(item: Checked, others: Sequence[Checked]) -> None:
     with right:
         st.markdown("**Every method's view** of it, with its 90 % interval")
         st.plotly_chart(
-            places_figure(table),
+            percentiles_figure(table),
             config=CONFIG,
             alt="; ".join(
                 f"{row.method}: above {row.percentile:.1f} % of the references" for row in table.itertuples()

@@ -7,7 +7,7 @@ import streamlit as st
 from numpy import ndarray
 
 from jepa_core.explain.directions import Directions, largest, left_in_words
-from jepa_core.figures.singular_vectors import energy_picture, left_figure, signed_picture
+from jepa_core.figures.singular_vectors import energy_picture, left_vector_figure, singular_vector_picture
 from jepa_core.figures.spectrum import spectrum_figure
 from jepa_core.figures.style import CONFIG
 from jepa_core.images import array_png
@@ -98,7 +98,7 @@ def show_direction(row: pd.Series, found: Directions, card: image_grid.Card) -> 
     image_grid.grid(
         [
             card,
-            drawn(k, "Change of the picture", "its sign is a convention", signed_picture(vector)),
+            drawn(k, "Change of the picture", "its sign is a convention", singular_vector_picture(vector)),
             drawn(k, "Where it acts", "brighter is more", energy_picture(vector)),
         ],
         key="direction",
@@ -129,7 +129,7 @@ def show_direction(row: pd.Series, found: Directions, card: image_grid.Card) -> 
     with right:
         st.markdown("**The embedding's answer**")
         words = left_in_words(found.left[k])
-        st.plotly_chart(left_figure(found.left[k], largest(found.left[k])), config=CONFIG, alt=words)
+        st.plotly_chart(left_vector_figure(found.left[k], largest(found.left[k])), config=CONFIG, alt=words)
         st.caption(words)
     st.header(f"Walk along direction {k + 1}")
     walks = jacobian_jobs.walked(choice, dataset, row, found, k)
@@ -150,7 +150,9 @@ def show_ends(found: Directions) -> None:
         st.header(title)
         image_grid.grid(
             [
-                drawn(end, f"k = {end + 1}", f"moves by {found.sigma[end]:.3g}", signed_picture(found.right(end)))
+                drawn(
+                    end, f"k = {end + 1}", f"moves by {found.sigma[end]:.3g}", singular_vector_picture(found.right(end))
+                )
                 for end in ends
             ],
             key=title,

@@ -9,7 +9,7 @@ import streamlit as st
 from jepa_core.analysis import lasso, umap_cache
 from jepa_core.analysis.umap_cache import Map
 from jepa_core.datasets import registry
-from jepa_core.figures.umap import CONFIG, map_figure
+from jepa_core.figures.umap import CONFIG, umap_figure
 from jepa_core.jobs import Job
 from jepa_core.stats.neighbors import LEAST
 from pages._shared import image_grid, jobs_ui, layout, resources, score_tables, scoring_job, url_state
@@ -112,7 +112,7 @@ def _table(versions: Sequence[str], key: str, label: str | None) -> pd.DataFrame
 @st.cache_resource(show_spinner=False, max_entries=8)
 def _figure(versions: Sequence[str], key: str, label: str | None, colour: str, outlined: str) -> go.Figure:  # noqa: ARG001
     groups = umap_cache.common_first(table[colour].tolist()) if colour != "percentile" else ()
-    return map_figure(table, colour, dataset.title, groups, lasso.read(outlined))
+    return umap_figure(table, colour, dataset.title, groups, lasso.read(outlined))
 
 
 table = _table(versions, key, chosen.label)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.stats import gaussian_kde
 
-from jepa_core.figures.style import LIKELY, NEUTRAL, faint, finish, shaded
+from jepa_core.figures.style import LIKELY, NEUTRAL, finish, shaded_range, translucent
 
 FORMS = {"histogram": "Histogram", "density": "Density", "cumulative": "Cumulative"}
 """The ways to draw a set, by name, with their titles."""
@@ -65,7 +65,7 @@ def domain_figure(
         )
     if len(scores[reference]):
         left, right = np.quantile(scores[reference], [0.25, 0.75])
-        figure.add_shape(shaded(left, right, LIKELY, 0.12))
+        figure.add_shape(shaded_range(left, right, LIKELY, 0.12))
     return finish(figure, x=axis, y="", height=90 + row_height * rows)
 
 
@@ -136,7 +136,7 @@ def _add_curves(
         mode="lines",
         line={"color": colour, "width": 1.5},
         fill="toself",
-        fillcolor=faint(colour, 0.25),
+        fillcolor=translucent(colour, 0.25),
         hoveron="points",
         hovertemplate="%{text}<extra></extra>",
     )

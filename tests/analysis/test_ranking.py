@@ -10,7 +10,7 @@ import pytest
 from jepa_core.analysis.agreement import of_orders
 from jepa_core.analysis.ranking import Comparison, agreements, compare, disputed, most_apart_first, pair_table
 from jepa_core.errors import NotEnoughData
-from jepa_core.figures.rank_scatter import rank_figure, selected_rows
+from jepa_core.figures.rank_scatter import rank_scatter_figure, selected_rows
 from jepa_core.figures.style import WEBGL_ABOVE
 
 RNG = np.random.default_rng(0)
@@ -104,7 +104,7 @@ def test_encoders_that_agree_on_everything_dispute_nothing():
 def figure(count: int, **options: object) -> go.Figure:
     names = [f"<b>{place}" for place in range(count)]
     first, second = RNG.uniform(0, 100, (2, count))
-    return rank_figure(first, second, ("<a>", "b"), names, {"<a>": [2], "b": [0]}, **options)
+    return rank_scatter_figure(first, second, ("<a>", "b"), names, {"<a>": [2], "b": [0]}, **options)
 
 
 def test_every_image_is_one_point_that_knows_its_row_and_the_disputed_are_marked():

@@ -8,7 +8,7 @@ import pytest
 from jepa_core.analysis.spectrum_bands import SpectrumBand, in_words, spectrum_bands, spectrum_bands_between
 from jepa_core.datasets.registry import get_dataset, sample
 from jepa_core.errors import NotEnoughData
-from jepa_core.figures.spectrum_bands import ends_figure
+from jepa_core.figures.spectrum_bands import spectrum_bands_figure
 from jepa_core.scoring.rank import rank_of
 from jepa_core.scoring.run import config_of, score_items
 from jepa_core.stats.metrics import auroc, interval, resampled
@@ -119,7 +119,7 @@ def test_the_ends_of_stored_spectra_leave_out_images_of_the_reference(store, tin
 
 def test_the_figure_shows_the_three_curves_and_shades_both_ends():
     found = spectrum_bands(NORMAL, spectra(1, 60, head=-1.0), RANK)
-    figure = ends_figure(found.single, found.from_top, found.from_bottom, found.quarter)
+    figure = spectrum_bands_figure(found.single, found.from_top, found.from_bottom, found.quarter)
     assert [trace.y.tolist() for trace in figure.data] == [
         found.single.tolist(),
         found.from_top.tolist(),

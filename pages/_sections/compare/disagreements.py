@@ -12,7 +12,7 @@ from jepa_core.analysis.ranking import Comparison, agreements, disputed, most_ap
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.errors import NotEnoughData
 from jepa_core.figures.agreement import agreement_figure
-from jepa_core.figures.rank_scatter import SELECTABLE, rank_figure, selected_rows
+from jepa_core.figures.rank_scatter import SELECTABLE, rank_scatter_figure, selected_rows
 from jepa_core.figures.style import CONFIG
 from jepa_core.keys import make_key
 from pages._shared import extremes, figure_cache, image_grid, score_tables, url_state
@@ -90,7 +90,7 @@ def _ranks(
     with figure:
         event = st.plotly_chart(
             figure_cache.drawn(
-                lambda: rank_figure(first, second, pair, names, marked, drag=not _is_phone()),
+                lambda: rank_scatter_figure(first, second, pair, names, marked, drag=not _is_phone()),
                 *("ranks", version, *pair, _is_phone()),
             ),
             key=make_key("ranks", version, *pair),  # another figure is another selection

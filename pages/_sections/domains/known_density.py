@@ -7,7 +7,7 @@ from numpy import ndarray
 
 from jepa_core.analysis import known_density
 from jepa_core.datasets import registry
-from jepa_core.figures.known_density import truth_figure
+from jepa_core.figures.known_density import known_density_figure
 from jepa_core.figures.style import CONFIG
 from pages._shared import score_tables
 from pages._shared.choice import Choice
@@ -39,7 +39,7 @@ def show(choice: Choice) -> None:
     )
     drawn = st.segmented_control("Shown", list(readings)[:2], default="JEPA-SCORE", key="truth") or "JEPA-SCORE"
     st.plotly_chart(
-        truth_figure(truth, readings[drawn], table["label"].tolist(), drawn),
+        known_density_figure(truth, readings[drawn], table["label"].tolist(), drawn),
         config=CONFIG,
         alt=f"Known log-density and {drawn} of {len(table)} drawn pictures",
     )

@@ -7,7 +7,7 @@ import streamlit as st
 from jepa_core.analysis import spectrum_bands
 from jepa_core.datasets import registry
 from jepa_core.errors import NotEnoughData
-from jepa_core.figures.spectrum_bands import ends_figure
+from jepa_core.figures.spectrum_bands import spectrum_bands_figure
 from jepa_core.figures.style import CONFIG
 from pages._shared import figure_cache, resources, score_tables
 from pages._shared.choice import Choice
@@ -46,7 +46,7 @@ def show(choice: Choice, reference: str, domain: str) -> None:
     st.markdown(plain(spectrum_bands.in_words(found, listed[domain].title, listed[reference].title)))
     st.plotly_chart(
         figure_cache.drawn(
-            lambda: ends_figure(found.single, found.from_top, found.from_bottom, found.quarter),
+            lambda: spectrum_bands_figure(found.single, found.from_top, found.from_bottom, found.quarter),
             *("ends", precision, *versions),
         ),
         config=CONFIG,

@@ -11,8 +11,8 @@ from jepa_core.explain import attribution
 from jepa_core.explain import image as explain_image
 from jepa_core.explain.directions import Directions, leverage_in_words
 from jepa_core.explain.image import Place
-from jepa_core.figures.singular_vectors import heat_picture, overlay
-from jepa_core.figures.spectrum import parts_figure, spectrum_figure
+from jepa_core.figures.singular_vectors import heatmap_picture, overlay_heatmap
+from jepa_core.figures.spectrum import attribution_figure, spectrum_figure
 from jepa_core.figures.style import CONFIG
 from jepa_core.jacobian.spectrum import Rank
 from jepa_core.jobs import Job
@@ -88,7 +88,7 @@ def show_spectrum(one: Looked) -> None:
         )
         st.caption("Its singular values, largest first, and where those of the reference lie.")
     with right:
-        st.plotly_chart(parts_figure(apart), config=CONFIG, alt=words)
+        st.plotly_chart(attribution_figure(apart), config=CONFIG, alt=words)
         st.caption(
             "Each log singular value minus the reference's median, and their sum from the first on: where the line "
             "falls, the image loses score."
@@ -145,8 +145,8 @@ def _leverage_map(one: Looked, found: Directions) -> None:
     values, name = found.leverage, one.row["name"]
     crop = images.rgb_array(scored_crop(resources.store(), one.choice.config.transform, one.dataset, one.member))
     opacity = st.session_state.get("opacity", 60)
-    mixed = images.array_png(overlay(crop, values, opacity / 100), SHOWN)
-    alone = images.array_png(heat_picture(values), SHOWN)
+    mixed = images.array_png(overlay_heatmap(crop, values, opacity / 100), SHOWN)
+    alone = images.array_png(heatmap_picture(values), SHOWN)
     most, total = leverage_in_words(values, one.rank.rank)
     image_grid.grid(
         [

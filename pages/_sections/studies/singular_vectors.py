@@ -4,7 +4,7 @@ import streamlit as st
 
 from jepa_core.analysis import paper_figures
 from jepa_core.explain.directions import Directions, directions_of
-from jepa_core.figures.singular_vectors import signed_picture
+from jepa_core.figures.singular_vectors import singular_vector_picture
 from jepa_core.images import array_png
 from jepa_core.jobs import Job
 from jepa_core.scoring.rank import rank_of
@@ -52,7 +52,7 @@ def _direction_cards(found: Directions) -> list[image_grid.Card]:
     shown = dict.fromkeys([*range(min(_LARGEST, count)), *range(max(0, count - _SMALLEST), count)])
     return [
         image_grid.Card(
-            source=image_grid.data_address(array_png(signed_picture(found.right(k)), 160)),
+            source=image_grid.data_address(array_png(singular_vector_picture(found.right(k)), 160)),
             problem="",
             title=f"k = {k + 1}",
             aside=(f"moves by {found.sigma[k]:.3g}",),

@@ -38,7 +38,7 @@ def show() -> None:
         image_grid.grid(_frames(result, "Start"), key="climb-live")
         path = result["path"]
         words = f"The score went from {path[0]['score']:.1f} to {path[-1]['score']:.1f}"
-        experiment_parts.chart(theory_sampling.climb_figure(path), "climb-path", words)
+        experiment_parts.chart(theory_sampling.ascent_figure(path), "climb-path", words)
 
     settings = ascent.Settings(encoder=encoder, image=int(image), climb=climb, steps=steps, step_size=size)
     experiment_parts.run_here(experiment, settings, draw)

@@ -18,12 +18,12 @@ def show() -> None:
     left, right = st.columns(2)
     with left:
         st.header("Later or earlier, by depth")
-        experiment_parts.chart(theory_features.depth_figure(rows), "features-depth", alt)
+        experiment_parts.chart(theory_features.learning_order_figure(rows), "features-depth", alt)
     depth_3 = next(cell for cell in cells if cell.settings == features.Settings(depth=3))
     with right:
         st.header("JEPA, depth 3")
         experiment_parts.chart(
-            theory_features.learning_figure(depth_3.result["JEPA"], depth_3.result["until"]["JEPA"]),
+            theory_features.learning_curves_figure(depth_3.result["JEPA"], depth_3.result["until"]["JEPA"]),
             "features-three",
             "The predictable feature is learned before the noisy one",
         )
@@ -65,7 +65,7 @@ def _draw_learning(result: theory_experiment.Result) -> None:
             with column:
                 st.markdown(f"**{objective}**")
                 experiment_parts.chart(
-                    theory_features.learning_figure(result[objective], result["until"][objective]),
+                    theory_features.learning_curves_figure(result[objective], result["until"][objective]),
                     f"features-{objective}",
                     f"How much of each feature {objective} has learned over time",
                 )

@@ -44,7 +44,7 @@ def _draw_samples(result: theory_experiment.Result, key: str) -> None:
             f"Energy distance to the truth: samples {now:.3f}, fresh true sample {result['energy_fresh']:.3f}, "
             f"starting points {result['energy_start']:.3f}"
         )
-        experiment_parts.chart(theory_sampling.energy_figure(result), f"{key}-energy", words)
+        experiment_parts.chart(theory_sampling.energy_distance_figure(result), f"{key}-energy", words)
         if "density" in result:
             words += (
                 f". Mean true log-density: samples {result['density']:.2f}, fresh true sample "

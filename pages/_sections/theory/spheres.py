@@ -16,25 +16,31 @@ def show() -> None:
     with left:
         st.header("The length narrows")
         experiment_parts.chart(
-            theory_spheres.laws_figure(some, "length"), "spheres-length", "Densities of |z|/√K, narrower as K grows"
+            theory_spheres.exact_laws_figure(some, "length"),
+            "spheres-length",
+            "Densities of |z|/√K, narrower as K grows",
         )
     with middle:
         st.header("A coordinate looks Gaussian")
         experiment_parts.chart(
-            theory_spheres.laws_figure(some, "coordinate"), "spheres-coordinate", "Densities that come close to N(0, 1)"
+            theory_spheres.exact_laws_figure(some, "coordinate"),
+            "spheres-coordinate",
+            "Densities that come close to N(0, 1)",
         )
     with right:
         st.header("What the score leaves out widens")
         rows = spheres.spreads(cells)
         alt = "; ".join(f"K = {row['k']}: |z|/√K {row['length_sd']:.2g}, |z|²/2 {row['term_sd']:.2g}" for row in rows)
-        experiment_parts.chart(theory_spheres.spread_figure(rows), "spheres-spread", alt)
+        experiment_parts.chart(theory_spheres.deviations_figure(rows), "spheres-spread", alt)
     experiment_parts.made_by(theory.SPHERES, cells)
     st.header("Run it here")
     k = st.select_slider("K", [cell.settings.k for cell in cells], value=16, key="sphere-k", bind="query-params")
 
     def draw(result: theory_experiment.Result) -> None:
         experiment_parts.chart(
-            theory_spheres.drawn_figure(result), "spheres-live", "Drawn lengths and coordinates beside their laws"
+            theory_spheres.drawn_vectors_figure(result),
+            "spheres-live",
+            "Drawn lengths and coordinates beside their laws",
         )
         drawn, exact = result["drawn"], result["exact"]
         st.caption(

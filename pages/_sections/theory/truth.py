@@ -19,7 +19,9 @@ def show() -> None:
         url_state.choose_one("Full result", shown, str(counts[-1] if 10_000 not in counts else 10_000), "samples")
     )
     rows = truth.curves(cells, samples)
-    experiment_parts.chart(theory_truth.table_figure(rows), "truth-table", theory_truth.table_in_words(rows))
+    experiment_parts.chart(
+        theory_truth.correlation_figure(rows), "truth-table", theory_truth.correlation_in_words(rows)
+    )
     st.caption(
         "Means over the seeds; bars from the least to the most. Each seed has a mixture of its own: three components, "
         "4 apart on average, standard deviations between 1/2 and 1, fixed before any training."
