@@ -58,13 +58,13 @@ page = st.navigation(
         for section, pages in SECTIONS.items()
     }
 )
-with errors.in_turn(), errors.saying_errors(f"The page {page.title}"):
+with errors.take_turn(), errors.show_errors(f"The page {page.title}"):
     st.session_state["page"] = page.title
-    resources.open_everything()
+    resources.show_store_notices()
     choice.choose_encoder()
     tour.offer()
-    image_grid.follow()
+    image_grid.follow_clicked_link()
     with layout.inside_app():
         tour.show(page.url_path or HOME)
         page.run()
-    choice.warm_up()
+    choice.preload_encoder()

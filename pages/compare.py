@@ -16,7 +16,7 @@ from jepa_core.scoring import method as scoring_method
 from pages._sections.compare import disagreements
 from pages._shared import dataset_picker, layout, score_tables, scoring_job, url_state
 from pages._shared.choice import Choice, current_choice
-from pages._shared.text import counted, plain
+from pages._shared.text import counted, escaped
 
 layout.header(
     "Compare",
@@ -41,7 +41,7 @@ at and the other overlooks.""",
 )
 
 
-def choose() -> list[Choice]:
+def choose_encoders() -> list[Choice]:
     """The encoders, each with the output that the sidebar names where it has one. The page stops for fewer than two."""
     here, chosen = list_encoders(), current_choice()
     if len(here) < FEWEST:
@@ -56,7 +56,7 @@ def choose() -> list[Choice]:
     return [Choice(subject.spec, subject.output, chosen.way) for subject in found]
 
 
-def scored(choices: list[Choice], dataset: DatasetSpec) -> list[Choice]:
+def scored_choices(choices: list[Choice], dataset: DatasetSpec) -> list[Choice]:
     """The encoders that have scores; what is missing is computed, or it is said that it cannot be.
 
     The page stops for fewer than two.
@@ -67,14 +67,14 @@ def scored(choices: list[Choice], dataset: DatasetSpec) -> list[Choice]:
         words = f"The pictures of {dataset.title} are not bundled, only their digests and scores."
         if without:
             words += f" {' and '.join(without)} cannot score them, and so cannot be compared here."
-        st.info(plain(words), icon=":material/visibility_off:")
+        st.info(escaped(words), icon=":material/visibility_off:")
     else:
         for choice in choices:
             found = score_tables.scored(choice, dataset)
             if missing := sum(item.name not in found for item in dataset.items()):
                 words = f"{choice.spec.name} has no score yet of {counted(missing, 'image')} of {dataset.title}."
-                st.markdown(plain(words))
-            scoring_job.keep_scored(choice, dataset)
+                st.markdown(escaped(words))
+            scoring_job.ensure_scored(choice, dataset)
     if len(known) < FEWEST:
         st.info(
             f"Scores by at least {FEWEST} encoders are needed. The comparison appears here as they arrive.",
@@ -89,7 +89,7 @@ def _compared(version: str, _tables: dict[str, pd.DataFrame]) -> Comparison:  # 
     return compare(_tables)
 
 
-def say_how(choices: list[Choice], dataset: DatasetSpec, label: str | None, found: Comparison) -> None:
+def show_provenance(choices: list[Choice], dataset: DatasetSpec, label: str | None, found: Comparison) -> None:
     """What the comparison is made of, and how a terminal makes it."""
     made = scoring_method.in_words(
         choices[0].spec,
@@ -99,7 +99,7 @@ def say_how(choices: list[Choice], dataset: DatasetSpec, label: str | None, foun
     )
     outputs = ", ".join(f"{choice.spec.name} ({choice.output})" for choice in choices)
     st.caption(
-        plain(
+        escaped(
             f"Percentiles are among the {counted(len(found.images), 'image')} that all have scored: {outputs}. {made}"
         )
     )
@@ -118,7 +118,7 @@ def say_how(choices: list[Choice], dataset: DatasetSpec, label: str | None, foun
     layout.code(shlex.join(words))
 
 
-choices = choose()
+choices = choose_encoders()
 left, right = st.columns(2)
 with left:
     dataset = dataset_picker.choose_dataset(choices[0].spec.reference)
@@ -126,7 +126,7 @@ if dataset is None:
     st.stop()
 with right:
     label = dataset_picker.choose_class(dataset)
-choices = scored(choices, dataset)
+choices = scored_choices(choices, dataset)
 tables = {choice.spec.name: score_tables.scores(choice, dataset) for choice in choices}
 if label is not None:
     tables = {name: table[table["label"] == label] for name, table in tables.items()}
@@ -134,10 +134,10 @@ version = make_key("compare", label or "", *(score_tables.version(choice, datase
 try:
     found = _compared(version, tables)
 except NotEnoughData as error:
-    st.info(plain(str(error)), icon=":material/info:")
+    st.info(escaped(str(error)), icon=":material/info:")
     st.stop()
 by_name = {choice.spec.name: choice for choice in choices}
 disagreements.show(by_name, dataset, label, found, version)
 st.divider()
 disagreements.show_ends(by_name, dataset, label, found)
-say_how(choices, dataset, label, found)
+show_provenance(choices, dataset, label, found)

@@ -8,11 +8,17 @@ import streamlit as st
 from jepa_core.analysis.separation import distances_in_words, in_words, most_telling
 from jepa_core.datasets import registry
 from jepa_core.scoring import method as scoring_method
-from pages._sections.domains import claims, figure, known_density, one_set, scores
-from pages._sections.domains import table as domains_table
+from pages._sections.domains import (
+    domain_details,
+    domain_scores,
+    known_density,
+    paper_claims,
+    score_figure,
+    separation_table,
+)
 from pages._shared import layout, score_tables
 from pages._shared.choice import current_choice
-from pages._shared.text import plain
+from pages._shared.text import escaped
 
 layout.header(
     "Domains",
@@ -70,20 +76,20 @@ with right:
     )
 names = [reference, *chosen]
 title = listed[reference].title
-figure.show(choice, names)
+score_figure.show(choice, names)
 training = choice.spec.training if choice.spec.training in scored else ""
 with st.spinner("Comparing the domains"):
-    table = scores.table(choice, names, training)
-st.markdown("\n".join(f"- {plain(sentence)}" for sentence in in_words(table, title)))
-domains_table.show(table)
+    table = domain_scores.table(choice, names, training)
+st.markdown("\n".join(f"- {escaped(sentence)}" for sentence in in_words(table, title)))
+separation_table.show(table)
 everything = pd.concat([score_tables.scores(choice, listed[name]) for name in names])
 made = scoring_method.in_words(
     choice.spec, choice.output, score_tables.settled_way(choice, listed[reference]), everything
 )
-fitted_on = replace(scores.domain(choice, training), name=listed[training].title) if training else None
-distances = distances_in_words(choice.spec, scores.domain(choice, reference), fitted_on)
+fitted_on = replace(domain_scores.domain(choice, training), name=listed[training].title) if training else None
+distances = distances_in_words(choice.spec, domain_scores.domain(choice, reference), fitted_on)
 st.caption(
-    plain(
+    escaped(
         f"Encoder {choice.spec.name}, output {choice.output}. {made} Outliers are the positives of AUROC, and no image "
         f"of the reference is one; in brackets 90 % intervals. {distances}"
     )
@@ -91,12 +97,12 @@ st.caption(
 
 if chosen:
     st.divider()
-    one_set.show(choice, reference, chosen, chosen[most_telling(table)])
+    domain_details.show(choice, reference, chosen, chosen[most_telling(table)])
     st.divider()
 if reference == known_density.TRUTH:
     known_density.show(choice)
-claims.show_agreement(choice, reference)
-claims.show_training_sizes(choice, names)
+paper_claims.show_agreement(choice, reference)
+paper_claims.show_training_sizes(choice, names)
 with st.expander("Where these images come from", icon=":material/photo_library:"):
     for name in names:
         st.markdown(f"**{listed[name].title}** ({len(listed[name])} images). {listed[name].description}")

@@ -11,7 +11,7 @@ from jepa_core.scoring import rank
 from pages._sections.gallery import score_range, selection, to_drop
 from pages._shared import image_grid, layout, resources, score_tables, scoring_job, url_state
 from pages._shared.choice import current_choice
-from pages._shared.text import counted, plain
+from pages._shared.text import counted, escaped
 
 PER_ROW = 8
 SHEET = 60  # pictures of a page of all images
@@ -41,8 +41,8 @@ Source: [arXiv 2510.05949](https://arxiv.org/abs/2510.05949).""",
     picture="gallery",
 )
 choice = current_choice()
-chosen = scoring_job.choose_scored(choice)
-dataset, table = chosen.dataset, chosen.table
+chosen = scoring_job.choose_scored_dataset(choice)
+dataset, table = chosen.dataset, chosen.ranked
 scores = table["jepa_score"].to_numpy()
 title = f"class {chosen.label} of {dataset.title}" if chosen.label else dataset.title
 if len(table) == 1:
@@ -51,10 +51,10 @@ if len(table) == 1:
     image_grid.grid([replace(card, aside=(), badge="") for card in cards], key="only")
     st.stop()
 end = min(PER_ROW, len(table) // 2)
-of = f"{choice.config.key} {dataset.name}"
+shown_scores = f"{choice.config.key} {dataset.name}"
 
 
-def brush() -> None:
+def select_range() -> None:
     found = curation.brushed(st.session_state["histogram"]["selection"])
     score_range.set_range(found)
     st.session_state["brushed"] = st.session_state["range"]
@@ -62,29 +62,29 @@ def brush() -> None:
         st.session_state["show"] = "order"  # all that was brushed, and not its ends alone
 
 
-st.header(plain(f"Scores of {title}"))
+st.header(escaped(f"Scores of {title}"))
 drawn, beside = st.columns([3, 2], vertical_alignment="center", gap="medium")
 with beside:
-    limits = score_range.choose_range(scores, of)
+    limits = score_range.choose_range(scores, shown_scores)
     if limits is None:
         words = (
             f"Percentiles (P) are among the {len(table)} images of {title}. Draw over the histogram to choose scores."
         )
-        st.caption(plain(words))
+        st.caption(escaped(words))
     else:
         inside = len(curation.within(table, *limits))
         words = f"{counted(inside, 'image')} of {len(table)} with scores from {limits[0]:.1f} to {limits[1]:.1f}."
         st.button("All scores", icon=":material/close:", on_click=score_range.set_range, args=(None,))
-        st.caption(plain(words))
+        st.caption(escaped(words))
 with drawn:
     low, high = table["jepa_score"].iloc[end - 1], table["jepa_score"].iloc[-end]
     # A figure that changed would lose the box that was drawn over it, so it shows only what was chosen otherwise.
     by_hand = limits if st.session_state["range"] != st.session_state.get("brushed") else None
     st.plotly_chart(
-        class_histogram(scores, chosen.everything["jepa_score"].to_numpy(), title, low, high, by_hand),
+        class_histogram(scores, chosen.scores["jepa_score"].to_numpy(), title, low, high, by_hand),
         config=CONFIG,
         key="histogram",
-        on_select=brush,
+        on_select=select_range,
         selection_mode="box",
         alt=f"{class_histogram_in_words(scores, title)}. The slider beside it also chooses scores.",
     )
@@ -99,7 +99,7 @@ right.caption(f"{counted(len(image_grid.picked()), 'image')} selected", text_ali
 def show_ends() -> None:
     few = min(PER_ROW, max(1, len(shown) // 2))
     if limits is None:
-        scoring_job.verify_ends(choice, chosen, end)
+        scoring_job.verify_extremes(choice, chosen, end)
     st.header("Least likely")
     image_grid.grid(
         image_grid.cards(choice, dataset, shown.iloc[:few], chosen.label), "unlikely", key="least", label="Least likely"
@@ -124,7 +124,7 @@ def show_order() -> None:
     directions = {"rising": "Least likely first", "falling": "Most likely first"}
     order = url_state.choose_one("Order", directions, "rising", "order")
     rows = shown if order == "rising" else shown.iloc[::-1]
-    place = score_range.choose_sheet(len(rows), SHEET, "part", f"{of} {chosen.label} {order} {limits}")
+    place = score_range.choose_sheet(len(rows), SHEET, "part", f"{shown_scores} {chosen.label} {order} {limits}")
     part = rows.iloc[place]
     st.caption(
         f"Images {place.start + 1} to {place.stop} of {len(rows)}, scores {part['jepa_score'].iloc[0]:.1f} to "
@@ -153,5 +153,5 @@ found = rank.finding(resources.store(), choice.config.space, rank.rank_of(choice
 st.caption(
     f"{counted(len(table), 'image')}, median {table['jepa_score'].median():.1f}. The coloured ends of the histogram "
     f"are the {counted(end, 'image')} of each end. Encoder {choice.spec.name}, output {choice.output}. "
-    f"{plain(score_tables.how(choice, dataset, table))}{note if flagged else ''} {plain(found)}"
+    f"{escaped(score_tables.provenance_in_words(choice, dataset, table))}{note if flagged else ''} {escaped(found)}"
 )

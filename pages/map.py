@@ -14,7 +14,7 @@ from jepa_core.jobs import Job
 from jepa_core.stats.neighbors import LEAST
 from pages._shared import image_grid, jobs_ui, layout, resources, score_tables, scoring_job, url_state
 from pages._shared.choice import current_choice
-from pages._shared.text import counted, plain
+from pages._shared.text import counted, escaped
 
 COLOURS = {"percentile": "Score", "label": "Class", "domain": "Domain"}
 PER_SHEET = 32
@@ -42,7 +42,7 @@ UMAP: [McInnes, Healy, Melville](https://arxiv.org/abs/1802.03426). How maps mis
     picture="map",
 )
 choice = current_choice()
-chosen = scoring_job.choose_scored(choice)
+chosen = scoring_job.choose_scored_dataset(choice)
 dataset = chosen.dataset
 listed = registry.list_datasets()
 others = [name for name in listed if name != dataset.name and score_tables.scored(choice, listed[name])]
@@ -96,7 +96,7 @@ def work(job: Job) -> Map | None:
 
 found = umap_cache.kept(key, digests)
 if found is None:
-    made = jobs_ui.computed(f"map:{key}", f"Drawing a map of {counted(len(digests), 'image')}", work)
+    made = jobs_ui.job_result(f"map:{key}", f"Drawing a map of {counted(len(digests), 'image')}", work)
     assert isinstance(made, Map)
     found = made
 
@@ -118,7 +118,7 @@ def _figure(versions: Sequence[str], key: str, label: str | None, colour: str, o
 table = _table(versions, key, chosen.label)
 
 
-def acted() -> None:
+def on_selection() -> None:
     """What was drawn goes into the address; a single point is opened."""
     selection = st.session_state["map"]["selection"]
     drawn, point = lasso.area_of(selection), lasso.clicked(selection)
@@ -132,7 +132,7 @@ def acted() -> None:
         if card.link:
             image_grid.open_link(card.link)
         else:
-            st.toast(plain(f"{card.alt}. Its picture is not bundled, so there is no more to see."))
+            st.toast(escaped(f"{card.alt}. Its picture is not bundled, so there is no more to see."))
 
 
 def cards_of(rows: pd.DataFrame) -> list[image_grid.Card]:
@@ -151,14 +151,14 @@ drawn_now = bool(live and (live["box"] or live["lasso"]))
 st.plotly_chart(
     _figure(versions, key, chosen.label, colour, "" if drawn_now else lasso.written(area)),
     key="map",
-    on_select=acted,
+    on_select=on_selection,
     config=CONFIG,
     alt=f"Map of {len(table)} images by UMAP, coloured by {COLOURS[colour].lower()}",
 )
 st.caption(
-    plain(
+    escaped(
         f"{counted(len(table), 'image')}, encoder {choice.spec.name}, output {choice.output}. "
-        f"{umap_cache.trust_in_words(found)} {score_tables.how(choice, dataset, chosen.everything)}"
+        f"{umap_cache.trust_in_words(found)} {score_tables.provenance_in_words(choice, dataset, chosen.scores)}"
     )
 )
 if not area:
@@ -175,12 +175,12 @@ if right.button("Clear", icon=":material/close:", width="stretch"):
     st.rerun()
 if rows.empty:
     st.stop()
-st.markdown(plain(umap_cache.in_words(rows, dataset.title)))
+st.markdown(escaped(umap_cache.in_words(rows, dataset.title)))
 sheets = -(-len(rows) // PER_SHEET)
 sheet = st.pagination(sheets, key="sheet") if sheets > 1 else 1
 image_grid.grid(
     cards_of(rows.iloc[(sheet - 1) * PER_SHEET : sheet * PER_SHEET]), key="selected", label="Selected on the map"
 )
 st.caption(
-    plain(f"The least likely first. Percentiles are among the {len(chosen.everything)} images of {dataset.title}.")
+    escaped(f"The least likely first. Percentiles are among the {len(chosen.scores)} images of {dataset.title}.")
 )

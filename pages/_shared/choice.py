@@ -54,16 +54,16 @@ def choose_encoder() -> None:
             help="Which tensor is scored. The theory holds where training made the embedding Gaussian: the projector.",
         )
         st.caption(f"{spec.description} Its {output} has {spec.outputs[output]} numbers.")
-        way = _choose_way()
+        way = _choose_method()
         if spec.known_failures:
             with st.expander("Known failures", icon=":material/warning:"):
                 st.markdown("\n".join(f"- {sentence}" for sentence in spec.known_failures))
     st.session_state["choice"] = Choice(spec, output, way)
     if asked is not None and asked not in specs:
-        url_state.not_there("encoder", asked, name)
+        url_state.warn_unknown("encoder", asked, name)
 
 
-def _choose_way() -> Way:
+def _choose_method() -> Way:
     with st.expander("How scores are made", icon=":material/tune:"):
         method = st.selectbox(
             "Method",
@@ -88,7 +88,7 @@ def _choose_way() -> Way:
     return Way(method, chosen)
 
 
-def warm_up() -> None:
+def preload_encoder() -> None:
     """Load the chosen encoder in the background once the page is shown, so that the first computation need not wait."""
     name = current_choice().spec.name
     key = f"warm-up:{name}"

@@ -7,7 +7,7 @@ from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.errors import JepaError
 from jepa_core.redaction import told
 from pages._shared import jobs_ui, resources, url_state
-from pages._shared.text import plain
+from pages._shared.text import escaped
 
 _FOLDER = "folder on this computer"
 _ALL = "all classes"
@@ -27,11 +27,11 @@ def choose_dataset(
     """
     options = [*registry.list_datasets(), _FOLDER]
     default = default if default in options else options[0]
-    url_state.arrive(key, default, options)
+    url_state.restore(key, default, options)
     name = st.selectbox(title, options, key=key, on_change=_forget_class, args=(class_key,))
     url_state.publish(key, name, default)
     if name == _FOLDER:
-        url_state.arrive("folder", "")
+        url_state.restore("folder", "")
         name = st.text_input(
             "Folder, archive or name",
             key="folder",
@@ -52,14 +52,14 @@ def choose_dataset(
             )
             return None
         if readers.is_long(name):
-            jobs_ui.computed(f"open:{name}", f"Opening {name}", lambda _job: resources.dataset(name) and None)
+            jobs_ui.job_result(f"open:{name}", f"Opening {name}", lambda _job: resources.dataset(name) and None)
     try:
         chosen = resources.dataset(name)
     except JepaError as error:
-        st.error(plain(told(error)), icon=":material/error:")
+        st.error(escaped(told(error)), icon=":material/error:")
         return None
     if left_out := chosen.tell_left_out():
-        st.caption(plain(left_out))
+        st.caption(escaped(left_out))
     return chosen
 
 
@@ -76,7 +76,7 @@ def choose_class(dataset: DatasetSpec, key: str = "class") -> str | None:
     if len(labels) == 1:
         return None
     options = [_ALL, *labels]
-    url_state.arrive(key, _ALL, options)
+    url_state.restore(key, _ALL, options)
     chosen = st.selectbox("Class", options, key=key)
     url_state.publish(key, chosen, _ALL)
     return None if chosen == _ALL else chosen

@@ -7,21 +7,21 @@ import streamlit as st
 
 from jepa_core.jobs import Job, State
 from pages._shared import resources
-from pages._shared.errors import fragment, polling
-from pages._shared.text import counted, plain
+from pages._shared.errors import fragment, poll_interval
+from pages._shared.text import counted, escaped
 
 _BETWEEN_RUNS = 2.0  # seconds at least, of a page that shows what has arrived so far
 
 
-def computed(key: str, title: str, work: Callable[[Job], object], unit: str = "image") -> object:
+def job_result(key: str, title: str, work: Callable[[Job], object], unit: str = "image") -> object:
     """The result of an urgent job, started if need be. The page stops here until it is there."""
-    job = arriving(key, title, work, unit)
+    job = finished_job(key, title, work, unit)
     if job is None:
         st.stop()
     return job.result
 
 
-def arriving(key: str, title: str, work: Callable[[Job], object], unit: str = "image", ask: str = "") -> Job | None:
+def finished_job(key: str, title: str, work: Callable[[Job], object], unit: str = "image", ask: str = "") -> Job | None:
     """An urgent job that is done, started if need be; None, with its progress, while the page goes on without it.
 
     With `ask`, words on a button, it is started only once a person has asked for it.
@@ -34,18 +34,18 @@ def arriving(key: str, title: str, work: Callable[[Job], object], unit: str = "i
     if job is None or stopped:
         job = resources.jobs().submit(key, title, work, urgent=True, unit=unit)
     if job.active:
-        watch(job)
+        show_progress(job)
         return None
     if job.state is State.FAILED:
-        st.error(plain(job.message), icon=":material/error:")
+        st.error(escaped(job.message), icon=":material/error:")
         return None
     return job
 
 
-def watch(job: Job, arrived: Callable[[], int] = lambda: 0) -> None:
+def show_progress(job: Job, arrived: Callable[[], int] = lambda: 0) -> None:
     """Progress of a job with a cancel button; the page reruns when something new has arrived, and at the end."""
     before = arrived()
-    next_run = time.monotonic() + polling(_BETWEEN_RUNS)
+    next_run = time.monotonic() + poll_interval(_BETWEEN_RUNS)
     bar, button = st.columns([6, 1], vertical_alignment="center")
     # Not in the fragment: a click on a fragment's button just after one on the link to another page has Streamlit run
     # what is no longer there, and its front end then drops the page that it has only just drawn.
@@ -59,17 +59,17 @@ def watch(job: Job, arrived: Callable[[], int] = lambda: 0) -> None:
             on_click=job.cancel,
         )
 
-    @fragment(run_every=polling(0.7))
+    @fragment(run_every=poll_interval(0.7))
     def poll() -> None:
         if not job.active or (time.monotonic() > next_run and arrived() > before):
             st.rerun()
-        st.progress(min(job.done / job.total, 1.0) if job.total else 0.0, plain(progress_words(job)))
+        st.progress(min(job.done / job.total, 1.0) if job.total else 0.0, escaped(progress_in_words(job)))
 
     with bar:
         poll()
 
 
-def progress_words(job: Job) -> str:
+def progress_in_words(job: Job) -> str:
     """How far a job is."""
     if job.state is State.QUEUED:
         return f"{job.title}: waiting for another computation"

@@ -18,7 +18,7 @@ from pages._shared.choice import Choice
 NEAREST = 8  # neighbours shown of each set
 
 
-def known_set(name: str, choice: Choice) -> DatasetSpec | None:
+def scored_set(name: str, choice: Choice) -> DatasetSpec | None:
     """A bundled or listed dataset that has scores of this encoder and output; None for another, or for no name."""
     found = registry.list_datasets().get(name)
     return found if found and score_tables.scored(choice, found) else None
@@ -31,7 +31,7 @@ def _spread(version: str, _choice: Choice, _dataset: DatasetSpec, _precision: st
 
 def spread(choice: Choice, dataset: DatasetSpec) -> SpectrumSpread | None:
     """How the singular values of the encoder's reference are spread; of the dataset itself where it has none."""
-    for one in (known_set(choice.spec.reference, choice), dataset):
+    for one in (scored_set(choice.spec.reference, choice), dataset):
         if one is not None:
             found = _spread(
                 score_tables.version(choice, one), choice, one, score_tables.settled_way(choice, one).decided

@@ -18,38 +18,38 @@ from jepa_core.errors import JepaError
 from jepa_core.jobs import JobQueue
 from jepa_core.redaction import for_visitors
 from jepa_core.store.results import Store
-from pages._shared.open_store import Opened
-from pages._shared.text import plain
+from pages._shared.open_store import SharedStore
+from pages._shared.text import escaped
 
 _PATIENCE = 10.0  # seconds that a server that is to end waits for the step of a job that is under way
 _RELIST = 5.0  # seconds after which a listing is no longer taken for new
 
 
 @st.cache_resource(show_spinner=False)
-def _opened() -> Opened:
-    return Opened()
+def _shared_store() -> SharedStore:
+    return SharedStore()
 
 
 def store() -> Store:
     """The store of results."""
-    return _opened().store()
+    return _shared_store().store()
 
 
-def open_everything() -> None:
+def show_store_notices() -> None:
     """Open the store before a page needs it, and say what a person should know about it."""
-    for notice in _opened().look():
-        st.warning(plain(for_visitors(notice)), icon=":material/warning:")
+    for notice in _shared_store().notices():
+        st.warning(escaped(for_visitors(notice)), icon=":material/warning:")
 
 
 @st.cache_resource(show_spinner=False)
 def jobs() -> JobQueue:
     """The one queue of the server."""
     queue = JobQueue(visitor)
-    atexit.register(_leave, queue)
+    atexit.register(_close_queue, queue)
     return queue
 
 
-def _leave(queue: JobQueue) -> None:
+def _close_queue(queue: JobQueue) -> None:
     """Let the job that runs come to the end of its step before the server's process ends.
 
     Python ends threads where they next touch it, and one that is in the middle of torch takes the process down with
@@ -112,6 +112,6 @@ def _renew(name: str, found: _Listing) -> None:
     found.took = found.since - start
 
 
-def relist() -> None:
+def forget_listings() -> None:
     """List every dataset anew when it is next asked for."""
     _listing.clear()

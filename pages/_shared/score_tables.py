@@ -17,11 +17,11 @@ from jepa_core.scoring.rank import rank_of
 from pages._shared import resources
 from pages._shared.choice import Choice
 
-_STANDINGS = 512  # datasets, each with an encoder and a way
+_REMEMBERED = 512  # datasets, each with an encoder and a way
 
 
 @dataclass(frozen=True)
-class _Standing:
+class _StoredScores:
     """What the store had of a dataset's scores when it had seen so many `changes`."""
 
     changes: int
@@ -31,13 +31,13 @@ class _Standing:
 
 
 @st.cache_resource(show_spinner=False)
-def _standings() -> OrderedDict[tuple, _Standing]:
+def _all_stored_scores() -> OrderedDict[tuple, _StoredScores]:
     return OrderedDict()
 
 
-def _standing(choice: Choice, dataset: DatasetSpec) -> _Standing:
+def _stored_scores(choice: Choice, dataset: DatasetSpec) -> _StoredScores:
     """Reading and hashing all rows takes longer the more there are, so it is done again only after a change of them."""
-    way, config, known = choice.way_to(dataset), choice.config, _standings()
+    way, config, known = choice.way_to(dataset), choice.config, _all_stored_scores()
     key = (config.key, way, dataset.name)
     changes = resources.store().changes()  # asked first: what is written from here on makes the next look a new one
     found = known.get(key)
@@ -51,10 +51,10 @@ def _standing(choice: Choice, dataset: DatasetSpec) -> _Standing:
         settled = scoring_method.settled(resources.store(), choice.spec, choice.output, dataset.name, way)
         parts = (part for name, found in scored.items() for part in (name, *found))
         version = make_key(config.key, repr(settled), dataset.name, rank, *parts)
-        found = _Standing(changes, scored, version, stamp)
+        found = _StoredScores(changes, scored, version, stamp)
     known[key] = found
     known.move_to_end(key)
-    while len(known) > _STANDINGS:
+    while len(known) > _REMEMBERED:
         known.popitem(last=False)
     return found
 
@@ -69,10 +69,10 @@ def _stamp(choice: Choice, dataset: DatasetSpec, way: Way) -> tuple:
 
 def scored(choice: Choice, dataset: DatasetSpec) -> dict[str, tuple[str, bool]]:
     """The images of a dataset that have a score: name -> (digest, whether it is an estimate). Not to be changed."""
-    return _standing(choice, dataset).scored
+    return _stored_scores(choice, dataset).scored
 
 
-def missing(choice: Choice, dataset: DatasetSpec, label: str | None = None) -> int:
+def missing_count(choice: Choice, dataset: DatasetSpec, label: str | None = None) -> int:
     """How many images of a dataset, or of a class of it, have no score."""
     return _missing(version(choice, dataset), dataset.name, dataset.fingerprint, label, dataset, choice)
 
@@ -98,7 +98,7 @@ def settled_way(choice: Choice, dataset: DatasetSpec) -> Way:
 
 def version(choice: Choice, dataset: DatasetSpec) -> str:
     """Changes when anything that a page shows of a dataset's scores may have changed: a part of every cache's key."""
-    return _standing(choice, dataset).version
+    return _stored_scores(choice, dataset).version
 
 
 # Tables are kept as they are, not as a pickle that is read for every look: nobody may change them.
@@ -132,7 +132,7 @@ def ranked(choice: Choice, dataset: DatasetSpec, label: str | None) -> pd.DataFr
     return _ranked(version(choice, dataset), dataset.fingerprint, label, dataset, choice)
 
 
-def how(choice: Choice, dataset: DatasetSpec, table: pd.DataFrame) -> str:
+def provenance_in_words(choice: Choice, dataset: DatasetSpec, table: pd.DataFrame) -> str:
     """How the scores of a table were made, in words."""
     way = settled_way(choice, dataset)
     words = scoring_method.in_words(choice.spec, choice.output, way, table)

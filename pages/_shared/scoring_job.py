@@ -14,24 +14,24 @@ from jepa_core.scoring.run import RunSummary
 from jepa_core.scoring.sketch import open_ends
 from pages._shared import dataset_picker, jobs_ui, resources, score_tables
 from pages._shared.choice import Choice
-from pages._shared.text import counted, plain
+from pages._shared.text import counted, escaped
 
 # More than this is not started without being asked for.
 _ASK_ABOVE = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class ScoredDataset:
     """What a page looks at: a dataset, a class of it (None for all), and the score tables of both, never empty."""
 
     dataset: DatasetSpec
     label: str | None
-    everything: pd.DataFrame
-    table: pd.DataFrame  # of the class, least likely first, with percentiles within the class
+    scores: pd.DataFrame  # of the dataset
+    ranked: pd.DataFrame  # of the class, least likely first, with percentiles within the class
     running: bool  # whether more scores are on their way
 
 
-def choose_scored(choice: Choice) -> Shown:
+def choose_scored_dataset(choice: Choice) -> ScoredDataset:
     """Choose a dataset and a class, and have them scored. The page stops here while there is nothing to show."""
     left, right = st.columns(2)
     with left:
@@ -40,60 +40,60 @@ def choose_scored(choice: Choice) -> Shown:
         st.stop()
     with right:
         label = dataset_picker.choose_class(dataset)
-    running = keep_scored(choice, dataset)
-    everything, table = score_tables.scores(choice, dataset), score_tables.ranked(choice, dataset, label)
-    if table.empty:
+    running = ensure_scored(choice, dataset)
+    ranked = score_tables.ranked(choice, dataset, label)
+    if ranked.empty:
         st.info("No scores yet. They appear here as they arrive.", icon=":material/hourglass_empty:")
         st.stop()
-    return Shown(dataset, label, everything, table, running)
+    return ScoredDataset(dataset, label, score_tables.scores(choice, dataset), ranked, running)
 
 
-def keep_scored(choice: Choice, dataset: DatasetSpec) -> bool:
+def ensure_scored(choice: Choice, dataset: DatasetSpec) -> bool:
     """See to it that a dataset's missing scores are computed: start the job, show its progress, let it be cancelled.
 
     Returns whether it is running.
     """
     # A folder that has changed is another job, so that what was done or failed before does not stand for it.
     if dataset.listed:
-        _tell_listed(choice, dataset)
+        _show_not_bundled(choice, dataset)
         return False
     key = make_key("score", choice.config.key, repr(choice.way_to(dataset)), dataset.name, dataset.fingerprint)
     job = resources.jobs().get(key)
     if job is None or not job.active:
         if job:
-            _tell_ended(job, dataset)
-        job = _start(key, job, choice, dataset)
+            _show_failures(job, dataset)
+        job = _start_scoring(key, job, choice, dataset)
     if job:
-        jobs_ui.watch(job, lambda: len(score_tables.scored(choice, dataset)))
+        jobs_ui.show_progress(job, lambda: len(score_tables.scored(choice, dataset)))
     return job is not None
 
 
-def _tell_listed(choice: Choice, dataset: DatasetSpec) -> None:
+def _show_not_bundled(choice: Choice, dataset: DatasetSpec) -> None:
     """Nobody can score pictures that are not here."""
     words = f"The pictures of {dataset.title} are not bundled. Each is known by its class and its digest"
     if score_tables.scored(choice, dataset):
         words += ", and its score came with the explorer. To see them, choose the folder that holds them."
     else:
         words += f", and encoder {choice.spec.name}, output {choice.output}, has no scores of them: choose another set."
-    st.info(plain(words), icon=":material/visibility_off:")
+    st.info(escaped(words), icon=":material/visibility_off:")
 
 
-def _tell_ended(job: Job, dataset: DatasetSpec) -> None:
+def _show_failures(job: Job, dataset: DatasetSpec) -> None:
     if isinstance(job.result, RunSummary) and job.result.failed:
         failed = job.result.failed
         label = f"{len(failed)} of {counted(len(dataset), 'image')} could not be scored"
         with st.expander(label, icon=":material/warning:"):
             for _name, sentence in failed[:50]:
-                st.write(plain(sentence))
+                st.write(escaped(sentence))
             if len(failed) > 50:
                 st.write(f"And {len(failed) - 50} more.")
     if job.state is State.FAILED:
-        st.error(plain(job.message), icon=":material/error:")
+        st.error(escaped(job.message), icon=":material/error:")
 
 
-def _start(key: str, before: Job | None, choice: Choice, dataset: DatasetSpec) -> Job | None:
+def _start_scoring(key: str, before: Job | None, choice: Choice, dataset: DatasetSpec) -> Job | None:
     """Start the scoring job if there is something to score and nobody has stopped it or needs to be asked."""
-    missing = score_tables.missing(choice, dataset)
+    missing = score_tables.missing_count(choice, dataset)
     unseen = before is None and bool(dataset.fingerprint)  # a folder's files may have been written anew
     if (before and before.state is State.DONE) or not (missing or unseen):
         return None
@@ -122,9 +122,9 @@ def _start(key: str, before: Job | None, choice: Choice, dataset: DatasetSpec) -
     return resources.jobs().submit(key, f"Scoring {dataset.title} with {choice.spec.name}", work)
 
 
-def verify_ends(choice: Choice, shown: Shown, count: int) -> None:
+def verify_extremes(choice: Choice, shown: ScoredDataset, count: int) -> None:
     """Have every estimate scored fully that may belong to the `count` least or most likely images."""
-    names = open_ends(shown.table, count)
+    names = open_ends(shown.ranked, count)
     if not names:
         return
     st.caption(f"The order at the ends is preliminary: {counted(len(names), 'estimate')} may still belong there.")
@@ -155,6 +155,6 @@ def verify_ends(choice: Choice, shown: Shown, count: int) -> None:
     if due or (stopped and st.button("Score them fully", icon=":material/play_arrow:")):
         job = resources.jobs().submit(key, "Scoring fully what may belong to the ends", work)
     if job and job.active:
-        jobs_ui.watch(job)
+        jobs_ui.show_progress(job)
     elif job and job.state is State.FAILED:
-        st.error(plain(job.message), icon=":material/error:")
+        st.error(escaped(job.message), icon=":material/error:")

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from pages._shared.text import plain
+from pages._shared.text import escaped
 
-BOUND = {"encoder", "output", "method", "precision"}
+SIDEBAR_KEYS = {"encoder", "output", "method", "precision"}
 """The choices of the sidebar, which Streamlit keeps in the address."""
-KEPT = ("dataset", "folder", "class")
-"""Choices that go along from page to page (`arrive`, `publish`)."""
+KEPT_KEYS = ("dataset", "folder", "class")
+"""Choices that go along from page to page (`restore`, `publish`)."""
 
 
-def arrive(key: str, default: str, options: Sequence[str] | None = None) -> None:
+def restore(key: str, default: str, options: Sequence[str] | None = None) -> None:
     """Give a widget its value: on arrival at a page from the address, else from the page before, else the default.
 
     Streamlit's own binding of widgets to the address forgets what came with a link and was never touched.
@@ -24,7 +24,7 @@ def arrive(key: str, default: str, options: Sequence[str] | None = None) -> None
         st.session_state[key] = st.query_params.get(key, kept)
         asked = st.query_params.get(key)
         if options is not None and asked is not None and asked not in options:
-            not_there(key, asked, default)
+            warn_unknown(key, asked, default)
     value = st.session_state.setdefault(key, kept)
     if options is not None and value not in options:
         st.session_state[key] = default
@@ -41,7 +41,7 @@ def publish(key: str, value: str, default: str) -> None:
 
 def choose_one(title: str, options: Mapping[str, str], default: str, key: str, tip: str | None = None) -> str:
     """One of a few options (value -> what is shown), side by side, in the address."""
-    arrive(key, default, list(options))
+    restore(key, default, list(options))
     chosen = st.segmented_control(
         title, list(options), format_func=options.__getitem__, key=key, help=tip, required=True
     )
@@ -53,7 +53,7 @@ def choose_several(
     title: str, options: Sequence[str], default: Sequence[str], key: str, most: int, tip: str | None = None
 ) -> list[str]:
     """At most `most` of the options, in the address with commas between them."""
-    arrive(key, ",".join(default))
+    restore(key, ",".join(default))
     asked = [name for name in dict.fromkeys(st.session_state[key].split(",")) if name in options]
     widget = f"several:{key}"
     if widget not in st.session_state:  # on arrival; the widget forgets itself on other pages
@@ -64,7 +64,7 @@ def choose_several(
     return chosen
 
 
-def not_there(key: str, asked: str, shown: str) -> None:
+def warn_unknown(key: str, asked: str, shown: str) -> None:
     """Say that an address asked for what is not here."""
     sentence = f"The address asks for {key} {asked[:60]!r}, which is not here; {shown} is shown."
-    st.toast(plain(sentence), icon=":material/link_off:", duration="long")
+    st.toast(escaped(sentence), icon=":material/link_off:", duration="long")

@@ -17,7 +17,7 @@ from jepa_core.store import shipped
 from jepa_core.store.records import Result
 from jepa_core.store.results import Store
 from pages._shared import resources
-from pages._shared.text import plain
+from pages._shared.text import escaped
 from tests.pages.test_domains import shown_text
 from tests.pages.test_pages import assert_no_error, settled
 
@@ -50,7 +50,7 @@ def test_the_pictures_are_measured_by_a_job_and_the_conclusion_is_said(open_page
     assert "What else differs?" in shown_text(app)
     found = matching.explain(measured("digits-test"), measured("inverted-digits"))
     said = shown_text(app) + "".join(warning.value for warning in app.warning)
-    assert plain(in_words(found)) in said
+    assert escaped(in_words(found)) in said
     (table,) = [shown.value for shown in app.dataframe if "measure" in shown.value]
     assert [title.lower() for title in table["measure"]] == [one.title.lower() for one in MEASURES.values()]
     assert table["auroc"].tolist() == [one.auroc for one in found.confounds]
@@ -58,7 +58,7 @@ def test_the_pictures_are_measured_by_a_job_and_the_conclusion_is_said(open_page
     app = settled(app)
     assert_no_error(app)
     found = matching.explain(measured("digits-test"), measured("noise"))
-    assert plain(in_words(found)) in shown_text(app) + "".join(warning.value for warning in app.warning)
+    assert escaped(in_words(found)) in shown_text(app) + "".join(warning.value for warning in app.warning)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_score_that_is_brightness_is_warned_of(open_page: Callable[..., AppTes
     app.multiselect(key="domains").set_value(["mixed-test"]).run()
     assert_no_error(app)
     (warning,) = app.warning
-    assert warning.value.startswith(plain("Brightness explains most of what tells Mixed (test) from Flat colours."))
+    assert warning.value.startswith(escaped("Brightness explains most of what tells Mixed (test) from Flat colours."))
     assert not any("Mixed" in job.title or "Flat" in job.title for job in resources.jobs().all()), "measured before"
 
 
@@ -141,7 +141,7 @@ def test_a_measuring_that_was_stopped_waits_to_be_asked(
     app.run()
     asked = [button for button in app.button if button.label.startswith("Measure the pictures of")]
     assert [button.label for button in asked] == [
-        plain("Measure the pictures of Digits (test)"),
+        escaped("Measure the pictures of Digits (test)"),
         "Measure the pictures of Uniform noise",
     ]
     for button in asked:

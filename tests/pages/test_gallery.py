@@ -115,7 +115,7 @@ def test_picks_outlast_the_folder_that_they_were_made_in(open_page: Callable[...
     app = pick(choose_folder(open_page(), folder), "least", 0)
     for path in folder.iterdir():
         path.unlink()
-    resources.relist()
+    resources.forget_listings()
     app.selectbox(key="dataset").select("digits-test").run()
     app = look(app, "selection")
     assert_no_error(app)
@@ -159,7 +159,7 @@ def test_scores_that_another_process_writes_are_seen_at_the_next_run(
     Store().forget_members(dataset.name, ["0.ppm"])
     assert score_tables.version(choice, dataset) != before
     assert len(score_tables.scores(choice, dataset)) == 5
-    assert score_tables.missing(choice, dataset) == 1
+    assert score_tables.missing_count(choice, dataset) == 1
 
 
 def test_a_thumbnail_is_made_once(

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from jepa_core import images
 from jepa_core.datasets import registry
 from pages._shared import resources, score_tables
-from pages._shared.text import plain
+from pages._shared.text import escaped
 from tests.helpers import grids, tell
 from tests.pages.test_pages import assert_no_error, choose_folder, pictures, settled, write_digits
 
@@ -231,7 +231,7 @@ def test_a_listed_image_shows_what_is_known_without_its_picture(open_page: Calla
 def test_a_listed_dataset_without_scores_is_a_sentence(open_page: Callable[..., AppTest]) -> None:
     app = open_image(open_page, encoder="world", dataset="imagenette-train")
     assert_no_error(app)
-    assert any(plain("has no scores of them: choose another set") in note.value for note in app.info)
+    assert any(escaped("has no scores of them: choose another set") in note.value for note in app.info)
 
 
 def test_a_folder_appears_as_soon_as_it_is_scored(open_page: Callable[..., AppTest], tmp_path: Path) -> None:

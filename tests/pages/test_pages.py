@@ -17,7 +17,7 @@ from jepa_core.datasets import registry
 from jepa_core.encoders.registry import get_spec, load_card
 from jepa_core.scoring import precision
 from pages._shared import choice, resources, score_tables
-from pages._shared.text import plain
+from pages._shared.text import escaped
 from tests.helpers import cards, grids, pictured, tell
 
 ROOT = Path(__file__).parent.parent.parent
@@ -135,7 +135,7 @@ def test_the_precision_that_was_used_is_said(
     monkeypatch.setattr(precision, "IMAGES", 8)  # bfloat16 is slow where it is emulated
     app = open_folder(app, turned(tmp_path / "few", 12))
     assert_no_error(app)
-    assert any(plain("Full scores in bfloat16. Precision: bfloat16:") in text.value for text in app.caption)
+    assert any(escaped("Full scores in bfloat16. Precision: bfloat16:") in text.value for text in app.caption)
 
 
 def test_a_precision_that_is_emulated_is_called_slow_where_it_is_chosen(
@@ -223,7 +223,7 @@ def test_a_folder_that_changes_is_noticed(open_page: Callable[..., AppTest], tmp
     (folder / "0.ppm").unlink()
     (folder / "1.ppm").write_bytes(registry.get_dataset("galaxies").item(0).read())
     write_digits(folder, (7, 8))
-    resources.relist()  # a listing is kept for some seconds
+    resources.forget_listings()  # a listing is kept for some seconds
     app = settled(app.run())
     assert_no_error(app)
     assert any("are among the 7 images of mine." in text.value for text in app.caption)
@@ -241,7 +241,7 @@ def test_directions_of_a_file_that_moved_up_are_its_own(open_page: Callable[...,
     write_digits(folder, range(6))
     app = choose_folder(open_page(), folder)
     (folder / "0.ppm").unlink()
-    resources.relist()
+    resources.forget_listings()
     app = settled(app.switch_page("pages/directions.py").run())
     app = settled(app)
     assert_no_error(app)
@@ -276,9 +276,9 @@ def test_encoders_shows_the_card_of_the_chosen_one(open_page: Callable[..., AppT
     card = load_card(get_spec("digits"))
     assert table.loc["digits", "probe"] == card["metrics"]["linear_probe"]["backbone"]["test"]
     shown = " ".join(text.value for text in app.markdown)
-    assert plain(card["data"]) in shown
-    assert plain(card["terms"]) in shown
-    assert all(plain(sentence) in shown for sentence in card["known_failures"])
+    assert escaped(card["data"]) in shown
+    assert escaped(card["terms"]) in shown
+    assert all(escaped(sentence) in shown for sentence in card["known_failures"])
 
 
 @pytest.mark.parametrize("page", ["gallery", "image", "domains", "directions", "encoders", "check"])
@@ -291,7 +291,7 @@ def test_a_cache_that_cannot_be_written_is_a_sentence_and_the_page_still_works(
     app = open_page(page)
     assert_no_error(app)
     assert len(app.warning) == 1
-    assert plain("JEPA_CACHE") in app.warning[0].value
+    assert escaped("JEPA_CACHE") in app.warning[0].value
 
 
 def test_a_damaged_store_is_set_aside_with_a_sentence(open_page: Callable[..., AppTest], cache: Path) -> None:

@@ -14,7 +14,7 @@ from jepa_core.check.verdict import VerdictKind
 from jepa_core.config import ASSETS
 from jepa_core.datasets.uploads import Uploads
 from jepa_core.figures.style import LIKELY, NEUTRAL, UNLIKELY
-from pages._shared.text import percent_place
+from pages._shared.text import percentile_in_words
 
 _COLOURS = {
     VerdictKind.OUT_OF_DISTRIBUTION: UNLIKELY,
@@ -92,7 +92,7 @@ def choose(items: Mapping[int, tuple[Checked, str]], held: Uploads, key: str) ->
                     "colour": _COLOURS[item.verdict.kind],
                     "icon": _sign(item.verdict.kind),
                     "name": item.name,
-                    "place": percent_place(item.places["jepa"].percentile),
+                    "place": percentile_in_words(item.places["jepa"].percentile),
                 }
                 for place, (item, source) in items.items()
             ],

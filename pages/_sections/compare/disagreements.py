@@ -18,7 +18,7 @@ from jepa_core.keys import make_key
 from pages._shared import extremes, figure_cache, image_grid, score_tables, url_state
 from pages._shared.choice import Choice
 from pages._shared.errors import fragment
-from pages._shared.text import counted, place, plain
+from pages._shared.text import counted, escaped, place
 
 _SHOWN = 24  # selected pictures
 _HEIGHT = 460  # px, of the figure and of the pictures beside it
@@ -49,7 +49,7 @@ def show(
     left, right = st.columns(2, vertical_alignment="bottom")
     pair = found.pairs[0]
     if len(found.pairs) > 1:
-        options = {",".join(one): plain(" and ".join(one)) for one in found.pairs}
+        options = {",".join(one): escaped(" and ".join(one)) for one in found.pairs}
         with left:
             first, second = url_state.choose_one("Pair", options, ",".join(pair), "pair").split(",")
             pair = first, second
@@ -62,9 +62,9 @@ def show(
     shared = {}
     try:
         shared = _agreements(version, share, found)
-        st.markdown(plain(in_words(shared[pair], *pair)))
+        st.markdown(escaped(in_words(shared[pair], *pair)))
     except NotEnoughData as error:
-        st.info(plain(str(error)), icon=":material/info:")
+        st.info(escaped(str(error)), icon=":material/info:")
     _ranks(choices, dataset, label, found, pair, version)
     _most_disputed(choices, dataset, label, found, pair, version)
     if shared:
@@ -89,7 +89,7 @@ def _ranks(
     figure, beside = st.columns(2)
     with figure:
         event = st.plotly_chart(
-            figure_cache.drawn(
+            figure_cache.cached_figure(
                 lambda: rank_scatter_figure(first, second, pair, names, marked, drag=not _is_phone()),
                 *("ranks", version, *pair, _is_phone()),
             ),
@@ -181,7 +181,7 @@ def _most_disputed(
     for column, (symbol, likelier, other) in zip(st.columns(2), ways, strict=True):
         rows = apart.index[apart["likelier"] == likelier].tolist()
         with column:
-            st.caption(plain(f"{symbol} Likely for {likelier}, unlikely for {other}"))
+            st.caption(escaped(f"{symbol} Likely for {likelier}, unlikely for {other}"))
             if rows:
                 made = cards(choices, dataset, label, found, pair, rows)
                 image_grid.grid(made, key=f"disputed:{symbol}", label=f"Likely for {likelier}", five=True)
@@ -237,7 +237,7 @@ def show_ends(choices: Mapping[str, Choice], dataset: DatasetSpec, label: str | 
     for name in found.percentiles:
         others = [other for other in found.percentiles if other != name]
         ends = paper_figures.ends(found.percentiles.sort_values(name, kind="stable"))
-        st.markdown(f"**{plain(f'{name}, {choices[name].output}')}**")
+        st.markdown(f"**{escaped(f'{name}, {choices[name].output}')}**")
         rows = ends[0].index, ends[1].index[::-1]
         made = [cards(choices, dataset, label, found, (name, *others), end.tolist()) for end in rows]
         extremes.show(*made, len(found.images), key=f"ends:{name}")

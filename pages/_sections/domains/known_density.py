@@ -12,7 +12,7 @@ from jepa_core.figures.style import CONFIG
 from pages._shared import score_tables
 from pages._shared.choice import Choice
 from pages._shared.errors import fragment
-from pages._shared.text import plain
+from pages._shared.text import escaped
 
 TRUTH = "world-test"  # the bundled set whose pictures have a known density
 
@@ -31,7 +31,7 @@ def show(choice: Choice) -> None:
     readings = known_density.readings(table)
     st.header("Does the score read the density?")
     st.markdown(
-        plain(
+        escaped(
             f"The pictures of {title} are drawn from a known density, so the score can be held against the truth. "
             f"Pearson's and Spearman's correlation with the known log-density, {len(table)} pictures: "
             f"{known_density.correlations_in_words(truth, readings)}. 1 would be a perfect reading, 0 none."

@@ -11,7 +11,7 @@ from jepa_core.figures.spectrum_bands import spectrum_bands_figure
 from jepa_core.figures.style import CONFIG
 from pages._shared import figure_cache, resources, score_tables
 from pages._shared.choice import Choice
-from pages._shared.text import plain
+from pages._shared.text import escaped
 
 
 @st.cache_data(show_spinner="Comparing the spectra", max_entries=64)
@@ -41,11 +41,11 @@ def show(choice: Choice, reference: str, domain: str) -> None:
     try:
         found = _found(versions, choice, reference, domain, precision)
     except NotEnoughData as error:
-        st.markdown(plain(str(error)))
+        st.markdown(escaped(str(error)))
         return
-    st.markdown(plain(spectrum_bands.in_words(found, listed[domain].title, listed[reference].title)))
+    st.markdown(escaped(spectrum_bands.in_words(found, listed[domain].title, listed[reference].title)))
     st.plotly_chart(
-        figure_cache.drawn(
+        figure_cache.cached_figure(
             lambda: spectrum_bands_figure(found.single, found.from_top, found.from_bottom, found.quarter),
             *("ends", precision, *versions),
         ),
@@ -53,7 +53,7 @@ def show(choice: Choice, reference: str, domain: str) -> None:
         alt=f"AUROC of {listed[domain].title} against {listed[reference].title} by index k of the singular values",
     )
     st.caption(
-        plain(
+        escaped(
             f"AUROC of {found.outliers} images against {found.inliers} of the reference, all of them fully scored, by "
             "index k of the singular values: each alone, the k largest added up, and all from the k-th on. 0.5 is "
             "chance. Shaded are the largest and the smallest quarter; in brackets above, 90 % intervals."

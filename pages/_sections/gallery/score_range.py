@@ -16,7 +16,7 @@ def choose_range(scores: ndarray, of: str) -> tuple[float, float] | None:
     if st.session_state.setdefault("range-of", of) != of:
         st.session_state["range-of"], st.session_state["range"] = of, ""
         st.session_state["kept:range"] = ""
-    url_state.arrive("range", "")
+    url_state.restore("range", "")
     found = curation.read_range(st.session_state["range"], scores)
     url_state.publish("range", st.session_state["range"] if found else "", "")
     if low == high:
@@ -41,7 +41,7 @@ def choose_sheet(count: int, each: int, key: str, of: str) -> slice:
     sheets = max(1, -(-count // each))
     if st.session_state.setdefault(f"{key}-of", of) != of:
         st.session_state[f"{key}-of"], st.session_state[key] = of, "1"
-    url_state.arrive(key, "1")
+    url_state.restore(key, "1")
     asked = st.session_state[key]
     sheet = min(max(int(asked), 1), sheets) if asked.isascii() and asked.isdigit() and len(asked) < 10 else 1
     st.session_state[key] = str(sheet)

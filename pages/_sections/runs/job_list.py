@@ -6,8 +6,8 @@ import streamlit as st
 from jepa_core.analysis.paper_figures import lasting
 from jepa_core.jobs import Job, State
 from pages._shared import jobs_ui, resources
-from pages._shared.errors import fragment, polling
-from pages._shared.text import plain
+from pages._shared.errors import fragment, poll_interval
+from pages._shared.text import escaped
 
 ICONS = {
     State.RUNNING: ":material/progress_activity:",
@@ -48,13 +48,13 @@ def show() -> None:
 def _show_active(job: Job, active: set[str], own: bool) -> None:
     """One that runs or waits; the page runs again when others are active than when it was drawn."""
 
-    @fragment(run_every=polling(1.0))
+    @fragment(run_every=poll_interval(1.0))
     def draw() -> None:
         if active != {other.key for other in resources.jobs().all() if other.active}:
             st.rerun()  # what the store holds may be other now, too
         if own:
             share = min(job.done / job.total, 1.0) if job.total else 0.0
-            st.progress(share, f"{ICONS[job.state]} {plain(jobs_ui.progress_words(job))}")
+            st.progress(share, f"{ICONS[job.state]} {escaped(jobs_ui.progress_in_words(job))}")
         else:
             st.caption(f"{ICONS[job.state]} Another visitor's computation is {job.state}.")
 
@@ -66,7 +66,7 @@ def _show_active(job: Job, active: set[str], own: bool) -> None:
         with left:
             draw()
         stopping = job.cancelled()
-        right.button(  # not in the fragment, as in `jobs_ui.watch`
+        right.button(  # not in the fragment, as in `jobs_ui.show_progress`
             "Stopping" if stopping else "Cancel",
             key=f"stop:{job.key}",
             width="stretch",
@@ -79,8 +79,8 @@ def _show_ended(job: Job) -> None:
     with st.container(border=True):
         left, right = st.columns([6, 1], vertical_alignment="center")
         why = job.message or f"Stopped after {lasting(job.seconds)}; what was finished is kept."
-        left.markdown(f"{ICONS[job.state]} **{plain(job.title)}**, {job.state}")
-        left.caption(plain(why))
+        left.markdown(f"{ICONS[job.state]} **{escaped(job.title)}**, {job.state}")
+        left.caption(escaped(why))
         right.button(
             "Retry",
             key=f"retry:{job.key}",

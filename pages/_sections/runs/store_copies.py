@@ -12,7 +12,7 @@ from jepa_core.jobs import Job, State
 from jepa_core.store import maintenance, merge
 from jepa_core.store.merge import Merged
 from pages._shared import resources
-from pages._shared.text import in_bytes, plain
+from pages._shared.text import escaped, in_bytes
 
 EXPORT, IMPORT = "upkeep:export", "upkeep:import"
 
@@ -28,7 +28,7 @@ def offer_export() -> None:
     if job is None or job.active or not isinstance(job.result, Path):
         return
     if job.result != maintenance.export_path():
-        st.success(plain(f"The copy is {job.result}."), icon=":material/check:")
+        st.success(escaped(f"The copy is {job.result}."), icon=":material/check:")
     elif job.result.exists():
         st.download_button(
             f"Download {in_bytes(job.result.stat().st_size)}",
@@ -56,9 +56,9 @@ def offer_import() -> None:
         st.rerun()
     job = resources.jobs().get(IMPORT)
     if job is not None and not job.active and isinstance(job.result, Merged):
-        st.success(plain(job.result.in_words()), icon=":material/check:")
+        st.success(escaped(job.result.in_words()), icon=":material/check:")
     elif job is not None and job.state is State.FAILED:
-        st.error(plain(job.message), icon=":material/error:")
+        st.error(escaped(job.message), icon=":material/error:")
 
 
 def _importing(data: bytes | None, path: str) -> Callable[[Job], Merged]:

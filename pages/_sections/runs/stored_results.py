@@ -15,10 +15,10 @@ from jepa_core.store.maintenance import Holding
 from jepa_core.store.records import ResultConfig
 from pages._sections.runs import store_copies
 from pages._shared import resources
-from pages._shared.text import counted, in_bytes, plain
+from pages._shared.text import counted, escaped, in_bytes
 
 
-def of(config: ResultConfig) -> str:
+def encoder_name(config: ResultConfig) -> str:
     """The name of the encoder that a config is of."""
     known = (
         spec.name
@@ -40,7 +40,7 @@ def show() -> None:
     size = in_bytes(maintenance.size_on_disk(resources.store()))
     where = "" if hosted() else f" ({resources.store().path})"
     st.markdown(
-        plain(
+        escaped(
             f"The store has {size} on disk{where}: {counted(sum(one.results for one in held), 'full score')}, "
             f"{counted(sum(one.estimates for one in held), 'estimate')}, and {counted(crops.count, 'picture')} "
             f"({in_bytes(crops.bytes)}) that pages have shown."
@@ -51,7 +51,7 @@ def show() -> None:
         pd.DataFrame(
             [
                 {
-                    "encoder": of(one.config),
+                    "encoder": encoder_name(one.config),
                     "output": one.config.output,
                     "method": one.config.method.partition(":")[0],
                     "precision": one.config.precision,
@@ -129,12 +129,12 @@ def _confirm(going: Sequence[Holding], crops: maintenance.Crops) -> bool | None:
         both = ((one.results, "full score"), (one.estimates, "estimate"))
         count = " and ".join(counted(number, noun) for number, noun in both if number)
         words = (
-            f"{count} of encoder {of(one.config)}, output {one.config.output} ({one.config.precision}): computing "
-            f"them took {lasting(one.seconds)}."
+            f"{count} of encoder {encoder_name(one.config)}, output {one.config.output} ({one.config.precision}): "
+            f"computing them took {lasting(one.seconds)}."
         )
         if maintenance.shipped_file(one.config):
             words += " Those that came with the explorer come back by themselves at its next start."
-        st.markdown(f"**Delete?** {plain(words)} What is missing is computed again when a page needs it.")
+        st.markdown(f"**Delete?** {escaped(words)} What is missing is computed again when a page needs it.")
     with st.container(horizontal=True):
         if st.button("Delete", icon=":material/delete:", type="primary", key="delete-really"):
             return True

@@ -12,13 +12,13 @@ from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
 from pages._sections.studies.study import Study
 from pages._shared import jobs_ui, resources, score_tables
-from pages._shared.text import counted, plain
+from pages._shared.text import counted, escaped
 
 
 def compute(study: Study, datasets: Sequence[DatasetSpec], label: str | None = None) -> None:
     """Have what is missing scored, once asked for. The page stops here until it is there."""
     pairs = [(encoder, dataset) for encoder in study.encoders for dataset in datasets if not dataset.listed]
-    left = [(encoder, dataset, score_tables.missing(encoder, dataset, label)) for encoder, dataset in pairs]
+    left = [(encoder, dataset, score_tables.missing_count(encoder, dataset, label)) for encoder, dataset in pairs]
     wanted = [(Subject(encoder.spec, encoder.output), dataset) for encoder, dataset, count in left if count]
     counts = [count for _encoder, _dataset, count in left if count]
     if not wanted:
@@ -30,7 +30,7 @@ def compute(study: Study, datasets: Sequence[DatasetSpec], label: str | None = N
         st.caption(f"{counted(sum(counts), 'image')} could not be scored.")
         return
     if job is not None and job.state is State.FAILED:
-        st.error(plain(job.message), icon=":material/error:")
+        st.error(escaped(job.message), icon=":material/error:")
     if job is None or not job.active:
         if not _asked_for(wanted, counts):
             st.stop()
@@ -43,14 +43,14 @@ def compute(study: Study, datasets: Sequence[DatasetSpec], label: str | None = N
                     return
 
         job = resources.jobs().submit(key, "Scoring for the study", work)
-    jobs_ui.watch(job)
+    jobs_ui.show_progress(job)
     st.stop()
 
 
 def _asked_for(wanted: Sequence[tuple[Subject, DatasetSpec]], counts: Sequence[int]) -> bool:
     """Say what is missing; whether the button that has it scored was pressed."""
     for (subject, dataset), count in zip(wanted, counts, strict=True):
-        st.markdown(f"- {plain(str(subject))}: {counted(count, 'image')} of {plain(dataset.title)} have no score.")
+        st.markdown(f"- {escaped(str(subject))}: {counted(count, 'image')} of {escaped(dataset.title)} have no score.")
     ask, go = st.columns(2)
     with ask:
         words = _forecast([subject for subject, _dataset in wanted], counts)
@@ -70,5 +70,5 @@ def _forecast(subjects: Sequence[Subject], counts: Sequence[int]) -> str:
 
         job = resources.jobs().submit(key, "Measuring this machine", work, urgent=True)
     if job is not None and job.active:
-        jobs_ui.watch(job)
+        jobs_ui.show_progress(job)
     return lasting(job.result) if job is not None and isinstance(job.result, float) else ""

@@ -34,7 +34,9 @@ def show(study: Study) -> None:
             continue
         versions = [score_tables.version(encoder, dataset) for dataset in datasets]
         st.plotly_chart(
-            figure_cache.drawn(lambda scores=scores: domain_figure(scores, next(iter(scores))), "figure3", *versions),
+            figure_cache.cached_figure(
+                lambda scores=scores: domain_figure(scores, next(iter(scores))), "figure3", *versions
+            ),
             config=CONFIG,
             alt=medians_in_words(scores),
             key=f"figure3:{encoder.spec.name}",

@@ -37,7 +37,7 @@ def show(study: Study) -> None:
                 return directions_of(resources.encoder(encoder.spec.name), encoder.output, picture, rank)
 
             key = f"directions:{encoder.config.key}:{rank}:{rows['digest'].iloc[0]}"
-            found = jobs_ui.computed(key, "Computing directions", work)
+            found = jobs_ui.job_result(key, "Computing directions", work)
             assert isinstance(found, Directions)
             st.caption(f"The {title} likely image, and the changes of it that are noticed most (k = 1) and least")
             image_grid.grid(

@@ -10,7 +10,7 @@ from jepa_core.datasets import registry
 from jepa_core.datasets.spec import DatasetSpec
 from pages._shared import layout
 from pages._shared.choice import Choice
-from pages._shared.text import plain
+from pages._shared.text import escaped
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Study:
 
 def encoder_header(encoder: Choice, *, scored: bool) -> None:
     """The heading of one encoder's part of a figure, and that it has no scores if it has none."""
-    st.header(plain(f"{encoder.spec.name}, {encoder.output}"))
+    st.header(escaped(f"{encoder.spec.name}, {encoder.output}"))
     if not scored:
         st.info("This encoder has no scores of these images.", icon=":material/visibility_off:")
 

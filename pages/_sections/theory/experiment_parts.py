@@ -10,8 +10,8 @@ from jepa_core.figures.style import CONFIG
 from jepa_core.jobs import Job, State
 from jepa_core.theory import experiment as theory_experiment
 from pages._shared import jobs_ui, layout, resources
-from pages._shared.errors import fragment, polling
-from pages._shared.text import plain
+from pages._shared.errors import fragment, poll_interval
+from pages._shared.text import escaped
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
@@ -50,7 +50,7 @@ def run_here(
     key = f"theory:{experiment.name}:{experiment.version}:{settings}"
     job = resources.jobs().get(key)
     if job is not None and job.state is State.FAILED:
-        st.error(plain(job.message), icon=":material/error:")
+        st.error(escaped(job.message), icon=":material/error:")
     if job is None or not job.active:
         offer = st.empty()
         with offer.container():
@@ -68,9 +68,9 @@ def run_here(
             return theory_experiment.compute(experiment, settings, show, job.cancelled)
 
         job = resources.jobs().submit(key, experiment.title, work, urgent=True, unit="step")
-    jobs_ui.watch(job)
+    jobs_ui.show_progress(job)
 
-    @fragment(run_every=polling(1.0))
+    @fragment(run_every=poll_interval(1.0))
     def partial() -> None:
         if isinstance(job.partial, dict) and job.partial:
             draw(job.partial)

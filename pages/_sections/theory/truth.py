@@ -8,7 +8,7 @@ from jepa_core.theory import experiment as theory_experiment
 from jepa_core.theory import truth
 from pages._sections.theory import experiment_parts
 from pages._shared import url_state
-from pages._shared.text import plain
+from pages._shared.text import escaped
 
 
 def show() -> None:
@@ -63,4 +63,4 @@ def _draw_scores(result: theory_experiment.Result) -> None:
         experiment_parts.chart(scatter, "truth-scatter", words)
     folded = result["seeds"][0].get("folded")
     tail = "" if folded is None else f" Points where the encoder is folded over: {100 * folded:.1f} %."
-    st.caption(plain(f"Pearson with the true log-density: {words}.{tail}"))
+    st.caption(escaped(f"Pearson with the true log-density: {words}.{tail}"))

@@ -20,14 +20,16 @@ _THUMBNAIL = 112  # px
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class CheckResult:
     """What was found of a session's pictures, and a thumbnail of each that could be checked, as addresses."""
 
     outcome: Outcome
     thumbnails: list[str]
 
 
-def work_on(held: Uploads, key: str, choice: Choice, dataset: DatasetSpec, known: KnownSet) -> Callable[[Job], object]:
+def check_uploads(
+    held: Uploads, key: str, choice: Choice, dataset: DatasetSpec, known: KnownSet
+) -> Callable[[Job], object]:
     """Check the pictures that are held and put what is found with them, under `key`."""
     mine, token = ref(held), held.token
 
@@ -45,7 +47,7 @@ def work_on(held: Uploads, key: str, choice: Choice, dataset: DatasetSpec, known
         if stop():
             return None
         thumbnails = [image_grid.data_address(images.display_png(item.crop, _THUMBNAIL)) for item in outcome.checked]
-        uploads.found[key] = Found(outcome, thumbnails)
+        uploads.found[key] = CheckResult(outcome, thumbnails)
         return True
 
     return work

@@ -12,10 +12,10 @@ from jepa_core.errors import NotEnoughData
 from jepa_core.figures.agreement import agreement_figure
 from jepa_core.figures.style import CONFIG
 from jepa_core.figures.training_size import training_size_figure
-from pages._sections.domains.scores import choice_of
+from pages._sections.domains.domain_scores import choice_of
 from pages._shared import figure_cache, score_tables
 from pages._shared.choice import Choice
-from pages._shared.text import plain
+from pages._shared.text import escaped
 
 
 @st.cache_data(show_spinner="Comparing the encoders", max_entries=32)
@@ -56,22 +56,22 @@ def show_agreement(choice: Choice, reference: str) -> None:
         found[name] = one
         known += [name, *versions]
         words = agreement.in_words(one, choice.spec.name, name)
-        sentences.append(f"- {plain(words)} *({agreement.relation(choice.spec, spec)})*")
+        sentences.append(f"- {escaped(words)} *({agreement.relation(choice.spec, spec)})*")
     twin = agreement.twin_of(choice.spec.name, choice.output, reference)
     if twin and twin.name not in found:
         found[twin.name] = twin.agreement
         words = agreement.in_words(twin.agreement, choice.spec.name, twin.name)
-        sentences.append(f"- {plain(words)} *(same recipe, another seed; not bundled, {plain(twin.made)})*")
+        sentences.append(f"- {escaped(words)} *(same recipe, another seed; not bundled, {escaped(twin.made)})*")
     if not found:
-        st.markdown(plain(f"No other encoder has scores of {title}, so there is nothing to compare."))
+        st.markdown(escaped(f"No other encoder has scores of {title}, so there is nothing to compare."))
         return
     words = (
         f"The paper says that different encoders find the same images least and most likely. Compared are the "
         f"{100 * agreement.SHARE:.0f} % at each end of {title}. {agreement.all_in_words(list(found.values()))}"
     )
-    st.markdown(plain(words))
+    st.markdown(escaped(words))
     st.plotly_chart(
-        figure_cache.drawn(lambda: agreement_figure(found), "agreement", *known),
+        figure_cache.cached_figure(lambda: agreement_figure(found), "agreement", *known),
         config=CONFIG,
         alt=f"Shares of the least and most likely of {title} in common",
     )
@@ -84,7 +84,7 @@ def show_training_sizes(choice: Choice, names: Sequence[str]) -> None:
     own = [pair for pair in pairs if choice.spec in (pair.smaller, pair.larger)]
     for pair in pairs if not own else ():
         words = f"{pair.smaller.name} and {pair.larger.name} differ in the size of their training sets alone"
-        st.caption(plain(f"{words}: choose one of them to see whether that makes foreign images less likely."))
+        st.caption(escaped(f"{words}: choose one of them to see whether that makes foreign images less likely."))
     reference = registry.list_datasets()[names[0]]
     for pair in own:
         both = choice_of(choice, pair.smaller), choice_of(choice, pair.larger)
@@ -100,12 +100,12 @@ def _show_pair(pair: training_size.Pair, both: tuple[Choice, Choice], names: Seq
     try:
         table = _sizes([score_tables.version(one, listed[name]) for one in both for name in names], *both, names)
     except NotEnoughData:
-        st.markdown(plain(f"The two encoders have scored different images of {reference.title}."))
+        st.markdown(escaped(f"The two encoders have scored different images of {reference.title}."))
         return
     if len(table):
         table["domain"] = [listed[name].title for name in table["domain"]]
     st.markdown("The paper says that images foreign to the training set are the less likely the larger it was.")
-    st.markdown(plain(training_size.in_words(table, pair, reference.title)))
+    st.markdown(escaped(training_size.in_words(table, pair, reference.title)))
     if len(table):
         st.plotly_chart(
             training_size_figure(table, pair.smaller.name, pair.larger.name),
