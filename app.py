@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import streamlit as st
 
 from jepa_core.config import ASSETS
-from pages._shared import errors, image_grid, state, streamlit_patches, tour
+from pages._shared import choice, errors, image_grid, layout, resources, streamlit_patches, tour
 
 SECTIONS = {
     "Explore": (
@@ -58,13 +58,13 @@ page = st.navigation(
         for section, pages in SECTIONS.items()
     }
 )
-with errors.in_turn(), errors.saying_errors(f"The page {page.title}"):
+with errors.take_turn(), errors.show_errors(f"The page {page.title}"):
     st.session_state["page"] = page.title
-    state.open_everything()
-    state.choose_encoder()
+    resources.show_store_notices()
+    choice.choose_encoder()
     tour.offer()
-    image_grid.follow()
-    with state.inside_app():
+    image_grid.follow_clicked_link()
+    with layout.inside_app():
         tour.show(page.url_path or HOME)
         page.run()
-    state.warm_up()
+    choice.preload_encoder()

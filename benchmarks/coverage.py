@@ -51,10 +51,10 @@ def kinds_of(known: Domain, judges: Judges) -> list[tuple[str, ndarray, str]]:
     score = -judges.outlying("jepa", known)
     tied = np.round(score / score.std())  # a handful of values
     return [
-        ("JEPA-SCORE, unlikely", score, "unlikely"),
-        ("JEPA-SCORE, untypical", score, "untypical"),
-        (f"{METHODS['knn']}, far", -judges.outlying("knn", known), "unlikely"),
-        (TIED, tied, "unlikely"),
+        ("JEPA-SCORE, unlikely", score, "p_lower"),
+        ("JEPA-SCORE, untypical", score, "p_two_sided"),
+        (f"{METHODS['knn']}, far", -judges.outlying("knn", known), "p_lower"),
+        (TIED, tied, "p_lower"),
     ]
 
 
@@ -67,7 +67,7 @@ def lines(store: Store, spec: EncoderSpec, splits: int) -> list[str]:
             drawn = rates(scores, n, side, splits)
             cells = []
             for column, alpha in enumerate(ALPHAS):
-                rate, goal = drawn[:, column].mean(), promised(n, alpha, 1 if side == "unlikely" else 2)
+                rate, goal = drawn[:, column].mean(), promised(n, alpha, 1 if side == "p_lower" else 2)
                 error = drawn[:, column].std(ddof=1) / np.sqrt(splits)
                 cells.append(f"{rate:.4f} / {goal:.4f}" + ("" if title == TIED else f" ({(rate - goal) / error:+.1f})"))
             found.append(f"| {spec.name} | {spec.reference} | {title} | {n} | {' | '.join(cells)} |")
@@ -80,7 +80,7 @@ def across_sets(store: Store, encoder: str, reference: str, new: str) -> str:
     first, second = (
         load_domain(store, spec, spec.default_output, name).table["jepa_score"] for name in (reference, new)
     )
-    rate = np.mean(Reference(reference, first.to_numpy()).unlikely(second.to_numpy()) <= ALPHAS[0])
+    rate = np.mean(Reference(reference, first.to_numpy()).p_lower(second.to_numpy()) <= ALPHAS[0])
     calls = int(np.floor(ALPHAS[0] * (len(first) + 1)))
     # Of m new images the number of calls is beta-binomial: the reference's own rate is a draw, and so are the images.
     low, high = betabinom.ppf([0.05, 0.95], len(second), calls, len(first) + 1 - calls) / len(second)

@@ -17,7 +17,7 @@ from benchmarks.domains import markdown
 from jepa_core.analysis import ood_benchmark
 from jepa_core.analysis.methods import METHODS
 from jepa_core.analysis.separation import with_interval
-from jepa_core.analysis.spectrum_bands import Ends, ends_between
+from jepa_core.analysis.spectrum_bands import SpectrumBands, spectrum_bands_between
 from jepa_core.datasets.registry import list_datasets
 from jepa_core.encoders.registry import list_encoders
 from jepa_core.stats.metrics import METRICS
@@ -35,7 +35,7 @@ def pivoted(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     return wide.reset_index().rename_axis(columns=None)
 
 
-def kind_of(found: Ends) -> str:
+def kind_of(found: SpectrumBands) -> str:
     """Which end separates, in a word or two, and which is upside down."""
     down = [name for name, end in (("head", found.head), ("tail", found.tail)) if end.separates and end.auroc < 0.5]
     return (found.separating or "neither") + (f" ({' and '.join(down)} upside down)" if down else "")
@@ -75,7 +75,7 @@ def main() -> None:
             print(f"\n**{metric.upper()}**\n\n{markdown(pivoted(found.table, metric))}")
         rows = []
         for name in others:
-            one = ends_between(store, spec, spec.default_output, spec.reference, name)
+            one = spectrum_bands_between(store, spec, spec.default_output, spec.reference, name)
             quarters = {
                 f"{title} quarter": f"{end.auroc:.2f} ({end.low:.2f} to {end.high:.2f})"
                 for title, end in (("largest", one.head), ("smallest", one.tail))

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from jepa_core import images
 from jepa_core.check import evidence
-from jepa_core.check.verdict import Kind
+from jepa_core.check.verdict import VerdictKind
 from jepa_core.datasets import registry
 from jepa_core.encoders.registry import load_encoder
 from jepa_core.store.results import Store
@@ -101,12 +101,12 @@ def main() -> None:
         print(f"- **{item.name}**: {item.verdict.kind}. {item.verdict.headline}")
         for sentence in item.verdict.sentences:
             print(f"  {sentence}")
-    print(f"\n| set | {' | '.join(Kind)} |\n|---|{'---|' * len(Kind)}")
+    print(f"\n| set | {' | '.join(VerdictKind)} |\n|---|{'---|' * len(VerdictKind)}")
     for dataset in registry.list_datasets().values():
         if dataset.held_out and not dataset.listed and dataset is not reference:
             items = registry.sample(dataset, args.count, seed=0)
             kinds = [item.verdict.kind for item in checked([(item.name, item.read()) for item in items])]
-            shares = " | ".join(f"{kinds.count(kind) / len(kinds):.2f}" for kind in Kind)
+            shares = " | ".join(f"{kinds.count(kind) / len(kinds):.2f}" for kind in VerdictKind)
             print(f"| {dataset.name} | {shares} |", flush=True)
 
 

@@ -8,47 +8,25 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from jepa_core import images
 from jepa_core.check import evidence
-from jepa_core.check.evidence import Checked, KnownSet, load_known
+from jepa_core.check.evidence import KnownSet, load_known
 from jepa_core.check.summary import most_unusual_first, summary, together
-from jepa_core.check.verdict import ASKED, Explains, Kind, least_references
+from jepa_core.check.verdict import ASKED, least_references
 from jepa_core.datasets import registry
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.datasets.uploads import LARGEST, MOST, TOTAL
 from jepa_core.errors import NotEnoughData
-from jepa_core.figures.histogram import mark_on_reference
-from jepa_core.figures.percentiles import places_figure
-from jepa_core.figures.style import CONFIG
 from jepa_core.keys import make_key
 from jepa_core.spreadsheets import csv_text
-from pages._sections.check import job, session_uploads, verdict_list
-from pages._shared import image_grid, state, widgets
-from pages._shared.state import Choice
-from pages._shared.text import counted, percent_place, plain
+from pages._sections.check import check_job, picture_evidence, session_uploads, verdict_list
+from pages._sections.check.picture_evidence import Against
+from pages._shared import dataset_picker, jobs_ui, layout, resources, score_tables, scoring_job
+from pages._shared.choice import Choice, current_choice
+from pages._shared.text import counted, escaped
 
 # One picture each: what belongs to the encoder `digits`, what is near it, and what is not.
 EXAMPLES = ("digits-validation", "flipped-digits", "photo-tiles", "noise", "flat-colours", "shapes")
-TOLD = 3  # sentences about bad files before the rest is folded away
-number, text = st.column_config.NumberColumn, st.column_config.TextColumn
-PLACES = {
-    "method": text("Method", pinned=True),
-    "value": number("Value", format="%.2f"),
-    "percentile": number("Percentile", format="%.1f", help="Among the references; of a distance, high is far"),
-    "low": number("from", format="%.1f", help="90 % interval: what another reference of this size would change"),
-    "high": number("to", format="%.1f"),
-    "unlikely": number("p unlikely", format="%.3f", help="Share of ordinary pictures that are as unlikely, or as far"),
-    "untypical": number("p either side", format="%.3f", help="The same for both sides: too high counts as well"),
-    "raised": None,
-}
-MEASURES = {
-    "measure": text("Plain measure", pinned=True),
-    "unit": text("Unit"),
-    "value": number("This picture", format="%.2f"),
-    "percentile": number("Percentile", format="%.0f", help="Among the references"),
-    "low": number("References from", format="%.2f", help="Nine in ten references are between these two"),
-    "high": number("to", format="%.2f"),
-}
-
-widgets.header(
+SHOWN_REFUSALS = 3  # sentences about bad files before the rest is folded away
+layout.header(
     "Check",
     "Does this picture belong to what the encoder knows? Drop one, many, or a ZIP.",
     """**The verdict.** Four methods judge each picture, and each fails on other pictures: the **JEPA-SCORE**, the
@@ -71,16 +49,18 @@ misses with this encoder.
 *Forget them* drops them at once; two minutes after your browser has gone they are dropped as well.""",
     picture="check",
 )
-choice = state.choice()
-held = session_uploads.mine()
+choice = current_choice()
+held = session_uploads.of_session()
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
 def _known(versions: Sequence[str], _dataset: DatasetSpec, of_class: str | None, _choice: Choice) -> KnownSet:  # noqa: ARG001
-    return load_known(state.store(), _choice.spec, _choice.output, _dataset.name, _choice.way_to(_dataset), of_class)
+    return load_known(
+        resources.store(), _choice.spec, _choice.output, _dataset.name, _choice.way_to(_dataset), of_class
+    )
 
 
-def take(key: str) -> None:
+def take_uploads(key: str) -> None:
     """Move what was dropped into the session, which outlives the widget on another page."""
     # A run that is interrupted is told of them again, when they have been moved already.
     files = [file for file in st.session_state[key] if isinstance(file, UploadedFile)]
@@ -98,11 +78,13 @@ def take_examples() -> None:
     held.take((f"{name}.ppm", known[name].item(0).read()) for name in EXAMPLES if name in known)
 
 
-def ask() -> None:
+def show_upload_area() -> None:
     """The place to drop pictures at, with its limits, and what is held."""
     accepted = ", ".join(images.FORMATS)
     key = f"upload:{st.session_state.get('upload-round', 0)}"
-    st.file_uploader("Pictures, or ZIPs of pictures", accept_multiple_files=True, key=key, on_change=take, args=(key,))
+    st.file_uploader(
+        "Pictures, or ZIPs of pictures", accept_multiple_files=True, key=key, on_change=take_uploads, args=(key,)
+    )
     st.caption(
         f"Up to {MOST} pictures, {LARGEST // 2**20} MB a file and {TOTAL // 2**20} MB together: {accepted}, or a ZIP "
         "of them. They stay in memory for this visit and are not stored."
@@ -111,82 +93,31 @@ def ask() -> None:
         st.button("No picture at hand? Take six examples", icon=":material/image:", on_click=take_examples)
 
 
-def tell(sentences: Sequence[str]) -> None:
-    for sentence in sentences[:TOLD]:
-        st.error(plain(sentence), icon=":material/broken_image:")
-    if len(sentences) > TOLD:
-        with st.expander(f"And {len(sentences) - TOLD} more that could not be taken", icon=":material/broken_image:"):
-            st.markdown("\n".join(f"- {plain(sentence)}" for sentence in sentences[TOLD:]))
+def show_refused(sentences: Sequence[str]) -> None:
+    for sentence in sentences[:SHOWN_REFUSALS]:
+        st.error(escaped(sentence), icon=":material/broken_image:")
+    if len(sentences) > SHOWN_REFUSALS:
+        with st.expander(
+            f"And {len(sentences) - SHOWN_REFUSALS} more that could not be taken", icon=":material/broken_image:"
+        ):
+            st.markdown("\n".join(f"- {escaped(sentence)}" for sentence in sentences[SHOWN_REFUSALS:]))
 
 
-def neighbours(item: Checked) -> None:
-    """The nearest references, and the nearest of either end of the score."""
-    st.markdown("**The references that the encoder finds most like it**, wherever they score")
-    if dataset.listed:
-        near = "; ".join(f"{row.label}, {percent_place(row.percentile)}" for row in item.nearest.itertuples())
-        st.markdown(plain(f"Their pictures are not bundled. Their classes: {near}."))
-        return
-    image_grid.grid(image_grid.cards(choice, dataset, item.nearest, label), key="nearest", label="Nearest references")
-    ends = (("most", "likely", item.likely), ("least", "unlikely", item.unlikely))
-    for column, (share, end, rows) in zip(st.columns(2), ends, strict=True):
-        with column:
-            st.markdown(f"The nearest in the **{share} likely** quarter")
-            title = f"Nearest of the {share} likely references"
-            image_grid.grid(image_grid.cards(choice, dataset, rows, label), end, key=f"nearest-{end}", label=title)
-
-
-def show_one(item: Checked, others: Sequence[Checked]) -> None:
-    verdict_list.banner(item, address(item))
-    if item.verdict.kind is not Kind.ORDINARY and item.complexity and item.complexity.explains is Explains.YES:
-        st.warning(plain(f"Its {item.complexity.measure.title} alone could be the reason."), icon=":material/warning:")
-    st.markdown("\n".join(f"- {plain(sentence)}" for sentence in item.verdict.sentences))
-    for note in item.notes:
-        st.caption(plain(note))
-    place, table = item.places["jepa"], evidence.places_table(item)
-    left, right = st.columns(2)
-    with left:
-        st.markdown("**Its score** among the references")
-        scores = [other.places["jepa"].score for other in others if other is not item]
-        st.plotly_chart(
-            mark_on_reference(known.scores, "this picture", place.score, scores),
-            config=CONFIG,
-            alt=f"{item.name} at {place.score:.1f} on the histogram of {len(known.scores)} reference scores, "
-            f"{percent_place(place.percentile)} ({place.low:.1f} to {place.high:.1f})",
-        )
-    with right:
-        st.markdown("**Every method's view** of it, with its 90 % interval")
-        st.plotly_chart(
-            places_figure(table),
-            config=CONFIG,
-            alt="; ".join(
-                f"{row.method}: above {row.percentile:.1f} % of the references" for row in table.itertuples()
-            ),
-        )
-    neighbours(item)
-    with st.expander("All figures: methods, p-values, plain measures", icon=":material/table_chart:"):
-        st.dataframe(table, hide_index=True, height="content", placeholder="-", column_config=PLACES)
-        if not item.measures.empty:
-            st.dataframe(item.measures, hide_index=True, height="content", placeholder="-", column_config=MEASURES)
-
-
-def address(item: Checked) -> str:
-    return image_grid.data_address(images.display_png(item.crop, 160))
-
-
-def show(found: job.Found) -> None:
+def show_verdicts(found: check_job.CheckResult) -> None:
     checked = found.outcome.checked
     items = most_unusual_first(checked)
     if len(items) > 1:
-        st.header(plain(summary(found.outcome)))
+        st.header(escaped(summary(found.outcome)))
         order = [checked.index(item) for item in items]
         if held.chosen not in order:
             held.chosen = order[0]
         verdict_list.choose(
             {place: (checked[place], found.thumbnails[place]) for place in order}, held, key=f"verdicts:{held.token}"
         )
-        st.caption(plain(f"The most unusual first; choose one to see its evidence. {together(found.outcome)}"))
-    show_one(checked[held.chosen or 0], checked)
-    st.caption(plain(f"The reference: {state.how(choice, dataset, known.domain.table)} The pictures are scored fully."))
+        st.caption(escaped(f"The most unusual first; choose one to see its evidence. {together(found.outcome)}"))
+    picture_evidence.show(checked[held.chosen or 0], checked, Against(choice, dataset, label, known))
+    made = score_tables.provenance_in_words(choice, dataset, known.domain.table)
+    st.caption(escaped(f"The reference: {made} The pictures are scored fully."))
     st.download_button(
         "Download the table (CSV)",
         csv_text(evidence.outcome_table(found.outcome)),
@@ -203,18 +134,18 @@ else:
 with settings:
     left, right = st.columns(2)
     with left:
-        dataset = widgets.choose_dataset(choice.spec.reference, "Reference", "against", "against-class")
+        dataset = dataset_picker.choose_dataset(choice.spec.reference, "Reference", "against", "against-class")
     if dataset is None:
         st.stop()
     with right:
-        label = widgets.choose_class(dataset, "against-class")
-    widgets.keep_scored(choice, dataset)
+        label = dataset_picker.choose_class(dataset, "against-class")
+    scoring_job.ensure_scored(choice, dataset)
     training = registry.list_datasets().get(choice.spec.training)  # what distances are fitted on, where it has scores
-    versions = [state.version(choice, one) for one in (dataset, training) if one]
+    versions = [score_tables.version(choice, one) for one in (dataset, training) if one]
     try:
         known = _known(versions, dataset, label, choice)
     except NotEnoughData as error:
-        st.warning(plain(str(error)), icon=":material/warning:")
+        st.warning(escaped(str(error)), icon=":material/warning:")
         st.stop()
     least = least_references("jepa", len(ASKED))
     if len(known.scores) < least:
@@ -223,22 +154,22 @@ with settings:
             "verdict. Choose all classes, or a larger reference.",
             icon=":material/warning:",
         )
-    ask()
+    show_upload_area()
 if not held.pictures:
-    tell(held.refused)
+    show_refused(held.refused)
     verdict_list.legend()
     st.stop()
 key = make_key("check", held.token, *versions, label or "")
 with above:
     done = held.found.get(key)  # without pictures that turned out to be none
     count = len(done.outcome.checked) if done else len(held.pictures)
-    words = f"**{counted(count, 'picture')}** against **{plain(dataset.title)}**"
-    st.markdown(words + (f", class **{plain(label)}**" if label else ""), width="content")
+    words = f"**{counted(count, 'picture')}** against **{escaped(dataset.title)}**"
+    st.markdown(words + (f", class **{escaped(label)}**" if label else ""), width="content")
     st.button("Forget them", icon=":material/delete:", on_click=held.forget, type="tertiary")
 if key not in held.found:
     title = f"Checking {counted(len(held.pictures), 'picture')}"
-    widgets.computed(key, title, job.work_on(held, key, choice, dataset, known))
+    jobs_ui.job_result(key, title, check_job.check_uploads(held, key, choice, dataset, known))
 found = held.found[key]
-tell([*held.refused, *(sentence for _name, sentence in found.outcome.failed)])
+show_refused([*held.refused, *(sentence for _name, sentence in found.outcome.failed)])
 if found.outcome.checked:
-    show(found)
+    show_verdicts(found)

@@ -14,11 +14,11 @@ from jepa_core.errors import NotEnoughData
 from jepa_core.keys import make_key
 from jepa_core.scoring import method as scoring_method
 from pages._sections.compare import disagreements
-from pages._shared import state, widgets
-from pages._shared.state import Choice
-from pages._shared.text import counted, plain
+from pages._shared import dataset_picker, layout, score_tables, scoring_job, url_state
+from pages._shared.choice import Choice, current_choice
+from pages._shared.text import counted, escaped
 
-widgets.header(
+layout.header(
     "Compare",
     "Do encoders find the same images likely, and which images do they dispute?",
     """**What you see.** Each point is an image. Its place from left to right is its **percentile** by one encoder, from
@@ -41,14 +41,14 @@ at and the other overlooks.""",
 )
 
 
-def choose() -> list[Choice]:
+def choose_encoders() -> list[Choice]:
     """The encoders, each with the output that the sidebar names where it has one. The page stops for fewer than two."""
-    here, chosen = list_encoders(), state.choice()
+    here, chosen = list_encoders(), current_choice()
     if len(here) < FEWEST:
         st.info("There is one encoder here, so nothing to compare it with: add another on the page Encoders.")
         st.stop()
     default = [chosen.spec.name, next(name for name in here if name != chosen.spec.name)]
-    names = widgets.choose_several("Encoders", list(here), default, "encoders", MOST, f"{FEWEST} to {MOST} of them.")
+    names = url_state.choose_several("Encoders", list(here), default, "encoders", MOST, f"{FEWEST} to {MOST} of them.")
     if len(names) < FEWEST:
         st.info(f"Choose {FEWEST} to {MOST} encoders.", icon=":material/checklist:")
         st.stop()
@@ -56,25 +56,25 @@ def choose() -> list[Choice]:
     return [Choice(subject.spec, subject.output, chosen.way) for subject in found]
 
 
-def scored(choices: list[Choice], dataset: DatasetSpec) -> list[Choice]:
+def scored_choices(choices: list[Choice], dataset: DatasetSpec) -> list[Choice]:
     """The encoders that have scores; what is missing is computed, or it is said that it cannot be.
 
     The page stops for fewer than two.
     """
-    known = [choice for choice in choices if state.scored(choice, dataset)]
+    known = [choice for choice in choices if score_tables.scored(choice, dataset)]
     without = [choice.spec.name for choice in choices if choice not in known]
     if dataset.listed:
         words = f"The pictures of {dataset.title} are not bundled, only their digests and scores."
         if without:
             words += f" {' and '.join(without)} cannot score them, and so cannot be compared here."
-        st.info(plain(words), icon=":material/visibility_off:")
+        st.info(escaped(words), icon=":material/visibility_off:")
     else:
         for choice in choices:
-            found = state.scored(choice, dataset)
+            found = score_tables.scored(choice, dataset)
             if missing := sum(item.name not in found for item in dataset.items()):
                 words = f"{choice.spec.name} has no score yet of {counted(missing, 'image')} of {dataset.title}."
-                st.markdown(plain(words))
-            widgets.keep_scored(choice, dataset)
+                st.markdown(escaped(words))
+            scoring_job.ensure_scored(choice, dataset)
     if len(known) < FEWEST:
         st.info(
             f"Scores by at least {FEWEST} encoders are needed. The comparison appears here as they arrive.",
@@ -89,17 +89,17 @@ def _compared(version: str, _tables: dict[str, pd.DataFrame]) -> Comparison:  # 
     return compare(_tables)
 
 
-def say_how(choices: list[Choice], dataset: DatasetSpec, label: str | None, found: Comparison) -> None:
+def show_provenance(choices: list[Choice], dataset: DatasetSpec, label: str | None, found: Comparison) -> None:
     """What the comparison is made of, and how a terminal makes it."""
     made = scoring_method.in_words(
         choices[0].spec,
         choices[0].output,
-        state.settled_way(choices[0], dataset),
-        pd.concat([state.scores(choice, dataset) for choice in choices]),
+        score_tables.settled_way(choices[0], dataset),
+        pd.concat([score_tables.scores(choice, dataset) for choice in choices]),
     )
     outputs = ", ".join(f"{choice.spec.name} ({choice.output})" for choice in choices)
     st.caption(
-        plain(
+        escaped(
             f"Percentiles are among the {counted(len(found.images), 'image')} that all have scored: {outputs}. {made}"
         )
     )
@@ -107,7 +107,7 @@ def say_how(choices: list[Choice], dataset: DatasetSpec, label: str | None, foun
     for choice in choices:
         words += ["--encoder", choice.spec.name]
     if any(choice.output != choice.spec.default_output for choice in choices):
-        words += ["--output", state.choice().output]
+        words += ["--output", current_choice().output]
     words += ["--data", dataset.name.removeprefix(registry.FOLDER_PREFIX)]
     words += ["--class", label] if label else []
     way = choices[0].way
@@ -115,29 +115,29 @@ def say_how(choices: list[Choice], dataset: DatasetSpec, label: str | None, foun
     words += ["--precision", way.precision] if way.precision != "fp32" else []
     words += disagreements.share_option()
     st.caption("The same from a terminal:")
-    widgets.code(shlex.join(words))
+    layout.code(shlex.join(words))
 
 
-choices = choose()
+choices = choose_encoders()
 left, right = st.columns(2)
 with left:
-    dataset = widgets.choose_dataset(choices[0].spec.reference)
+    dataset = dataset_picker.choose_dataset(choices[0].spec.reference)
 if dataset is None:
     st.stop()
 with right:
-    label = widgets.choose_class(dataset)
-choices = scored(choices, dataset)
-tables = {choice.spec.name: state.scores(choice, dataset) for choice in choices}
+    label = dataset_picker.choose_class(dataset)
+choices = scored_choices(choices, dataset)
+tables = {choice.spec.name: score_tables.scores(choice, dataset) for choice in choices}
 if label is not None:
     tables = {name: table[table["label"] == label] for name, table in tables.items()}
-version = make_key("compare", label or "", *(state.version(choice, dataset) for choice in choices))
+version = make_key("compare", label or "", *(score_tables.version(choice, dataset) for choice in choices))
 try:
     found = _compared(version, tables)
 except NotEnoughData as error:
-    st.info(plain(str(error)), icon=":material/info:")
+    st.info(escaped(str(error)), icon=":material/info:")
     st.stop()
 by_name = {choice.spec.name: choice for choice in choices}
 disagreements.show(by_name, dataset, label, found, version)
 st.divider()
 disagreements.show_ends(by_name, dataset, label, found)
-say_how(choices, dataset, label, found)
+show_provenance(choices, dataset, label, found)

@@ -7,19 +7,20 @@ import streamlit as st
 from numpy import ndarray
 
 from jepa_core.explain.directions import Directions, largest, left_in_words
-from jepa_core.figures.singular_vectors import energy_picture, left_figure, signed_picture
+from jepa_core.figures.singular_vectors import energy_picture, left_vector_figure, singular_vector_picture
 from jepa_core.figures.spectrum import spectrum_figure
 from jepa_core.figures.style import CONFIG
 from jepa_core.images import array_png
 from jepa_core.scoring.rank import rank_of
 from pages._sections.directions import walk
-from pages._shared import image_grid, jacobian_jobs, reference_sets, state, widgets
+from pages._shared import image_grid, jacobian_jobs, layout, reference_sets, score_tables, scoring_job, url_state
+from pages._shared.choice import current_choice
 from pages._shared.errors import fragment
-from pages._shared.text import percent_place, plain
+from pages._shared.text import escaped, percentile_in_words
 
-STRIP = 8  # directions shown of each end
+STRIP_LENGTH = 8  # directions shown of each end
 
-widgets.header(
+layout.header(
     "Directions",
     "Which changes of an image does the encoder notice most, and which hardly at all?",
     """**What you see.** At one image, the encoder's Jacobian says how the embedding answers to each small change of the
@@ -38,15 +39,15 @@ encoder should notice less than the first directions and more than the last.
 When two singular values are nearly equal, their two directions can be mixed freely; the page says so.""",
     picture="directions",
 )
-choice = state.choice()
-chosen = widgets.choose_scored(choice)
+choice = current_choice()
+chosen = scoring_job.choose_scored_dataset(choice)
 if chosen.dataset.listed:
     st.info("Directions need the picture itself: choose a dataset whose pictures are here.", icon=":material/explore:")
     st.stop()
-dataset, table = chosen.dataset, chosen.table.reset_index(drop=True)
+dataset, table = chosen.dataset, chosen.ranked.reset_index(drop=True)
 
 
-def moved() -> None:
+def forget_link() -> None:
     st.query_params.pop("image", None)  # from now on the slider says which image, also in the address
 
 
@@ -64,10 +65,10 @@ def choose_row() -> int:
     if st.session_state.get("place", 1) > len(table):
         st.session_state["place"] = len(table)
     text = "Image, from the least likely to the most likely"
-    return st.slider(text, 1, len(table), key="place", bind="query-params", on_change=moved) - 1
+    return st.slider(text, 1, len(table), key="place", bind="query-params", on_change=forget_link) - 1
 
 
-def drawn(k: int, name: str, text: str, picture: ndarray) -> image_grid.Card:
+def direction_card(k: int, name: str, text: str, picture: ndarray) -> image_grid.Card:
     return image_grid.Card(
         source=image_grid.data_address(array_png(picture, 320)),
         problem="",
@@ -81,11 +82,11 @@ def choose_k(count: int) -> int:
     """The direction, from 0."""
     if count == 1:
         return 0
-    widgets.arrive("k", "1")
+    url_state.restore("k", "1")
     asked = str(st.session_state["k"])
     st.session_state["k"] = min(max(int(asked), 1), count) if asked.isdecimal() else 1
     chosen = st.slider("Direction k", 1, count, key="k", help="1 moves the embedding most, the last one least.")
-    widgets.publish("k", str(chosen), "1")
+    url_state.publish("k", str(chosen), "1")
     return chosen - 1
 
 
@@ -97,8 +98,8 @@ def show_direction(row: pd.Series, found: Directions, card: image_grid.Card) -> 
     image_grid.grid(
         [
             card,
-            drawn(k, "Change of the picture", "its sign is a convention", signed_picture(vector)),
-            drawn(k, "Where it acts", "brighter is more", energy_picture(vector)),
+            direction_card(k, "Change of the picture", "its sign is a convention", singular_vector_picture(vector)),
+            direction_card(k, "Where it acts", "brighter is more", energy_picture(vector)),
         ],
         key="direction",
         label=f"The image and its direction {k + 1}",
@@ -128,28 +129,30 @@ def show_direction(row: pd.Series, found: Directions, card: image_grid.Card) -> 
     with right:
         st.markdown("**The embedding's answer**")
         words = left_in_words(found.left[k])
-        st.plotly_chart(left_figure(found.left[k], largest(found.left[k])), config=CONFIG, alt=words)
+        st.plotly_chart(left_vector_figure(found.left[k], largest(found.left[k])), config=CONFIG, alt=words)
         st.caption(words)
     st.header(f"Walk along direction {k + 1}")
-    walks = jacobian_jobs.walked(choice, dataset, row, found, k)
+    walks = jacobian_jobs.walks_along(choice, dataset, row, found, k)
     if walks:
         walk.show(walks, k)
 
 
-def show_ends(found: Directions) -> None:
+def show_strips(found: Directions) -> None:
     """The directions of both ends as strips."""
     count = len(found.sigma)
     strips = {"All directions, from the most to the least noticed": range(count)}
-    if count > 2 * STRIP:
+    if count > 2 * STRIP_LENGTH:
         strips = {
-            "Directions that it notices most": range(STRIP),
-            "Directions that it notices least": range(count - STRIP, count),
+            "Directions that it notices most": range(STRIP_LENGTH),
+            "Directions that it notices least": range(count - STRIP_LENGTH, count),
         }
     for title, ends in strips.items():
         st.header(title)
         image_grid.grid(
             [
-                drawn(end, f"k = {end + 1}", f"moves by {found.sigma[end]:.3g}", signed_picture(found.right(end)))
+                direction_card(
+                    end, f"k = {end + 1}", f"moves by {found.sigma[end]:.3g}", singular_vector_picture(found.right(end))
+                )
                 for end in ends
             ],
             key=title,
@@ -160,7 +163,7 @@ def show_ends(found: Directions) -> None:
 place = choose_row()
 row = table.iloc[place]
 [card] = image_grid.cards(choice, dataset, table.iloc[[place]], chosen.label)
-card = replace(card, link="", badge="", aside=(percent_place(row["percentile"]), *card.aside))
+card = replace(card, link="", badge="", aside=(percentile_in_words(row["percentile"]), *card.aside))
 with st.container(horizontal=True):
     about = {"query_params": {"image": row["digest"]}}
     st.page_link("pages/image.py", label="This image in detail", icon=":material/image_search:", **about)
@@ -173,9 +176,10 @@ if found is None:
     st.stop()
 waiting.empty()
 show_direction(row, found, card)
-show_ends(found)
+show_strips(found)
 rank = rank_of(choice.spec, choice.output)
 st.caption(
     f"Rank {rank.rank} of {choice.spec.outputs[choice.output]}: {rank.reason}. "
-    f"{plain(state.how(choice, dataset, table))} The directions and walks are computed in float32."
+    f"{escaped(score_tables.provenance_in_words(choice, dataset, table))} The directions and walks are computed in "
+    "float32."
 )

@@ -2,19 +2,25 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
-from jepa_core.analysis.separation import distances_in_words, in_words
+from jepa_core.analysis.separation import distances_in_words, in_words, most_telling
 from jepa_core.datasets import registry
 from jepa_core.scoring import method as scoring_method
-from pages._sections.domains import claims, figure, known_density, one_set, scores
-from pages._sections.domains import table as domains_table
-from pages._shared import state, widgets
-from pages._shared.text import plain
+from pages._sections.domains import (
+    domain_details,
+    domain_scores,
+    known_density,
+    paper_claims,
+    score_figure,
+    separation_table,
+)
+from pages._shared import layout, score_tables
+from pages._shared.choice import current_choice
+from pages._shared.text import escaped
 
-widgets.header(
+layout.header(
     "Domains",
     "How do whole sets of images lie beside each other, and does the score tell them apart?",
     """**What you see.** Each row is one set of images (a *domain*) on this encoder's score: its histogram, a smoothed
@@ -42,9 +48,9 @@ foreign images less likely. Only orders and percentiles are compared between enc
 scale.""",
     picture="domains",
 )
-choice = state.choice()
+choice = current_choice()
 listed = registry.list_datasets()
-scored = [name for name in listed if state.scored(choice, listed[name])]
+scored = [name for name in listed if score_tables.scored(choice, listed[name])]
 if not scored:
     st.info("Nothing is scored yet for this encoder. Open a dataset in the Gallery first.", icon=":material/info:")
     st.stop()
@@ -70,18 +76,20 @@ with right:
     )
 names = [reference, *chosen]
 title = listed[reference].title
-figure.show(choice, names)
+score_figure.show(choice, names)
 training = choice.spec.training if choice.spec.training in scored else ""
 with st.spinner("Comparing the domains"):
-    table = scores.table(choice, names, training)
-st.markdown("\n".join(f"- {plain(sentence)}" for sentence in in_words(table, title)))
-domains_table.show(table)
-everything = pd.concat([state.scores(choice, listed[name]) for name in names])
-made = scoring_method.in_words(choice.spec, choice.output, state.settled_way(choice, listed[reference]), everything)
-fitted_on = replace(scores.domain(choice, training), name=listed[training].title) if training else None
-distances = distances_in_words(choice.spec, scores.domain(choice, reference), fitted_on)
+    table = domain_scores.table(choice, names, training)
+st.markdown("\n".join(f"- {escaped(sentence)}" for sentence in in_words(table, title)))
+separation_table.show(table)
+everything = pd.concat([score_tables.scores(choice, listed[name]) for name in names])
+made = scoring_method.in_words(
+    choice.spec, choice.output, score_tables.settled_way(choice, listed[reference]), everything
+)
+fitted_on = replace(domain_scores.domain(choice, training), name=listed[training].title) if training else None
+distances = distances_in_words(choice.spec, domain_scores.domain(choice, reference), fitted_on)
 st.caption(
-    plain(
+    escaped(
         f"Encoder {choice.spec.name}, output {choice.output}. {made} Outliers are the positives of AUROC, and no image "
         f"of the reference is one; in brackets 90 % intervals. {distances}"
     )
@@ -89,15 +97,12 @@ st.caption(
 
 if chosen:
     st.divider()
-    separated = (table["auroc_jepa"] - 0.5).abs().fillna(0.0).to_numpy()[1:]  # the reference is the first line
-    # Where nearly all images of one set lie beyond those of the other, most singular values say so: little to see.
-    telling = np.where(separated < 0.45, separated, 0.0)
-    one_set.show(choice, reference, chosen, chosen[int(np.argmax(telling if telling.any() else separated))])
+    domain_details.show(choice, reference, chosen, chosen[most_telling(table)])
     st.divider()
 if reference == known_density.TRUTH:
     known_density.show(choice)
-claims.show_agreement(choice, reference)
-claims.show_training_sizes(choice, names)
+paper_claims.show_agreement(choice, reference)
+paper_claims.show_training_sizes(choice, names)
 with st.expander("Where these images come from", icon=":material/photo_library:"):
     for name in names:
         st.markdown(f"**{listed[name].title}** ({len(listed[name])} images). {listed[name].description}")

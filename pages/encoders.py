@@ -8,10 +8,11 @@ from jepa_core.errors import JepaError
 from jepa_core.figures.qq import qq_figure
 from jepa_core.figures.style import CONFIG
 from pages._sections.encoders import add
-from pages._shared import state, widgets
-from pages._shared.text import plain
+from pages._shared import layout
+from pages._shared.choice import current_choice
+from pages._shared.text import escaped
 
-widgets.header(
+layout.header(
     "Encoders",
     "What is each encoder, what did it learn from, and how far can it be trusted?",
     """**What you see.** The model card of each encoder: its data, its training, and what was measured on images that it
@@ -24,7 +25,7 @@ same by the vote of the ten nearest training images. **Effective rank**: over ho
 1.06 if they do and grows as they do not; in the figure, Gaussian embeddings lie on the dotted line.""",
     picture="encoders",
 )
-choice = state.choice()
+choice = current_choice()
 
 
 def held_out(card: dict, metric: str, output: str) -> float | None:
@@ -57,7 +58,7 @@ for name, spec in list_encoders().items():
             sentence = (
                 f"The card of encoder {name} lacks figures that are shown here ({type(error).__name__}: {error})."
             )
-            st.warning(plain(sentence), icon=":material/warning:")
+            st.warning(escaped(sentence), icon=":material/warning:")
 columns = st.column_config
 st.dataframe(
     pd.DataFrame(rows),
@@ -80,7 +81,7 @@ if choice.spec.name not in cards:
     st.stop()
 card = cards[choice.spec.name]
 st.header(choice.spec.name)
-st.markdown(plain(choice.spec.description))
+st.markdown(escaped(choice.spec.description))
 left, right = st.columns([1, 1])
 with left:
     recipe = card["recipe"]
@@ -97,7 +98,7 @@ with left:
         "Licence of the weights": card["licence"],
     }
     for title, text in facts.items():
-        st.markdown(f"**{title}**: {plain(text)}")
+        st.markdown(f"**{title}**: {escaped(text)}")
 with right:
     metrics = card["metrics"]
     if "qq" in metrics:
@@ -112,5 +113,5 @@ with right:
         f"{metrics['sigreg']['exact_gaussian']:.2f}), effective rank {rank:.1f} of {card['outputs']['projector']}."
     )
 st.header("Known failures")
-st.markdown("\n".join(f"- {plain(sentence)}" for sentence in card["known_failures"]) or "None are known.")
+st.markdown("\n".join(f"- {escaped(sentence)}" for sentence in card["known_failures"]) or "None are known.")
 add.show()

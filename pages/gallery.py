@@ -2,21 +2,21 @@
 
 from dataclasses import replace
 
-import numpy as np
 import streamlit as st
 
 from jepa_core.analysis import curation
-from jepa_core.figures.histogram import class_histogram
+from jepa_core.figures.histogram import class_histogram, class_histogram_in_words
 from jepa_core.figures.style import CONFIG
 from jepa_core.scoring import rank
 from pages._sections.gallery import score_range, selection, to_drop
-from pages._shared import image_grid, state, widgets
-from pages._shared.text import counted, plain
+from pages._shared import image_grid, layout, resources, score_tables, scoring_job, url_state
+from pages._shared.choice import current_choice
+from pages._shared.text import counted, escaped
 
 PER_ROW = 8
 SHEET = 60  # pictures of a page of all images
 
-widgets.header(
+layout.header(
     "Gallery",
     "Which images does the encoder find likely, and which unlikely?",
     """**What you see.** A self-supervised encoder turns an image into a list of numbers. Where it has seen many similar
@@ -40,9 +40,9 @@ density is known (Theory), the score with its Gaussian term follows the truth fa
 Source: [arXiv 2510.05949](https://arxiv.org/abs/2510.05949).""",
     picture="gallery",
 )
-choice = state.choice()
-chosen = widgets.choose_scored(choice)
-dataset, table = chosen.dataset, chosen.table
+choice = current_choice()
+chosen = scoring_job.choose_scored_dataset(choice)
+dataset, table = chosen.dataset, chosen.ranked
 scores = table["jepa_score"].to_numpy()
 title = f"class {chosen.label} of {dataset.title}" if chosen.label else dataset.title
 if len(table) == 1:
@@ -51,10 +51,10 @@ if len(table) == 1:
     image_grid.grid([replace(card, aside=(), badge="") for card in cards], key="only")
     st.stop()
 end = min(PER_ROW, len(table) // 2)
-of = f"{choice.config.key} {dataset.name}"
+shown_scores = f"{choice.config.key} {dataset.name}"
 
 
-def brush() -> None:
+def select_range() -> None:
     found = curation.brushed(st.session_state["histogram"]["selection"])
     score_range.set_range(found)
     st.session_state["brushed"] = st.session_state["range"]
@@ -62,45 +62,44 @@ def brush() -> None:
         st.session_state["show"] = "order"  # all that was brushed, and not its ends alone
 
 
-st.header(plain(f"Scores of {title}"))
+st.header(escaped(f"Scores of {title}"))
 drawn, beside = st.columns([3, 2], vertical_alignment="center", gap="medium")
 with beside:
-    limits = score_range.choose_range(scores, of)
+    limits = score_range.choose_range(scores, shown_scores)
     if limits is None:
         words = (
             f"Percentiles (P) are among the {len(table)} images of {title}. Draw over the histogram to choose scores."
         )
-        st.caption(plain(words))
+        st.caption(escaped(words))
     else:
         inside = len(curation.within(table, *limits))
         words = f"{counted(inside, 'image')} of {len(table)} with scores from {limits[0]:.1f} to {limits[1]:.1f}."
         st.button("All scores", icon=":material/close:", on_click=score_range.set_range, args=(None,))
-        st.caption(plain(words))
+        st.caption(escaped(words))
 with drawn:
     low, high = table["jepa_score"].iloc[end - 1], table["jepa_score"].iloc[-end]
     # A figure that changed would lose the box that was drawn over it, so it shows only what was chosen otherwise.
     by_hand = limits if st.session_state["range"] != st.session_state.get("brushed") else None
     st.plotly_chart(
-        class_histogram(scores, chosen.everything["jepa_score"].to_numpy(), title, low, high, by_hand),
+        class_histogram(scores, chosen.scores["jepa_score"].to_numpy(), title, low, high, by_hand),
         config=CONFIG,
         key="histogram",
-        on_select=brush,
+        on_select=select_range,
         selection_mode="box",
-        alt=f"Histogram of {len(table)} scores of {title}, median {np.median(scores):.1f}. The slider beside it also "
-        "chooses scores.",
+        alt=f"{class_histogram_in_words(scores, title)}. The slider beside it also chooses scores.",
     )
 shown = table if limits is None else curation.within(table, *limits)
 left, right = st.columns([3, 1], vertical_alignment="bottom")
 with left:
     views = {"ends": "Ends", "order": "In order", "selection": "Selection", "curate": "To drop"}
-    view = widgets.choose_one("Show", views, "ends", "show")
+    view = url_state.choose_one("Show", views, "ends", "show")
 right.caption(f"{counted(len(image_grid.picked()), 'image')} selected", text_alignment="right")
 
 
 def show_ends() -> None:
     few = min(PER_ROW, max(1, len(shown) // 2))
     if limits is None:
-        widgets.verify_ends(choice, chosen, end)
+        scoring_job.verify_extremes(choice, chosen, end)
     st.header("Least likely")
     image_grid.grid(
         image_grid.cards(choice, dataset, shown.iloc[:few], chosen.label), "unlikely", key="least", label="Least likely"
@@ -117,17 +116,15 @@ def show_ends() -> None:
     seed = st.session_state.setdefault("shuffle", 0)
     if right.button("Shuffle", icon=":material/shuffle:", width="stretch"):
         seed = st.session_state["shuffle"] = seed + 1
-    order = np.random.default_rng(seed).permutation(len(shown))[:few]
-    image_grid.grid(
-        image_grid.cards(choice, dataset, shown.iloc[order], chosen.label), key="random", label="Random images"
-    )
+    rows = curation.random_rows(shown, few, seed)
+    image_grid.grid(image_grid.cards(choice, dataset, rows, chosen.label), key="random", label="Random images")
 
 
 def show_order() -> None:
     directions = {"rising": "Least likely first", "falling": "Most likely first"}
-    order = widgets.choose_one("Order", directions, "rising", "order")
+    order = url_state.choose_one("Order", directions, "rising", "order")
     rows = shown if order == "rising" else shown.iloc[::-1]
-    place = score_range.choose_sheet(len(rows), SHEET, "part", f"{of} {chosen.label} {order} {limits}")
+    place = score_range.choose_sheet(len(rows), SHEET, "part", f"{shown_scores} {chosen.label} {order} {limits}")
     part = rows.iloc[place]
     st.caption(
         f"Images {place.start + 1} to {place.stop} of {len(rows)}, scores {part['jepa_score'].iloc[0]:.1f} to "
@@ -152,9 +149,9 @@ else:
 
 flagged = int(table["rank_disagrees"].sum())
 note = f" {flagged} of them have a spectrum that does not fit the encoder's rank; compare them with care."
-found = rank.finding(state.store(), choice.config.space, rank.rank_of(choice.spec, choice.output))
+found = rank.finding(resources.store(), choice.config.space, rank.rank_of(choice.spec, choice.output))
 st.caption(
-    f"{counted(len(table), 'image')}, median {np.median(scores):.1f}. The coloured ends of the histogram are the "
-    f"{counted(end, 'image')} of each end. Encoder {choice.spec.name}, output {choice.output}. "
-    f"{plain(state.how(choice, dataset, table))}{note if flagged else ''} {plain(found)}"
+    f"{counted(len(table), 'image')}, median {table['jepa_score'].median():.1f}. The coloured ends of the histogram "
+    f"are the {counted(end, 'image')} of each end. Encoder {choice.spec.name}, output {choice.output}. "
+    f"{escaped(score_tables.provenance_in_words(choice, dataset, table))}{note if flagged else ''} {escaped(found)}"
 )

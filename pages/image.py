@@ -4,18 +4,19 @@ from dataclasses import replace
 
 import streamlit as st
 
+from jepa_core.analysis.percentiles import places_in_sets
 from jepa_core.errors import JepaError
 from jepa_core.explain import image as explain_image
 from jepa_core.scoring.rank import rank_of
-from jepa_core.stats.conformal import Reference
 from pages._sections.image import explanation, facts, original, provenance
-from pages._sections.image.explanation import Looked
+from pages._sections.image.explanation import ViewedImage
 from pages._sections.image.facts import Fact
-from pages._shared import image_grid, reference_sets, state, widgets
+from pages._shared import image_grid, layout, reference_sets, score_tables, scoring_job
+from pages._shared.choice import current_choice
 from pages._shared.image_grid import Card
-from pages._shared.text import counted, plain, standing
+from pages._shared.text import counted, escaped, rank_in_words
 
-widgets.header(
+layout.header(
     "Image",
     "One image in detail: how likely it is, and why.",
     """**Score.** The sum of the logarithms of the singular values of the encoder's Jacobian at this image. It has no
@@ -33,9 +34,9 @@ there makes the image likely or unlikely.
 **Neighbours** are the images whose embeddings lie nearest.""",
     picture="image",
 )
-choice = state.choice()
-chosen = widgets.choose_scored(choice)
-dataset, table = chosen.dataset, chosen.table.reset_index(drop=True)
+choice = current_choice()
+chosen = scoring_job.choose_scored_dataset(choice)
+dataset, table = chosen.dataset, chosen.ranked.reset_index(drop=True)
 
 
 def go_to(digest: str) -> None:
@@ -46,48 +47,48 @@ def open_class(label: str) -> None:
     st.session_state["class"] = st.session_state["kept:class"] = label
 
 
-def not_here(digest: str) -> None:
+def say_not_here(digest: str) -> None:
     """The page for an address whose image is not among those that are chosen."""
-    elsewhere = chosen.everything.loc[chosen.everything["digest"] == digest, "label"]
+    elsewhere = chosen.scores.loc[chosen.scores["digest"] == digest, "label"]
     if len(elsewhere):
         label = elsewhere.iloc[0]
-        st.info(plain(f"This image is of class {label}; class {chosen.label} is chosen."), icon=":material/category:")
-        st.button(plain(f"Go to class {label}"), on_click=open_class, args=(label,), icon=":material/arrow_forward:")
+        st.info(escaped(f"This image is of class {label}; class {chosen.label} is chosen."), icon=":material/category:")
+        st.button(escaped(f"Go to class {label}"), on_click=open_class, args=(label,), icon=":material/arrow_forward:")
     else:
         why = "Its score may still be on its way." if chosen.running else "It may be in another dataset or folder."
         sentence = f"No scored image of {dataset.title} has the digest {digest[:12]!r}. {why}"
-        st.warning(plain(sentence), icon=":material/link_off:")
+        st.warning(escaped(sentence), icon=":material/link_off:")
     first = table["digest"].iloc[0]
     st.button("Show the least likely image here", on_click=go_to, args=(first,), icon=":material/image:")
     st.stop()
 
 
-def find() -> Looked:
+def find_image() -> ViewedImage:
     """The image of the address, else the one looked at before, else the least likely."""
     asked = st.query_params.get("image", "")
     place = explain_image.place(table, asked)
     if asked and place is None:
-        not_here(asked)
+        say_not_here(asked)
     kept = st.session_state.get("kept:image", "")
     place = place or explain_image.place(table, kept) or explain_image.Place(0, "", "")
     row = table.iloc[place.position]
     st.session_state["kept:image"] = row["digest"]
     if asked != row["digest"]:
         go_to(row["digest"])
-    return Looked(
+    return ViewedImage(
         choice=choice,
         dataset=dataset,
         label=chosen.label,
         row=row,
         place=explain_image.place(table, row["digest"]) or place,
         count=len(table),
-        way=state.settled_way(choice, dataset),
+        way=score_tables.settled_way(choice, dataset),
         rank=rank_of(choice.spec, choice.output),
-        reference=reference_sets.known_set(choice.spec.reference, choice),
+        reference=reference_sets.scored_set(choice.spec.reference, choice),
     )
 
 
-def show_way_on(one: Looked) -> None:
+def show_navigation(one: ViewedImage) -> None:
     """The images before and after it by score, and the other pages on the same choice."""
     ways = (
         ("Less likely", "chevron_left", "J", one.place.before),
@@ -96,7 +97,7 @@ def show_way_on(one: Looked) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         for label, icon, key, other in ways:
             st.button(label, icon=f":material/{icon}:", shortcut=key, disabled=not other, on_click=go_to, args=(other,))
-        st.markdown(plain(f"{one.place.position + 1} of {one.count} by score in {one.among}"), width="content")
+        st.markdown(escaped(f"{one.place.position + 1} of {one.count} by score in {one.among}"), width="content")
         st.space("stretch")
         if not dataset.listed:
             st.page_link(
@@ -108,7 +109,7 @@ def show_way_on(one: Looked) -> None:
         st.page_link("pages/gallery.py", label="Gallery", icon=":material/grid_view:")
 
 
-def picture_cards(one: Looked) -> list[Card]:
+def picture_cards(one: ViewedImage) -> list[Card]:
     """The original and the crop that was scored."""
     name = one.row["name"]
     [crop] = image_grid.cards(choice, dataset, table.iloc[[one.place.position]], chosen.label)
@@ -122,7 +123,7 @@ def picture_cards(one: Looked) -> list[Card]:
     return [Card(found.source, "", "Original", aside, f"{name}, class {one.row['label']}, as it was given"), crop]
 
 
-def score_facts(one: Looked) -> list[Fact]:
+def score_facts(one: ViewedImage) -> list[Fact]:
     """The variants of the score, and its percentiles."""
     row = one.row
     about = "≈ " if row["estimated"] else ""
@@ -134,23 +135,21 @@ def score_facts(one: Looked) -> list[Fact]:
         Fact("with Gaussian term", f"{about}{row['gaussian_score']:.2f}", f"takes off {row['squared_norm'] / 2:.2f}"),
         Fact("listing score", *listing),
     ]
-    everything, sets = chosen.everything, {}
+    everything, sets = chosen.scores, {}
     if len(dataset.labels()) > 1:
         of_class = everything["label"] == row["label"]
-        sets[f"class {row['label']}"] = everything.loc[of_class, "jepa_score"]
-    sets[dataset.title] = everything["jepa_score"]
+        sets[f"class {row['label']}"] = everything[of_class]
+    sets[dataset.title] = everything
     if one.reference:
-        sets[one.reference.title] = state.scores(choice, one.reference)["jepa_score"]
-    for name, scores in sets.items():
-        if len(scores) > 1:
-            found = Reference(name, scores.to_numpy()).place(row["jepa_score"])
-            interval = f"{found.low:.1f} to {found.high:.1f} (90 %), {counted(found.size, 'image')}"
-            shown.append(Fact(f"percentile in {name}", f"{found.percentile:.1f}", interval))
+        sets[one.reference.title] = score_tables.scores(choice, one.reference)
+    for name, found in places_in_sets(row["jepa_score"], sets).items():
+        interval = f"{found.low:.1f} to {found.high:.1f} (90 %), {counted(found.size, 'image')}"
+        shown.append(Fact(f"percentile in {name}", f"{found.percentile:.1f}", interval))
     return shown
 
 
-one = find()
-show_way_on(one)
+one = find_image()
+show_navigation(one)
 left, right = st.columns([4, 3], gap="medium")
 with left:
     image_grid.grid(picture_cards(one), key="picture", label="The image", large=True)
@@ -158,7 +157,7 @@ with left:
         original.enlarge(dataset, one.member)
 with right:
     if one.count > 1:
-        st.markdown(f"### {standing(one.row['percentile'], one.place.position, one.count, plain(one.among))}")
+        st.markdown(f"### {rank_in_words(one.row['percentile'], one.place.position, one.count, escaped(one.among))}")
     facts.show(score_facts(one))
     if one.row["rank_disagrees"]:
         st.warning("Its spectrum does not fit the encoder's rank; compare it with care.", icon=":material/warning:")

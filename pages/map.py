@@ -9,16 +9,17 @@ import streamlit as st
 from jepa_core.analysis import lasso, umap_cache
 from jepa_core.analysis.umap_cache import Map
 from jepa_core.datasets import registry
-from jepa_core.figures.umap import CONFIG, map_figure
+from jepa_core.figures.umap import CONFIG, umap_figure
 from jepa_core.jobs import Job
 from jepa_core.stats.neighbors import LEAST
-from pages._shared import image_grid, state, widgets
-from pages._shared.text import counted, plain
+from pages._shared import image_grid, jobs_ui, layout, resources, score_tables, scoring_job, url_state
+from pages._shared.choice import current_choice
+from pages._shared.text import counted, escaped
 
 COLOURS = {"percentile": "Score", "label": "Class", "domain": "Domain"}
 PER_SHEET = 32
 
-widgets.header(
+layout.header(
     "Map",
     "Which images lie together in the embedding, and where among them are the unlikely ones?",
     """**What you see.** An encoder turns an image into a list of many numbers, its *embedding*. UMAP draws all
@@ -40,11 +41,11 @@ UMAP: [McInnes, Healy, Melville](https://arxiv.org/abs/1802.03426). How maps mis
 [Understanding UMAP](https://pair-code.github.io/understanding-umap/).""",
     picture="map",
 )
-choice = state.choice()
-chosen = widgets.choose_scored(choice)
+choice = current_choice()
+chosen = scoring_job.choose_scored_dataset(choice)
 dataset = chosen.dataset
 listed = registry.list_datasets()
-others = [name for name in listed if name != dataset.name and state.scored(choice, listed[name])]
+others = [name for name in listed if name != dataset.name and score_tables.scored(choice, listed[name])]
 left, middle, right = st.columns([4, 3, 2], vertical_alignment="bottom")
 further = left.multiselect(
     "Further domains",
@@ -55,7 +56,7 @@ further = left.multiselect(
     help="Whole sets that are drawn on the same map.",
 )
 with middle:
-    colour = widgets.choose_one("Colour", COLOURS, "percentile", "colour")
+    colour = url_state.choose_one("Colour", COLOURS, "percentile", "colour")
 seed = right.number_input(
     "Seed",
     min_value=0,
@@ -69,8 +70,8 @@ if chosen.running:
     st.stop()
 
 sets = {dataset.name: dataset} | {name: listed[name] for name in further}
-tables = {name: state.scores(choice, one) for name, one in sets.items()}
-versions = [state.version(choice, one) + one.fingerprint for one in sets.values()]
+tables = {name: score_tables.scores(choice, one) for name, one in sets.items()}
+versions = [score_tables.version(choice, one) + one.fingerprint for one in sets.values()]
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
@@ -90,12 +91,12 @@ key = umap_cache.map_key(choice.config.space, digests, seed)
 
 
 def work(job: Job) -> Map | None:
-    return umap_cache.make_map(state.store(), choice.config.space, digests, seed, job.report, job.cancelled)
+    return umap_cache.make_map(resources.store(), choice.config.space, digests, seed, job.report, job.cancelled)
 
 
 found = umap_cache.kept(key, digests)
 if found is None:
-    made = widgets.computed(f"map:{key}", f"Drawing a map of {counted(len(digests), 'image')}", work)
+    made = jobs_ui.job_result(f"map:{key}", f"Drawing a map of {counted(len(digests), 'image')}", work)
     assert isinstance(made, Map)
     found = made
 
@@ -111,13 +112,13 @@ def _table(versions: Sequence[str], key: str, label: str | None) -> pd.DataFrame
 @st.cache_resource(show_spinner=False, max_entries=8)
 def _figure(versions: Sequence[str], key: str, label: str | None, colour: str, outlined: str) -> go.Figure:  # noqa: ARG001
     groups = umap_cache.common_first(table[colour].tolist()) if colour != "percentile" else ()
-    return map_figure(table, colour, dataset.title, groups, lasso.read(outlined))
+    return umap_figure(table, colour, dataset.title, groups, lasso.read(outlined))
 
 
 table = _table(versions, key, chosen.label)
 
 
-def acted() -> None:
+def on_selection() -> None:
     """What was drawn goes into the address; a single point is opened."""
     selection = st.session_state["map"]["selection"]
     drawn, point = lasso.area_of(selection), lasso.clicked(selection)
@@ -131,7 +132,7 @@ def acted() -> None:
         if card.link:
             image_grid.open_link(card.link)
         else:
-            st.toast(plain(f"{card.alt}. Its picture is not bundled, so there is no more to see."))
+            st.toast(escaped(f"{card.alt}. Its picture is not bundled, so there is no more to see."))
 
 
 def cards_of(rows: pd.DataFrame) -> list[image_grid.Card]:
@@ -150,14 +151,14 @@ drawn_now = bool(live and (live["box"] or live["lasso"]))
 st.plotly_chart(
     _figure(versions, key, chosen.label, colour, "" if drawn_now else lasso.written(area)),
     key="map",
-    on_select=acted,
+    on_select=on_selection,
     config=CONFIG,
     alt=f"Map of {len(table)} images by UMAP, coloured by {COLOURS[colour].lower()}",
 )
 st.caption(
-    plain(
+    escaped(
         f"{counted(len(table), 'image')}, encoder {choice.spec.name}, output {choice.output}. "
-        f"{umap_cache.trust_in_words(found)} {state.how(choice, dataset, chosen.everything)}"
+        f"{umap_cache.trust_in_words(found)} {score_tables.provenance_in_words(choice, dataset, chosen.scores)}"
     )
 )
 if not area:
@@ -174,12 +175,12 @@ if right.button("Clear", icon=":material/close:", width="stretch"):
     st.rerun()
 if rows.empty:
     st.stop()
-st.markdown(plain(umap_cache.in_words(rows, dataset.title)))
+st.markdown(escaped(umap_cache.in_words(rows, dataset.title)))
 sheets = -(-len(rows) // PER_SHEET)
 sheet = st.pagination(sheets, key="sheet") if sheets > 1 else 1
 image_grid.grid(
     cards_of(rows.iloc[(sheet - 1) * PER_SHEET : sheet * PER_SHEET]), key="selected", label="Selected on the map"
 )
 st.caption(
-    plain(f"The least likely first. Percentiles are among the {len(chosen.everything)} images of {dataset.title}.")
+    escaped(f"The least likely first. Percentiles are among the {len(chosen.scores)} images of {dataset.title}.")
 )

@@ -202,10 +202,10 @@ def open_page(request: pytest.FixtureRequest, cache: Path) -> Iterator[Callable[
         return app.run() if name == "gallery" else app.switch_page(f"pages/{name}.py").run()
 
     yield open_page
-    from pages._shared import state
+    from pages._shared import resources
 
     # A process that ends while torch works in a thread of it is aborted.
-    for job in state.jobs().all():
+    for job in resources.jobs().all():
         job.cancel()
         job.wait(60)
 

@@ -121,6 +121,20 @@ def within(table: pd.DataFrame, low: float, high: float) -> pd.DataFrame:
     return table[(scores >= low) & (scores <= high)]
 
 
+def random_rows(table: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+    """At most `count` different rows of a table in an order that the seed decides."""
+    return table.iloc[np.random.default_rng(seed).permutation(len(table))[:count]]
+
+
+def score_limits(scores: np.ndarray) -> tuple[float, float]:
+    """The tenths that all scores lie between, for a slider in steps of a tenth.
+
+    >>> score_limits(np.array([-1.23, 4.0]))
+    (-1.3, 4.0)
+    """
+    return math.floor(10 * scores.min()) / 10, math.ceil(10 * scores.max()) / 10
+
+
 def read_range(text: str, scores: np.ndarray) -> tuple[float, float] | None:
     """A range of scores as an address has it, "LOW:HIGH"; None for what is none, or has no part of these scores.
 

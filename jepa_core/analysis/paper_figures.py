@@ -127,6 +127,16 @@ def subjects(specs: Sequence[EncoderSpec], output: str | None) -> Iterator[Subje
         yield Subject(spec, output if output in spec.outputs else spec.default_output)
 
 
+def seconds_to_score(subjects: Sequence[Subject], counts: Sequence[int], device: str) -> float:
+    """About how long full scores of so many images of each take on a device, which is measured for it."""
+    from jepa_core.encoders import cost  # imports torch, for which a page must not wait
+
+    return sum(
+        count * cost.seconds_an_image(subject.spec, subject.output, device)
+        for subject, count in zip(subjects, counts, strict=True)
+    )
+
+
 def lasting(seconds: float) -> str:
     """A duration as a person would say it.
 

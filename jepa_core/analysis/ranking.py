@@ -5,7 +5,7 @@ nothing here looks at a score but for its place among the scores of the same enc
 compared.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -122,3 +122,9 @@ def disputed(found: Comparison, first: str, second: str, count: int = DISPUTED) 
         )
         parts.append(facts.join(found.images))
     return pd.concat(parts)
+
+
+def most_apart_first(found: Comparison, first: str, second: str, rows: Sequence[int]) -> list[int]:
+    """Rows of a comparison in the order of how differently two encoders place them, the largest difference first."""
+    difference = (found.percentiles[first] - found.percentiles[second]).abs().iloc[list(rows)]
+    return difference.sort_values(ascending=False, kind="stable").index.tolist()

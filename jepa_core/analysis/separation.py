@@ -20,6 +20,8 @@ from jepa_core.stats.metrics import ENDS, METRICS, separation
 # AUROC from which on the score is said to tell a domain apart, and the band around chance in which it hardly does.
 _CLEAR = 0.8
 CHANCE = 0.1
+# Distance of an AUROC from 0.5 from which on two sets hardly overlap.
+_PERFECT = 0.45
 # What another method has to gain before it is said to do better: less would change no decision.
 GAIN = 0.05
 
@@ -146,6 +148,18 @@ def in_words(table: pd.DataFrame, reference: str) -> list[str]:
         if better:
             sentences.append(f"The {make().words} does better on {listed(better)}.")
     return sentences
+
+
+def most_telling(table: pd.DataFrame) -> int:
+    """The domain (from 0; the reference, the table's first line, is none) that is worth a closer look.
+
+    The one that the score separates most, in either direction, but not perfectly: where nearly all images of one set
+    lie beyond those of the other, most singular values say so, and there is little to see. Where all are as far apart
+    as that, the farthest.
+    """
+    distance = (table["auroc_jepa"] - 0.5).abs().fillna(0.0).to_numpy()[1:]
+    imperfect = np.where(distance < _PERFECT, distance, 0.0)
+    return int(np.argmax(imperfect if imperfect.any() else distance))
 
 
 def with_interval(table: pd.DataFrame, column: str) -> pd.Series:

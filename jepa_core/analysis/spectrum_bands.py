@@ -21,7 +21,7 @@ from jepa_core.store.results import Store
 
 
 @dataclass(frozen=True)
-class End:
+class SpectrumBand:
     """The AUROC of one quarter of the singular values alone, with its bootstrap interval."""
 
     auroc: float
@@ -35,7 +35,7 @@ class End:
 
 
 @dataclass(frozen=True, eq=False)
-class Ends:
+class SpectrumBands:
     """AUROC of one domain against another, by index k of the singular values, largest first; outliers are positives.
 
     `single` (rank): log sigma_k alone. `from_top`: the sum over 1..k. `from_bottom`: the sum over k..rank. `head` and
@@ -46,8 +46,8 @@ class Ends:
     single: Float[ndarray, "rank"]
     from_top: Float[ndarray, "rank"]
     from_bottom: Float[ndarray, "rank"]
-    head: End
-    tail: End
+    head: SpectrumBand
+    tail: SpectrumBand
     stronger: str
     inliers: int
     outliers: int
@@ -65,18 +65,18 @@ class Ends:
         return quarter(len(self.single))
 
 
-def ends(inliers: Float[ndarray, "n k"], outliers: Float[ndarray, "m k"], rank: int) -> Ends:
-    """The ends of two sets of spectra, sorted largest first. Raises `NotEnoughData` if one has none."""
+def spectrum_bands(inliers: Float[ndarray, "n k"], outliers: Float[ndarray, "m k"], rank: int) -> SpectrumBands:
+    """The head and the tail of two sets of spectra, sorted largest first. Raises `NotEnoughData` if one has none."""
     with np.errstate(divide="ignore"):
         # An outlier score, so the negative: small singular values are unlikely.
         near, far = (-np.log(spectra[:, :rank].astype(np.float64)) for spectra in (inliers, outliers))
     size = quarter(rank)
     parts = [[one[:, part].sum(axis=1) for one in (near, far)] for part in (slice(size), slice(rank - size, None))]
     draws = [resampled(*part)["auroc"] for part in parts]
-    head, tail = (End(auroc(*part), *interval(drawn)) for part, drawn in zip(parts, draws, strict=True))
+    head, tail = (SpectrumBand(auroc(*part), *interval(drawn)) for part, drawn in zip(parts, draws, strict=True))
     gained = abs(head.auroc - 0.5) - abs(tail.auroc - 0.5)
     low, high = interval(np.abs(draws[0] - 0.5) - np.abs(draws[1] - 0.5))
-    return Ends(
+    return SpectrumBands(
         single=auroc_each(near, far),
         from_top=auroc_each(np.cumsum(near, axis=1), np.cumsum(far, axis=1)),
         from_bottom=auroc_each(*(np.cumsum(one[:, ::-1], axis=1)[:, ::-1] for one in (near, far))),
@@ -88,10 +88,10 @@ def ends(inliers: Float[ndarray, "n k"], outliers: Float[ndarray, "m k"], rank: 
     )
 
 
-def ends_between(
+def spectrum_bands_between(
     store: Store, spec: EncoderSpec, output: str, reference: str, domain: str, precision: str = "fp32"
-) -> Ends:
-    """The ends of two datasets' stored spectra, images with full scores only; no image is in both.
+) -> SpectrumBands:
+    """`spectrum_bands` of two datasets' stored spectra, images with full scores only; no image is in both.
 
     Raises `NotEnoughData` where one of them has no such images.
     """
@@ -104,10 +104,10 @@ def ends_between(
             f"The spectrum was asked of {len(own)} images of {reference} and {len(foreign)} others of {domain}; at "
             "least one fully scored image of each is needed; score both sets fully first."
         )
-    return ends(inliers.spectra, outliers.spectra[foreign], rank_of(spec, output).rank)
+    return spectrum_bands(inliers.spectra, outliers.spectra[foreign], rank_of(spec, output).rank)
 
 
-def in_words(found: Ends, domain: str, reference: str) -> str:
+def in_words(found: SpectrumBands, domain: str, reference: str) -> str:
     """Which end separates the domain from the reference, in plain sentences: the head, the tail, both or neither."""
     head, tail = found.head, found.tail
     if not found.separating:
@@ -122,7 +122,7 @@ def in_words(found: Ends, domain: str, reference: str) -> str:
         f" AUROC of the largest {found.quarter} of {len(found.single)} singular values alone (the head): "
         f"{_said(head)}; of the smallest {found.quarter} (the tail): {_said(tail)}; of all: {found.from_top[-1]:.2f}."
     )
-    down = [name for name, end in (("head", head), ("tail", tail)) if end.separates and end.auroc < 0.5]
+    down = [name for name, band in (("head", head), ("tail", tail)) if band.separates and band.auroc < 0.5]
     if down:
         which = "Both ends are" if len(down) == 2 else f"The {down[0]} is"
         words += f" {which} upside down: there the singular values are larger for {domain}."
@@ -131,5 +131,5 @@ def in_words(found: Ends, domain: str, reference: str) -> str:
     return words
 
 
-def _said(end: End) -> str:
-    return f"{end.auroc:.2f} ({end.low:.2f} to {end.high:.2f})"
+def _said(band: SpectrumBand) -> str:
+    return f"{band.auroc:.2f} ({band.low:.2f} to {band.high:.2f})"

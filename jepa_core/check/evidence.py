@@ -17,6 +17,7 @@ from PIL import Image
 
 from jepa_core import images
 from jepa_core.analysis.methods import COMPARED, LEAST_FIT, METHODS, Domain, Judges, load_domain
+from jepa_core.analysis.percentiles import with_percentiles
 from jepa_core.check.image_stats_detector import PlainMeasures
 from jepa_core.check.verdict import ASKED, PLAIN, Complexity, Verdict, complexity_of, raised_by, verdict
 from jepa_core.confounds import image_stats, measure
@@ -32,7 +33,7 @@ from jepa_core.scoring import method as scoring_method
 from jepa_core.scoring.batches import exact_work, score_pictures
 from jepa_core.scoring.method import Way
 from jepa_core.scoring.run import table_of
-from jepa_core.stats.conformal import LEAST, Place, Reference, adjusted, percentile
+from jepa_core.stats.conformal import LEAST, Place, Reference, adjusted
 from jepa_core.stats.neighbors import nearest
 from jepa_core.store.records import Result
 from jepa_core.store.results import Store
@@ -131,8 +132,7 @@ def load_known(
             references[method] = Reference(name, -values)
     if sentence := references["jepa"].too_few():
         raise NotEnoughData(sentence)
-    scores = domain.table["jepa_score"].to_numpy()
-    table = domain.table.assign(percentile=percentile(scores, scores))
+    table = with_percentiles(domain.table)
     return KnownSet(Domain(name, table, domain.embeddings), judges, references, fitted_on, way.decided)
 
 
@@ -250,12 +250,12 @@ def _neighbours(embeddings: ndarray, known: KnownSet) -> list[tuple[pd.DataFrame
     return list(zip(*found, strict=True))
 
 
-def places_table(item: Checked) -> pd.DataFrame:
+def percentiles_table(item: Checked) -> pd.DataFrame:
     """Where a picture falls by each method, one line each.
 
     Columns: method (its title), value (a score, or a distance), percentile among the references with low and high, and
-    the p-values unlikely (for a distance: far) and untypical. A distance's percentile is high where it is far. `raised`
-    is None for a method that the verdict does not ask, else whether it finds the picture unusual.
+    the p-values p_lower (for a distance: far) and p_two_sided. A distance's percentile is high where it is far.
+    `raised` is None for a method that the verdict does not ask, else whether it finds the picture unusual.
     """
     raised = raised_by(item.places)
     lines = []
@@ -269,8 +269,8 @@ def places_table(item: Checked) -> pd.DataFrame:
                 "percentile": 100 - place.percentile if far else place.percentile,
                 "low": low,
                 "high": high,
-                "unlikely": place.unlikely,
-                "untypical": place.untypical,
+                "p_lower": place.p_lower,
+                "p_two_sided": place.p_two_sided,
                 "raised": name in raised if name in ASKED else None,
             }
         )
@@ -295,9 +295,9 @@ def outcome_table(outcome: Outcome) -> pd.DataFrame:
             "percentile": place.percentile,
             "percentile_low": place.low,
             "percentile_high": place.high,
-            "p_unlikely": place.unlikely,
+            "p_unlikely": place.p_lower,
             "p_unlikely_adjusted": None,
-            "p_untypical": place.untypical,
+            "p_untypical": place.p_two_sided,
         }
         line |= {f"{name}_score": item.scores[f"{name}_score"] for name in VARIANTS}
         for name in DETECTORS:
@@ -305,7 +305,7 @@ def outcome_table(outcome: Outcome) -> pd.DataFrame:
             line |= {
                 name: -found.score if found else None,
                 f"{name}_percentile": 100 - found.percentile if found else None,
-                f"{name}_p": found.unlikely if found else None,
+                f"{name}_p": found.p_lower if found else None,
             }
         line |= {
             "evidence": " ".join(item.verdict.sentences),

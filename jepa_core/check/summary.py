@@ -1,15 +1,15 @@
 """What is said of several checked pictures at once: a sentence, and which to look at first."""
 
 from jepa_core.check.evidence import Checked, Outcome, outcome_table
-from jepa_core.check.verdict import Kind, strangeness
+from jepa_core.check.verdict import VerdictKind, smallest_p_value
 from jepa_core.stats.conformal import ALPHA
 
-_ORDER = (Kind.FOREIGN, Kind.LOOK, Kind.UNKNOWN, Kind.ORDINARY)
+_ORDER = (VerdictKind.OUT_OF_DISTRIBUTION, VerdictKind.REVIEW, VerdictKind.UNKNOWN, VerdictKind.IN_DISTRIBUTION)
 _SAID = {
-    Kind.FOREIGN: ("looks out of distribution", "look out of distribution"),
-    Kind.LOOK: ("deserves a second look", "deserve a second look"),
-    Kind.UNKNOWN: ("cannot be judged", "cannot be judged"),
-    Kind.ORDINARY: ("shows nothing unusual", "show nothing unusual"),
+    VerdictKind.OUT_OF_DISTRIBUTION: ("looks out of distribution", "look out of distribution"),
+    VerdictKind.REVIEW: ("deserves a second look", "deserve a second look"),
+    VerdictKind.UNKNOWN: ("cannot be judged", "cannot be judged"),
+    VerdictKind.IN_DISTRIBUTION: ("shows nothing unusual", "show nothing unusual"),
 }
 
 
@@ -19,7 +19,7 @@ def most_unusual_first(checked: list[Checked]) -> list[Checked]:
         checked,
         key=lambda item: (
             _ORDER.index(item.verdict.kind),
-            strangeness(item.places),
+            smallest_p_value(item.places),
             item.places["jepa"].percentile,
             item.name,
         ),

@@ -29,12 +29,12 @@ ASKED = ("jepa", *DISTANCES, PLAIN)
 """The methods that are asked. The embedding's norm is a part of the Mahalanobis distance and says little by itself."""
 
 
-class Kind(StrEnum):
+class VerdictKind(StrEnum):
     """The verdict in a word or two."""
 
-    FOREIGN = "Out of distribution"
-    LOOK = "Look twice"
-    ORDINARY = "Nothing unusual"
+    OUT_OF_DISTRIBUTION = "Out of distribution"
+    REVIEW = "Look twice"
+    IN_DISTRIBUTION = "Nothing unusual"
     UNKNOWN = "Cannot be said"
 
 
@@ -63,7 +63,7 @@ class Complexity:
 class Verdict:
     """`kind`, `headline` (what to think of the picture, one sentence), and the evidence in `sentences`."""
 
-    kind: Kind
+    kind: VerdictKind
     headline: str
     sentences: tuple[str, ...]
 
@@ -104,7 +104,7 @@ def least_references(name: str, methods: int) -> int:
     return round((1 if name == PLAIN else 2) * methods / ALPHA) - 1
 
 
-def strangeness(places: Mapping[str, Place]) -> float:
+def smallest_p_value(places: Mapping[str, Place]) -> float:
     """The smallest p-value of the methods that are asked: 1 where none finds a picture unusual at all."""
     return min(_p_value(name, places[name]) for name in ASKED if name in places)
 
@@ -130,7 +130,7 @@ def verdict(
         least = least_references(name, len(asked))
         if place.size < least:
             headline = f"There are {place.size} references; a verdict by {len(asked)} methods needs at least {least}."
-            return Verdict(Kind.UNKNOWN, headline, tuple(sentences))
+            return Verdict(VerdictKind.UNKNOWN, headline, tuple(sentences))
     raised = _raised(asked)
     if _p_value("jepa", score) <= 2 * ALPHA:
         sentences.append(_of_complexity(score, complexity))
@@ -160,7 +160,7 @@ def _raised(asked: Mapping[str, Place]) -> dict[str, bool]:
     return {name: _low(place) for name, place in asked.items() if _p_value(name, place) <= ALPHA / len(asked)}
 
 
-def _conclusion(raised: Mapping[str, bool], score: Place, complexity: Complexity | None) -> tuple[Kind, str]:
+def _conclusion(raised: Mapping[str, bool], score: Place, complexity: Complexity | None) -> tuple[VerdictKind, str]:
     far = [name for name in DISTANCES if raised.get(name)]
     unlikely, too_likely = raised.get("jepa") is True, raised.get("jepa") is False
     reasons = [f"{_say(far)} that it is far from the training images"] if far else []
@@ -169,22 +169,28 @@ def _conclusion(raised: Mapping[str, bool], score: Place, complexity: Complexity
     if reasons:
         against = " and ".join(reasons)
         if unlikely:
-            return Kind.FOREIGN, f"The score finds it unlikely, and {against}."
+            return VerdictKind.OUT_OF_DISTRIBUTION, f"The score finds it unlikely, and {against}."
         finds = "it likely" if score.percentile >= 75 else "nothing unusual"
-        return Kind.FOREIGN, f"The score finds {finds}, but {against}: treat it as out of distribution."
+        return (
+            VerdictKind.OUT_OF_DISTRIBUTION,
+            f"The score finds {finds}, but {against}: treat it as out of distribution.",
+        )
     if unlikely and complexity and complexity.measure and complexity.explains is Explains.YES:
-        return Kind.LOOK, f"The score finds it unlikely, as it does references of its {complexity.measure.title}."
+        return (
+            VerdictKind.REVIEW,
+            f"The score finds it unlikely, as it does references of its {complexity.measure.title}.",
+        )
     if unlikely:
-        return Kind.LOOK, "The score finds it unlikely, and the distances find nothing unusual."
+        return VerdictKind.REVIEW, "The score finds it unlikely, and the distances find nothing unusual."
     if too_likely:
-        return Kind.LOOK, "The score is higher than the references', which foreign pictures can have too."
+        return VerdictKind.REVIEW, "The score is higher than the references', which foreign pictures can have too."
     if raised:
         return (
-            Kind.LOOK,
+            VerdictKind.REVIEW,
             "It lies nearer to the training images than the references do, which foreign pictures can do too: with "
             "some encoders simple pictures fall together.",
         )
-    return Kind.ORDINARY, "The score, the distances and plain measures are like those of the references."
+    return VerdictKind.IN_DISTRIBUTION, "The score, the distances and plain measures are like those of the references."
 
 
 def _of_score(score: Place, methods: int) -> str:
@@ -238,7 +244,7 @@ def _of_complexity(score: Place, complexity: Complexity | None) -> str:
 
 def _p_value(name: str, place: Place) -> float:
     # Nothing is too ordinary in its plain measures.
-    p = place.unlikely if name == PLAIN else place.untypical
+    p = place.p_lower if name == PLAIN else place.p_two_sided
     return 1.0 if p is None else p
 
 

@@ -19,9 +19,9 @@ from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.encoders.registry import Encoder, get_spec, list_encoders
 from jepa_core.errors import JepaError
 from jepa_core.explain.directions import directions_of
-from jepa_core.figures.contact_sheet import Row, sheet
+from jepa_core.figures.contact_sheet import Row, contact_sheet
 from jepa_core.figures.domains import domain_figure
-from jepa_core.figures.singular_vectors import signed_picture
+from jepa_core.figures.singular_vectors import singular_vector_picture
 from jepa_core.files import replace_file
 from jepa_core.scoring.method import Way
 from jepa_core.scoring.rank import rank_of
@@ -103,7 +103,7 @@ def run_figure1(args: argparse.Namespace) -> None:
     drawn = paper_figures.pictures(store, subject, dataset, some)
     rows.append(Row("Random, seed 0", drawn, [""] * len(some), break_after=paper_figures.ENDS))
     heading = f"{dataset.title}, class {label}" if label else dataset.title
-    _save(sheet(heading, rows, "Scores of different encoders are not on one scale.").save, args.out)
+    _save(contact_sheet(heading, rows, "Scores of different encoders are not on one scale.").save, args.out)
 
 
 def run_figure3(args: argparse.Namespace) -> None:
@@ -145,7 +145,7 @@ def run_figure7(args: argparse.Namespace) -> None:
             assert directions is not None  # nobody cancels it here
             count = len(directions.sigma)
             strip = list(dict.fromkeys([*range(min(STRIP, count)), *range(max(0, count - STRIP), count)]))
-            drawn = [Image.fromarray(signed_picture(directions.right(k))) for k in strip]
+            drawn = [Image.fromarray(singular_vector_picture(directions.right(k))) for k in strip]
             rows.append(
                 Row(
                     f"{subject}: the {name} likely image, and the changes that it notices most and least",
@@ -154,7 +154,7 @@ def run_figure7(args: argparse.Namespace) -> None:
                     break_after=1,
                 )
             )
-    _save(sheet(f"Right singular vectors, {dataset.title}", rows, "Signs are a convention.").save, args.out)
+    _save(contact_sheet(f"Right singular vectors, {dataset.title}", rows, "Signs are a convention.").save, args.out)
 
 
 def run_compare(args: argparse.Namespace) -> None:

@@ -16,14 +16,14 @@ from numpy import ndarray
 from jepa_core.jacobian.score_variants import quarter
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
-"""The quantiles of a `Spread`."""
+"""The quantiles of a `SpectrumSpread`."""
 _TINY = float(np.finfo(np.float32).tiny)
 # A run that holds half of the difference and is longer than this share of the spectrum says that it is everywhere.
 _EVERYWHERE = 0.4
 
 
 @dataclass(frozen=True, eq=False)
-class Spread:
+class SpectrumSpread:
     """How the singular values of a reference's images are spread: `logs` are `LEVELS` of log sigma_k.
 
     `middle` is how far the middle half of its scores lies from the sum of the medians (25 % and 75 % quantile).
@@ -40,16 +40,16 @@ class Spread:
         return self.logs[2]
 
 
-def spread(name: str, spectra: Float[ndarray, "images k"], rank: int) -> Spread:
+def spectrum_spread(name: str, spectra: Float[ndarray, "images k"], rank: int) -> SpectrumSpread:
     """The spread of spectra (n, K), sorted largest first, up to the rank."""
     logs = np.log(np.maximum(spectra[:, :rank].astype(np.float64), _TINY))
     levels = np.quantile(logs, LEVELS, axis=0)
     low, high = np.quantile(logs.sum(axis=1) - levels[2].sum(), [0.25, 0.75])
-    return Spread(name, len(spectra), levels, (float(low), float(high)))
+    return SpectrumSpread(name, len(spectra), levels, (float(low), float(high)))
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class ScoreAttribution:
     """A score beside a reference: `difference` of each log sigma_k from the median, `cumulated` from the largest on.
 
     `run` is the shortest run of directions, first and last from 1, that holds half of the whole difference, and None
@@ -68,15 +68,15 @@ class Parts:
         return float(self.cumulated[-1])
 
 
-def parts(sigma: Float[ndarray, "k"], reference: Spread) -> Parts:
-    """A spectrum's parts beside a reference of the same encoder and output."""
+def attribute(sigma: Float[ndarray, "k"], reference: SpectrumSpread) -> ScoreAttribution:
+    """The score of a spectrum taken apart beside a reference of the same encoder and output."""
     rank = len(reference.median)
     logs = np.log(np.maximum(sigma[:rank].astype(np.float64), _TINY))
     difference = logs - reference.median
     low, high = reference.logs[0], reference.logs[-1]
     ordinary = reference.middle[0] <= difference.sum() <= reference.middle[1]
     run = None if ordinary else shortest_run(difference)
-    return Parts(difference, np.cumsum(difference), run, int(((logs < low) | (logs > high)).sum()))
+    return ScoreAttribution(difference, np.cumsum(difference), run, int(((logs < low) | (logs > high)).sum()))
 
 
 def shortest_run(values: Float[ndarray, "k"]) -> tuple[int, int]:
@@ -97,8 +97,8 @@ def shortest_run(values: Float[ndarray, "k"]) -> tuple[int, int]:
     raise AssertionError("the whole is no less than half of itself")
 
 
-def in_words(found: Parts, reference: Spread) -> str:
-    """What the parts say, in two or three plain sentences."""
+def in_words(found: ScoreAttribution, reference: SpectrumSpread) -> str:
+    """What the attribution says, in two or three plain sentences."""
     rank, total = len(found.difference), found.total
     side, more = ("shortfall", "less") if total < 0 else ("surplus", "more")
     sentences = [

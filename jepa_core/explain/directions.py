@@ -143,3 +143,11 @@ def left_in_words(vector: Float[ndarray, "k"]) -> str:
         f"{noun} {listed} of the embedding {verb} most: {100 * share:.0f} % of the squared length, where an even share "
         f"of {len(names)} among {len(vector)} would be {100 * len(names) / len(vector):.0f} %."
     )
+
+
+def leverage_in_words(leverage: Float[ndarray, "height width"], rank: int) -> tuple[str, str]:
+    """The largest and the mean entry of a leverage map, and its sum beside the rank, which it should be."""
+    return (
+        f"at most {leverage.max():.2g}, on average {leverage.mean():.2g} a pixel",
+        f"sum {leverage.sum():.2f}; the rank is {rank}",
+    )

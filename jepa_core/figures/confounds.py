@@ -3,7 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from jepa_core.figures.style import DOMAINS, LIKELY, NEUTRAL, finish, shaded
+from jepa_core.figures.style import DOMAINS, LIKELY, NEUTRAL, finish, shaded_range
 
 
 def confounds_figure(table: pd.DataFrame, auroc: float, low: float, high: float) -> go.Figure:
@@ -23,7 +23,7 @@ def confounds_figure(table: pd.DataFrame, auroc: float, low: float, high: float)
         line={"color": LIKELY, "width": 3},
         hovertemplate=f"the score: AUROC {auroc:.2f} ({low:.2f} to {high:.2f})<extra></extra>",
     )
-    figure.add_shape(shaded(low, high, LIKELY))
+    figure.add_shape(shaded_range(low, high, LIKELY))
     figure.add_scatter(
         x=table["auroc"],
         y=names,

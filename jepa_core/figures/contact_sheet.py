@@ -19,7 +19,7 @@ class Row:
     break_after: int = 0
 
 
-def sheet(heading: str, rows: Sequence[Row], foot: str = "") -> Image.Image:
+def contact_sheet(heading: str, rows: Sequence[Row], foot: str = "") -> Image.Image:
     """The rows below each other under a heading. Small pictures are enlarged by a whole factor, with square pixels."""
     width = max(2 * _GAP + len(row.pictures) * (_CELL + _GAP) + (3 * _GAP if row.break_after else 0) for row in rows)
     width = max(width, 640)

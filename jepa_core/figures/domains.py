@@ -13,7 +13,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.stats import gaussian_kde
 
-from jepa_core.figures.style import LIKELY, NEUTRAL, faint, finish, shaded
+from jepa_core.figures.style import LIKELY, NEUTRAL, finish, shaded_range, translucent
 
 FORMS = {"histogram": "Histogram", "density": "Density", "cumulative": "Cumulative"}
 """The ways to draw a set, by name, with their titles."""
@@ -65,8 +65,17 @@ def domain_figure(
         )
     if len(scores[reference]):
         left, right = np.quantile(scores[reference], [0.25, 0.75])
-        figure.add_shape(shaded(left, right, LIKELY, 0.12))
+        figure.add_shape(shaded_range(left, right, LIKELY, 0.12))
     return finish(figure, x=axis, y="", height=90 + row_height * rows)
+
+
+def medians_in_words(scores: Mapping[str, Float[ndarray, "_n"]]) -> str:
+    """The median of each set that has scores, for who cannot see the figure.
+
+    >>> medians_in_words({"digits": np.array([1.0, 3.0, 2.0]), "noise": np.array([])})
+    'digits 2.0'
+    """
+    return "; ".join(f"{name} {np.median(values):.1f}" for name, values in scores.items() if len(values))
 
 
 def _span(values: ndarray) -> tuple[float, float]:
@@ -127,7 +136,7 @@ def _add_curves(
         mode="lines",
         line={"color": colour, "width": 1.5},
         fill="toself",
-        fillcolor=faint(colour, 0.25),
+        fillcolor=translucent(colour, 0.25),
         hoveron="points",
         hovertemplate="%{text}<extra></extra>",
     )

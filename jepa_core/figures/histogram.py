@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from numpy import ndarray
 
-from jepa_core.figures.style import LIKELY, NEUTRAL, UNLIKELY, faint, finish, shaded
+from jepa_core.figures.style import LIKELY, NEUTRAL, UNLIKELY, finish, shaded_range, translucent
 
 _AXIS = "JEPA-SCORE (likely to the right)"
 
@@ -46,7 +46,7 @@ def class_histogram(
             x=centres,
             y=share,
             name="all classes",
-            marker={"color": faint(NEUTRAL, 0.35)},
+            marker={"color": translucent(NEUTRAL, 0.35)},
             hoverinfo="skip",
         )
     share = np.histogram(chosen, edges)[0] / max(len(chosen), 1)
@@ -60,12 +60,21 @@ def class_histogram(
         hovertemplate="score about %{x:.1f}: %{y:.1%} of the images<extra></extra>",
     )
     if marked:
-        figure.add_shape(shaded(*marked, NEUTRAL))
+        figure.add_shape(shaded_range(*marked, NEUTRAL))
     finish(figure, x=_AXIS, y="share of images", height=210)
     return figure.update_layout(dragmode="select", selectdirection="h")
 
 
-def mark_on_reference(reference: Float[ndarray, "m"], name: str, score: float, others: Sequence[float]) -> go.Figure:
+def class_histogram_in_words(scores: Float[ndarray, "n"], title: str) -> str:
+    """What `class_histogram` shows, for who cannot see it.
+
+    >>> class_histogram_in_words(np.array([1.0, 3.0, 2.0]), "class 3")
+    'Histogram of 3 scores of class 3, median 2.0'
+    """
+    return f"Histogram of {len(scores)} scores of {title}, median {np.median(scores):.1f}"
+
+
+def reference_histogram(reference: Float[ndarray, "m"], name: str, score: float, others: Sequence[float]) -> go.Figure:
     """The reference's scores with a line for one picture's, under its name, and ticks for those of other pictures."""
     edges = _edges(np.array([*reference, *others, score]), 50)
     counts = np.histogram(reference, edges)[0]

@@ -12,7 +12,7 @@ from jepa_core.figures.style import DOMAINS, finish
 _SYMBOLS = ("circle", "diamond", "square", "cross", "triangle-up", "x")  # not colours alone
 
 
-def truth_figure(
+def known_density_figure(
     density: Float[ndarray, "n"], scores: Float[ndarray, "n"], kinds: Sequence[str], score: str
 ) -> go.Figure:
     """A point for each picture: its known log-density (x) and its score (y), marked by its kind."""

@@ -6,8 +6,8 @@ import plotly.graph_objects as go
 from jepa_core.figures.style import LIKELY, NEUTRAL, UNLIKELY, finish
 
 
-def places_figure(table: pd.DataFrame) -> go.Figure:
-    """A dot with its 90 % interval for each line of `evidence.places_table`; a diamond where the method finds it
+def percentiles_figure(table: pd.DataFrame) -> go.Figure:
+    """A dot with its 90 % interval for each line of `evidence.percentiles_table`; a diamond where the method finds it
     unusual, an open circle for a method that the verdict does not ask.
 
     The axis is the share of references below the picture's value, 0 to 100 %. Methods come from the top in the order of

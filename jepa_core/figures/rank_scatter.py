@@ -19,7 +19,7 @@ SELECTABLE = {
 """What `st.plotly_chart` gets as `config` for a figure whose points can be selected."""
 
 
-def rank_figure(
+def rank_scatter_figure(
     first: Float[ndarray, "n"],
     second: Float[ndarray, "n"],
     encoders: tuple[str, str],
@@ -70,7 +70,7 @@ def rank_figure(
 
 
 def selected_rows(points: Iterable[Mapping[str, Any]], count: int) -> list[int]:
-    """The rows of the selected points of a `rank_figure` of `count` images: in order, each once.
+    """The rows of the selected points of a `rank_scatter_figure` of `count` images: in order, each once.
 
     A point without a row, or with one that is not there (any more), is left out: a selection comes from the browser.
     """

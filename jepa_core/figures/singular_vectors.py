@@ -7,10 +7,10 @@ import plotly.graph_objects as go
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
-from jepa_core.figures.style import LIKELY, UNLIKELY, ZERO, finish
+from jepa_core.figures.style import LIKELY, UNLIKELY, ZERO_LINE, finish
 
 
-def signed_picture(vector: Float[ndarray, "channel height width"]) -> UInt8[ndarray, "height width 3"]:
+def singular_vector_picture(vector: Float[ndarray, "channel height width"]) -> UInt8[ndarray, "height width 3"]:
     """A right singular vector as a picture: mid-grey is no change.
 
     One channel: orange is darker, blue is lighter. Three channels: the change itself in colour, scaled to its largest
@@ -28,25 +28,25 @@ def signed_picture(vector: Float[ndarray, "channel height width"]) -> UInt8[ndar
 
 def energy_picture(vector: Float[ndarray, "channel height width"]) -> UInt8[ndarray, "height width 3"]:
     """Where a right singular vector acts: the squared entries summed over channels, square root for visibility."""
-    return heat_picture(np.sqrt(np.square(vector).sum(axis=0)))
+    return heatmap_picture(np.sqrt(np.square(vector).sum(axis=0)))
 
 
-def heat_picture(values: Float[ndarray, "height width"]) -> UInt8[ndarray, "height width 3"]:
+def heatmap_picture(values: Float[ndarray, "height width"]) -> UInt8[ndarray, "height width 3"]:
     """Numbers from 0 on as colours from dark blue to yellow, which get lighter throughout; the largest is yellow."""
     share = np.clip(values / max(float(values.max()), 1e-30), 0.0, 1.0)[..., None]
     dark, light = np.array([18.0, 22.0, 40.0]), np.array([255.0, 214.0, 102.0])
     return np.round(dark + share * (light - dark)).astype(np.uint8)
 
 
-def overlay(
+def overlay_heatmap(
     picture: UInt8[ndarray, "height width channel"], values: Float[ndarray, "height width"], opacity: float
 ) -> UInt8[ndarray, "height width 3"]:
     """A heat map laid on a picture, which is grey below it; `opacity` 0 shows the picture alone, 1 the map alone."""
     grey = picture.astype(np.float64).mean(axis=2, keepdims=True)
-    return np.round((1 - opacity) * grey + opacity * heat_picture(values)).astype(np.uint8)
+    return np.round((1 - opacity) * grey + opacity * heatmap_picture(values)).astype(np.uint8)
 
 
-def left_figure(vector: Float[ndarray, "k"], named: Sequence[int]) -> go.Figure:
+def left_vector_figure(vector: Float[ndarray, "k"], named: Sequence[int]) -> go.Figure:
     """A left singular vector as bars: which of the embedding's numbers move, and which way; some of them named."""
     index = np.arange(1, len(vector) + 1)
     names = [str(place) if place - 1 in named else "" for place in index]
@@ -61,7 +61,7 @@ def left_figure(vector: Float[ndarray, "k"], named: Sequence[int]) -> go.Figure:
         hovertemplate="number %{x}: %{y:+.3f}<extra></extra>",
         showlegend=False,
     )
-    return finish(go.Figure(bars, {"shapes": [ZERO]}), x="number of the embedding", y="moves by", height=260)
+    return finish(go.Figure(bars, {"shapes": [ZERO_LINE]}), x="number of the embedding", y="moves by", height=260)
 
 
 def walk_figure(

@@ -5,14 +5,14 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from numpy import ndarray
 
-from jepa_core.explain.attribution import Parts, Spread
-from jepa_core.figures.style import AXIS, LAYOUT, LIKELY, NEUTRAL, UNLIKELY, ZERO, finish, shaded
+from jepa_core.explain.attribution import ScoreAttribution, SpectrumSpread
+from jepa_core.figures.style import AXIS, LAYOUT, LIKELY, NEUTRAL, UNLIKELY, ZERO_LINE, finish, shaded_range
 
 BAND, HALF = "rgba(139,149,161,0.22)", "rgba(139,149,161,0.34)"
 
 
 def spectrum_figure(
-    sigma: Float[ndarray, "k"], rank: int, chosen: int | None = None, band: Spread | None = None
+    sigma: Float[ndarray, "k"], rank: int, chosen: int | None = None, band: SpectrumSpread | None = None
 ) -> go.Figure:
     """Singular values on a log axis.
 
@@ -52,7 +52,7 @@ def spectrum_figure(
     return finish(figure, x="k", y="singular value", height=320)
 
 
-def _draw_band(figure: go.Figure, band: Spread) -> None:
+def _draw_band(figure: go.Figure, band: SpectrumSpread) -> None:
     low, lower, median, upper, high = np.exp(band.logs)
     index = np.arange(1, len(median) + 1)
     around = np.concatenate([index, index[::-1]])
@@ -77,10 +77,10 @@ def _draw_band(figure: go.Figure, band: Spread) -> None:
     )
 
 
-def parts_figure(parts: Parts) -> go.Figure:
+def attribution_figure(parts: ScoreAttribution) -> go.Figure:
     """A score taken apart: each log singular value minus the reference's median (bars), and their running sum below.
 
-    The shortest run of directions that holds half of the whole difference is shaded, if there is one.
+    The shortest run of directions that holds half of the whole difference is shaded_range, if there is one.
     """
     index = np.arange(1, len(parts.difference) + 1)
     each = go.Bar(
@@ -98,7 +98,7 @@ def parts_figure(parts: Parts) -> go.Figure:
         marker={"size": 3},
         hovertemplate="up to k = %{x}: %{y:+.2f}<extra></extra>",
     )
-    ground = [] if parts.run is None else [shaded(parts.run[0] - 0.5, parts.run[1] + 0.5, NEUTRAL)]
+    ground = [] if parts.run is None else [shaded_range(parts.run[0] - 0.5, parts.run[1] + 0.5, NEUTRAL)]
     # Not by `make_subplots`, which takes Plotly ten times as long.
     layout = LAYOUT | {
         "height": 320,
@@ -106,6 +106,6 @@ def parts_figure(parts: Parts) -> go.Figure:
         "xaxis": AXIS | {"title": {"text": "k"}, "anchor": "y2"},
         "yaxis": AXIS | {"title": {"text": "each"}, "domain": [0.58, 1]},
         "yaxis2": AXIS | {"title": {"text": "summed up"}, "domain": [0, 0.52]},
-        "shapes": [*ground, ZERO, ZERO | {"yref": "y2"}],
+        "shapes": [*ground, ZERO_LINE, ZERO_LINE | {"yref": "y2"}],
     }
     return go.Figure([each, summed], layout)

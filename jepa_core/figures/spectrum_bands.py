@@ -5,10 +5,10 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from numpy import ndarray
 
-from jepa_core.figures.style import DOMAINS, NEUTRAL, finish, shaded
+from jepa_core.figures.style import DOMAINS, NEUTRAL, finish, shaded_range
 
 
-def ends_figure(
+def spectrum_bands_figure(
     single: Float[ndarray, "rank"],
     from_top: Float[ndarray, "rank"],
     from_bottom: Float[ndarray, "rank"],
@@ -21,7 +21,7 @@ def ends_figure(
     rank = len(single)
     figure = go.Figure()
     for first, last in ((1, quarter), (rank - quarter + 1, rank)):
-        figure.add_shape(shaded(first - 0.5, last + 0.5, NEUTRAL, 0.16))
+        figure.add_shape(shaded_range(first - 0.5, last + 0.5, NEUTRAL, 0.16))
     index = np.arange(1, rank + 1)
     curves = (
         (single, "k alone", "markers", DOMAINS[2], "solid"),

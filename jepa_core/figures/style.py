@@ -62,19 +62,27 @@ def _width(name: str) -> int:
 
 
 # `add_hline` and `add_vrect` take Plotly ten times as long as a shape.
-ZERO = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 0, "y1": 0, "line": {"color": NEUTRAL, "width": 1}}
+ZERO_LINE = {
+    "type": "line",
+    "xref": "paper",
+    "x0": 0,
+    "x1": 1,
+    "y0": 0,
+    "y1": 0,
+    "line": {"color": NEUTRAL, "width": 1},
+}
 
 
-def shaded(left: float, right: float, colour: str, opacity: float = 0.2) -> dict:
+def shaded_range(left: float, right: float, colour: str, opacity: float = 0.2) -> dict:
     """A range of the horizontal axis as a shape of the layout: a ground behind all that is drawn."""
     shape = {"type": "rect", "x0": left, "x1": right, "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
     return shape | {"fillcolor": colour, "opacity": opacity, "line": {"width": 0}}
 
 
-def faint(colour: str, opacity: float) -> str:
+def translucent(colour: str, opacity: float) -> str:
     """A colour "#rrggbb" that lets through what is behind it.
 
-    >>> faint("#ff8000", 0.5)
+    >>> translucent("#ff8000", 0.5)
     'rgba(255, 128, 0, 0.5)'
     """
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))

@@ -11,7 +11,7 @@ _COLOURS = (UNLIKELY, LIKELY, "#2a9d78", "#c77bb3")
 _SYMBOLS = ("circle", "diamond", "square", "cross")
 
 
-def learning_figure(lines: Sequence[Mapping[str, Any]], until: float) -> go.Figure:
+def learning_curves_figure(lines: Sequence[Mapping[str, Any]], until: float) -> go.Figure:
     """How much of each feature is learned: lines by the equation, points by descent, dashes the prediction."""
     figure = go.Figure()
     for number, line in enumerate(lines):
@@ -42,7 +42,7 @@ def learning_figure(lines: Sequence[Mapping[str, Any]], until: float) -> go.Figu
     return figure
 
 
-def depth_figure(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
+def learning_order_figure(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     """The noisy feature's half-way time divided by the predictable one's, over depth; above 1 it comes later.
 
     Rows have objective, depth, ratio (by descent) and equation.

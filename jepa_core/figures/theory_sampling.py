@@ -6,7 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from jepa_core.figures.style import LIKELY, UNLIKELY, ZERO, finish
+from jepa_core.figures.style import LIKELY, UNLIKELY, ZERO_LINE, finish
 
 
 def samples_figure(result: Mapping[str, Any]) -> go.Figure:
@@ -35,7 +35,7 @@ def samples_figure(result: Mapping[str, Any]) -> go.Figure:
     return figure
 
 
-def energy_figure(result: Mapping[str, Any]) -> go.Figure:
+def energy_distance_figure(result: Mapping[str, Any]) -> go.Figure:
     """The samples' energy distance to the truth over the steps, beside that of a fresh true sample."""
     history = [{"step": 0, "energy": result["energy_start"]}, *result.get("history", [])]
     figure = go.Figure()
@@ -55,11 +55,11 @@ def energy_figure(result: Mapping[str, Any]) -> go.Figure:
         name="a fresh true sample",
         hovertemplate="a fresh true sample: %{y:.3f}<extra></extra>",
     )
-    figure.add_shape(ZERO)
+    figure.add_shape(ZERO_LINE)
     return finish(figure, x="steps of the walk", y="energy distance to the truth", height=260)
 
 
-def climb_figure(path: Sequence[Mapping[str, Any]]) -> go.Figure:
+def ascent_figure(path: Sequence[Mapping[str, Any]]) -> go.Figure:
     """Both scores along a climb."""
     figure = go.Figure()
     for name, title, colour, dash in (

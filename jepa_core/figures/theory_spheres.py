@@ -12,7 +12,7 @@ from jepa_core.figures.style import LIKELY, NEUTRAL, UNLIKELY, finish
 _SHADES = ("#d1a32a", "#2a9d78", "#2b8cc4", "#7d6fd0", "#c77bb3")
 
 
-def spread_figure(table: Sequence[Mapping[str, Any]]) -> go.Figure:
+def deviations_figure(table: Sequence[Mapping[str, Any]]) -> go.Figure:
     """Standard deviations over K, on log axes: |z|/sqrt(K) falls, |z|^2/2 grows; points are drawn, lines exact.
 
     Rows have k, length_sd, term_sd (exact) and length_drawn, term_drawn.
@@ -39,7 +39,7 @@ def spread_figure(table: Sequence[Mapping[str, Any]]) -> go.Figure:
     return finish(figure, x="K", y="standard deviation", height=340)
 
 
-def laws_figure(curves: Sequence[tuple[int, Mapping[str, Any]]], part: str) -> go.Figure:
+def exact_laws_figure(curves: Sequence[tuple[int, Mapping[str, Any]]], part: str) -> go.Figure:
     """The exact law of the "length" |z|/sqrt(K) or of one "coordinate" on the sphere, a line for each K.
 
     Curves have `part` with edges and law.
@@ -57,7 +57,7 @@ def laws_figure(curves: Sequence[tuple[int, Mapping[str, Any]]], part: str) -> g
     return figure
 
 
-def drawn_figure(result: Mapping[str, Any]) -> go.Figure:
+def drawn_vectors_figure(result: Mapping[str, Any]) -> go.Figure:
     """What was drawn so far for one K (bars) beside the exact laws (lines)."""
     figure = make_subplots(cols=2, subplot_titles=("length, |z|/√K", "a coordinate on the sphere"))
     for column, part in enumerate(("length", "coordinate"), 1):

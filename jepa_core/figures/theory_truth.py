@@ -7,7 +7,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from jepa_core.figures.style import DOMAINS, LIKELY, NEUTRAL, UNLIKELY, ZERO, finish
+from jepa_core.figures.style import DOMAINS, LIKELY, NEUTRAL, UNLIKELY, ZERO_LINE, finish
+from jepa_core.theory.truth import SCORES
 
 _LINES = {
     "term": ("score with the Gaussian term", LIKELY, "circle", "solid"),
@@ -18,7 +19,7 @@ _LINES = {
 }
 
 
-def table_figure(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
+def correlation_figure(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     """Mean correlation over seeds against D, a line for each score, its least and most as bars.
 
     Rows have dim, name (a key of the scores, or "sphere"), values (one a seed), for one number of samples.
@@ -46,12 +47,19 @@ def table_figure(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
             },
             hovertemplate="D = %{x}: %{y:.3f}<extra>" + title + "</extra>",
         )
-    figure.add_shape(ZERO)
+    figure.add_shape(ZERO_LINE)
     figure = finish(figure, x="dimension D", y="Pearson with log p(x)", height=400)
     figure.update_xaxes(type="log", tickvals=sorted({row["dim"] for row in rows}))
     least = min((min(row["values"]) for row in rows), default=0.0)
     figure.update_yaxes(range=[min(-0.03, least - 0.03), 1.03])
     return figure
+
+
+def correlation_in_words(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What `correlation_figure` shows, for who cannot see it."""
+    return "; ".join(
+        f"D = {row['dim']}, {SCORES.get(row['name'], 'sphere')}: {np.mean(row['values']):.2f}" for row in rows
+    )
 
 
 def scatter_figure(points: Mapping[str, Sequence[float]], correlations: Mapping[str, float]) -> go.Figure:

@@ -40,3 +40,9 @@ def views_figure(result: Mapping[str, Any]) -> go.Figure:
     figure.update_xaxes(type="log", tickvals=[line["views"] for line in result["counts"]])
     figure.update_yaxes(rangemode="tozero")
     return figure
+
+
+def views_in_words(result: Mapping[str, Any]) -> str:
+    """What `views_figure` shows, for who cannot see it."""
+    means = "; ".join(f"{line['views']} views: {np.mean(line['term']):.2f}" for line in result["counts"])
+    return f"Pearson with the Gaussian term, {means}"

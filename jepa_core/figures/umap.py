@@ -26,7 +26,7 @@ CONFIG = {
 """What `st.plotly_chart` gets as `config` for a map."""
 
 
-def map_figure(
+def umap_figure(
     table: pd.DataFrame, colour: str, reference: str, groups: Sequence[str] = (), marked: Area | None = None
 ) -> go.Figure:
     """A map of a table with the columns x, y, name, label, domain, jepa_score, percentile and shown.

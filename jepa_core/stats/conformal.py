@@ -2,8 +2,8 @@
 
 Split-conformal p-values, in this file's sense: with n reference scores s_1..s_n and a new image's score s,
 
-    unlikely:   p = (1 + #{s_i <= s}) / (n + 1)
-    untypical:  p = min(1, 2 min(p of s among the s_i, p of -s among the -s_i))
+    p_lower:     p = (1 + #{s_i <= s}) / (n + 1)
+    p_two_sided: p = min(1, 2 min(p of s among the s_i, p of -s among the -s_i))
 
 **Guarantee.** If the new image is exchangeable with the reference (drawn like its images, with no choice made on any of
 them), then P(p <= alpha) <= alpha for every alpha; without ties it is floor(alpha (n + 1)) / (n + 1) one-sided and
@@ -54,7 +54,7 @@ class Place:
     """Where one image falls in a reference of `size` images.
 
     `percentile` (0 to 100, low: unlikely) has the interval `low` to `high`: where it would be in a reference without
-    end. The p-values `unlikely` and `untypical` are None where the reference is too small to speak at 5 %
+    end. The p-values `p_lower` and `p_two_sided` are None where the reference is too small to speak at 5 %
     (`Reference.too_few` says so in words).
     """
 
@@ -63,8 +63,8 @@ class Place:
     percentile: float
     low: float
     high: float
-    unlikely: float | None
-    untypical: float | None
+    p_lower: float | None
+    p_two_sided: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,28 +94,28 @@ class Reference:
             f"{100 * ALPHA:.0f} %; at least {least} are needed; score more of them, or take a larger reference."
         )
 
-    def unlikely(self, scores: Float[ndarray, "m"]) -> Float[ndarray, "m"]:
+    def p_lower(self, scores: Float[ndarray, "m"]) -> Float[ndarray, "m"]:
         """One-sided p-values: small for scores that are low among the reference's; a tie counts as that low.
 
         Raises `NotEnoughData` for fewer than `LEAST` references.
 
-        >>> Reference("held-out images", np.arange(19.0)).unlikely(np.array([-1.0, 0.0, 30.0]))
+        >>> Reference("held-out images", np.arange(19.0)).p_lower(np.array([-1.0, 0.0, 30.0]))
         array([0.05, 0.1 , 1.  ])
         """
         self._refuse(sides=1)
         return (1 + np.searchsorted(self.scores, scores, side="right")) / (self.scores.size + 1)
 
-    def untypical(self, scores: Float[ndarray, "m"]) -> Float[ndarray, "m"]:
+    def p_two_sided(self, scores: Float[ndarray, "m"]) -> Float[ndarray, "m"]:
         """Two-sided p-values: small for scores at either end of the reference's.
 
         Raises `NotEnoughData` for fewer than twice `LEAST` and one references.
 
-        >>> Reference("held-out images", np.arange(39.0)).untypical(np.array([-1.0, 19.0, 38.0, 39.0]))
+        >>> Reference("held-out images", np.arange(39.0)).p_two_sided(np.array([-1.0, 19.0, 38.0, 39.0]))
         array([0.05, 1.  , 0.1 , 0.05])
         """
         self._refuse(sides=2)
         mirrored = Reference(self.name, -self.scores)
-        return np.minimum(1.0, 2 * np.minimum(self.unlikely(scores), mirrored.unlikely(-scores)))
+        return np.minimum(1.0, 2 * np.minimum(self.p_lower(scores), mirrored.p_lower(-scores)))
 
     def place(self, score: float) -> Place:
         """Where one score falls."""
@@ -127,8 +127,8 @@ class Reference:
             percentile=float(percentile(value, self.scores)[0]),
             low=low,
             high=high,
-            unlikely=None if self.too_few(1) else float(self.unlikely(value)[0]),
-            untypical=None if self.too_few(2) else float(self.untypical(value)[0]),
+            p_lower=None if self.too_few(1) else float(self.p_lower(value)[0]),
+            p_two_sided=None if self.too_few(2) else float(self.p_two_sided(value)[0]),
         )
 
     def _refuse(self, sides: int) -> None:

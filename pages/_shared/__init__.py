@@ -1,1 +1,1 @@
-"""What the pages share: state, widgets, the picture grid."""
+"""What several pages use; what one page alone uses lies in `_sections`."""

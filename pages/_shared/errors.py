@@ -13,7 +13,7 @@ import streamlit as st
 
 from jepa_core.errors import JepaError
 from jepa_core.redaction import told, unforeseen
-from pages._shared.text import plain
+from pages._shared.text import escaped
 
 Given = ParamSpec("Given")
 
@@ -24,7 +24,7 @@ _mine = threading.local()
 
 
 @contextmanager
-def in_turn() -> Iterator[None]:
+def take_turn() -> Iterator[None]:
     """Run what is inside when few others run; a part of what has its turn already goes on in it."""
     if getattr(_mine, "turn", False):
         yield
@@ -39,16 +39,16 @@ def in_turn() -> Iterator[None]:
 
 
 @contextmanager
-def saying_errors(what: str) -> Iterator[None]:
+def show_errors(what: str) -> Iterator[None]:
     """Show an error of what runs inside as one sentence; `what` names it."""
     try:
         yield
     except JepaError as error:
-        st.error(plain(told(error)), icon=":material/error:")
+        st.error(escaped(told(error)), icon=":material/error:")
     except Exception as error:
         logging.getLogger(__name__).exception("%s failed", what)
         st.error(
-            plain(
+            escaped(
                 f"{what} met something it did not expect ({unforeseen(error)}). The log has the details; "
                 "the other pages still work."
             ),
@@ -56,7 +56,7 @@ def saying_errors(what: str) -> Iterator[None]:
         )
 
 
-def polling(seconds: float) -> float:
+def poll_interval(seconds: float) -> float:
     """How often to look for news, in seconds: as rarely as asked, and more so where visitors wait for their turns."""
     return seconds + 5 * getattr(_mine, "waited", 0.0)
 
@@ -70,7 +70,7 @@ def fragment(
 
     @wraps(function)
     def guarded(*args: Given.args, **kwargs: Given.kwargs) -> None:
-        with in_turn(), saying_errors("A part of this page"):
+        with take_turn(), show_errors("A part of this page"):
             function(*args, **kwargs)
 
     return st.fragment(guarded, run_every=run_every)

@@ -13,7 +13,7 @@ def _drawn(key: str, _draw: Callable[[], Figure]) -> Figure:  # noqa: ARG001
     return _draw()
 
 
-def drawn(draw: Callable[[], Figure], *parts: Part) -> Figure:
+def cached_figure(draw: Callable[[], Figure], *parts: Part) -> Figure:
     """The figure that `draw` makes; `parts` are all that it depends on, versions in place of scores.
 
     `st.plotly_chart` copies what it is given, and nobody else may change it.

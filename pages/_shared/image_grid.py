@@ -16,14 +16,14 @@ from jepa_core.errors import JepaError
 from jepa_core.figures.style import LIKELY, UNLIKELY
 from jepa_core.store.crops import thumbnails
 from jepa_core.store.records import Member
-from pages._shared import state, widgets
-from pages._shared.state import Choice
-from pages._shared.text import percent_place
+from pages._shared import dataset_picker, resources, url_state
+from pages._shared.choice import Choice
+from pages._shared.text import percentile_in_words
 
 EDGES = {"": "", "likely": LIKELY, "unlikely": UNLIKELY}
-_KEPT = 4000  # thumbnails of a few kilobytes
+_THUMBNAILS_KEPT = 4000  # thumbnails of a few kilobytes
 # The page of one image, which a click on a card opens.
-DETAIL = "image"
+IMAGE_PAGE = "image"
 
 # Its styles are a part of assets/theme.css, so that they are on the page before the first grid is.
 _component = st.components.v2.component(
@@ -64,7 +64,7 @@ def _addresses() -> OrderedDict[tuple[str, str], str]:
     return OrderedDict()
 
 
-def _shown(choice: Choice, dataset: DatasetSpec, members: Sequence[Member]) -> dict[str, str | JepaError]:
+def _picture_addresses(choice: Choice, dataset: DatasetSpec, members: Sequence[Member]) -> dict[str, str | JepaError]:
     """The data address of each image's picture, or why it has none, by digest."""
     transform, known = choice.config.transform, _addresses()
     shown: dict[str, str | JepaError] = {
@@ -72,13 +72,13 @@ def _shown(choice: Choice, dataset: DatasetSpec, members: Sequence[Member]) -> d
     }
     missing = [member for member in members if member.digest not in shown]
     if missing:
-        for digest, found in thumbnails(state.store(), transform, dataset, missing).items():
+        for digest, found in thumbnails(resources.store(), transform, dataset, missing).items():
             shown[digest] = found if isinstance(found, JepaError) else data_address(found)
     for digest, found in shown.items():
         if isinstance(found, str):
             known[transform, digest] = found
             known.move_to_end((transform, digest))
-    while len(known) > _KEPT:
+    while len(known) > _THUMBNAILS_KEPT:
         known.popitem(last=False)
     return shown
 
@@ -94,16 +94,16 @@ def cards(
     many = len(dataset.labels()) > 1
     shared = {"encoder": choice.spec.name, "output": choice.output}
     shared |= {"method": choice.way.method, "precision": choice.way.precision}  # else the page would score all anew
-    shared |= widgets.address_of(dataset) | ({"class": label} if label else {})
+    shared |= dataset_picker.address_of(dataset) | ({"class": label} if label else {})
     members = [Member(row.name, row.position, row.label, row.digest) for row in rows.itertuples()]
-    shown = {} if dataset.listed else _shown(choice, dataset, members)
+    shown = {} if dataset.listed else _picture_addresses(choice, dataset, members)
     for row in rows.itertuples():
         source, problem = shown.get(row.digest, ""), ""
         if not isinstance(source, str):
             source, problem = "", str(source)
         elif not source:
             problem = f"not bundled: {row.digest[:8]}"
-        place = percent_place(row.percentile)
+        place = percentile_in_words(row.percentile)
         score = f"≈ {row.jepa_score:.1f}" if row.estimated else f"{row.jepa_score:.1f}"
         interval = (f"{row.low:.1f} to {row.high:.1f}",) if row.estimated else ()
         query = urlencode(shared | {"image": row.digest})
@@ -114,7 +114,7 @@ def cards(
                 title=score,
                 aside=(*interval, *([f"class {row.label}"] if many else [])),
                 alt=f"{row.name}, class {row.label}: score {score}, {place}",
-                link=f"{DETAIL}?{query}",
+                link=f"{IMAGE_PAGE}?{query}",
                 badge=place.replace("percentile ", "P") if places else "",
                 id=row.digest,
                 set=dataset.name,
@@ -173,18 +173,22 @@ def _open(key: str) -> None:
 
 
 def open_link(link: str) -> None:
-    """Have `follow` open a card's link. To be called by a widget's callback, before the widgets of the next run are."""
+    """Have `follow_clicked_link` open a card's link.
+
+    To be called by a widget's callback, before the widgets of the next run are there.
+    """
     name, _, query = link.partition("?")
     values = dict(parse_qsl(query))
-    for bound in state.BOUND & set(values):  # Streamlit puts these into the address by itself
+    for bound in url_state.SIDEBAR_KEYS & set(values):  # Streamlit puts these into the address by itself
         st.session_state[bound] = values.pop(bound)
-    for kept in widgets.KEPT:  # what the page before had chosen stands for nothing now, also if it is the same page
+    # What the page before had chosen stands for nothing now, also if it is the same page.
+    for kept in url_state.KEPT_KEYS:
         st.session_state.pop(f"kept:{kept}", None)
         st.session_state.pop(f"page:{kept}", None)
     st.session_state["opened"] = (name, values)
 
 
-def follow() -> None:
+def follow_clicked_link() -> None:
     """Go to the page of the card that was clicked, as its link would, but without loading the app anew.
 
     To be called before the page that has the card runs again, which would take the time that the other one needs, and

@@ -12,13 +12,13 @@ from jepa_core.keys import make_key
 from jepa_core.scoring.rank import rank_of
 from jepa_core.store.crops import read_member
 from jepa_core.store.records import Member
-from pages._shared import state, widgets
-from pages._shared.state import Choice
+from pages._shared import jobs_ui, resources
+from pages._shared.choice import Choice
 
-AUTOMATIC = 10.0  # seconds of work that a page may start without being asked
+UNASKED_SECONDS = 10.0  # seconds of work that a page may start without being asked
 
 
-def member(row: pd.Series) -> Member:
+def member_of(row: pd.Series) -> Member:
     """A row of a score table as a place in its dataset."""
     return Member(row["name"], int(row["position"]), row["label"], row["digest"])
 
@@ -30,7 +30,7 @@ def _seconds(choice: Choice, row: pd.Series) -> float:
 
 
 def _asked(seconds: float, what: str) -> str:
-    return f"{what} (about {lasting(seconds)})" if seconds > AUTOMATIC else ""
+    return f"{what} (about {lasting(seconds)})" if seconds > UNASKED_SECONDS else ""
 
 
 def _rank(choice: Choice) -> int:
@@ -46,24 +46,24 @@ def directions(choice: Choice, dataset: DatasetSpec, row: pd.Series, *, ask: boo
     rank = _rank(choice)
 
     def work(job: Job) -> Directions | None:
-        picture = images.decode(read_member(dataset, member(row)), row["name"], job.cancelled).image
-        encoder = state.encoder(choice.spec.name)
+        picture = images.decode(read_member(dataset, member_of(row)), row["name"], job.cancelled).image
+        encoder = resources.encoder(choice.spec.name)
         return directions_of(encoder, choice.output, picture, rank, job.report, job.cancelled)
 
     offer = _asked(_seconds(choice, row), "Compute its Jacobian") if ask else ""
-    job = widgets.arriving(_key(choice, row), "Computing the Jacobian", work, "row", offer)
+    job = jobs_ui.finished_job(_key(choice, row), "Computing the Jacobian", work, "row", offer)
     return job.result if job else None
 
 
-def walked(choice: Choice, dataset: DatasetSpec, row: pd.Series, found: Directions, k: int) -> Walks | None:
+def walks_along(choice: Choice, dataset: DatasetSpec, row: pd.Series, found: Directions, k: int) -> Walks | None:
     """The walks of an image along direction k (from 0) and along a random one, or None while they are computed."""
 
     def work(job: Job) -> Walks | None:
-        picture = images.decode(read_member(dataset, member(row)), row["name"], job.cancelled).image
-        encoder = state.encoder(choice.spec.name)
+        picture = images.decode(read_member(dataset, member_of(row)), row["name"], job.cancelled).image
+        encoder = resources.encoder(choice.spec.name)
         return walks(encoder, choice.output, picture, found, k, job.report, job.cancelled)
 
     offer = _asked(scores_needed() * _seconds(choice, row), f"Walk along direction {k + 1}")
     key = make_key("walk", _key(choice, row), k)
-    job = widgets.arriving(key, f"Walking along direction {k + 1}", work, "score", offer)
+    job = jobs_ui.finished_job(key, f"Walking along direction {k + 1}", work, "score", offer)
     return job.result if job else None

@@ -7,7 +7,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from jepa_core import files, notices
+from jepa_core import files
+from jepa_core import notices as core_notices
 from jepa_core.config import cache_dir
 from jepa_core.errors import LockedStore, StoreError
 from jepa_core.store import maintenance, shipped
@@ -20,7 +21,7 @@ _COPIED = 2**28  # bytes of a store that is copied into a temporary one
 _ROOM = 2**25  # bytes that must have become free before a full disk is tried again
 
 
-class Opened:
+class SharedStore:
     """Opens the store when it is first asked for, and looks after it from then on."""
 
     def __init__(self) -> None:
@@ -41,7 +42,7 @@ class Opened:
             assert self._store is not None
             return self._store
 
-    def look(self) -> list[str]:
+    def notices(self) -> list[str]:
         """See whether the store is still what it was; sentences that a person should know. Once for each page run."""
         with self._lock:
             with suppress(LockedStore):  # whoever reads says it
@@ -49,7 +50,7 @@ class Opened:
             said = [self._instead] if self._instead else []
             if self._store is not None and self._store.notice:
                 said.append(self._store.notice)
-            return said + self._problems + notices.all_said()
+            return said + self._problems + core_notices.all_said()
 
     def _look(self) -> None:
         if self._instead and time.monotonic() - self._tried > _RETRY:

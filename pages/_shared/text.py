@@ -5,7 +5,7 @@ import re
 from jepa_core.redaction import visible
 
 
-def plain(text: str) -> str:
+def escaped(text: str) -> str:
     """Escape what Streamlit would read as Markdown, mathematics, an icon or a link.
 
     File, class and folder names are anyone's text: without this, a link to the explorer could put pictures from
@@ -32,20 +32,22 @@ def place(percentile: float) -> str:
     return f"{percentile:.1f}" if percentile < 1 or percentile > 99 else f"{percentile:.0f}"
 
 
-def percent_place(percentile: float) -> str:
+def percentile_in_words(percentile: float) -> str:
     """A percentile in a caption.
 
-    >>> percent_place(42.4)
+    >>> percentile_in_words(42.4)
     'percentile 42'
     """
     return f"percentile {place(percentile)}"
 
 
-def standing(percentile: float, position: int, count: int, where: str) -> str:
+def rank_in_words(percentile: float, position: int, count: int, where: str) -> str:
     """A sentence on the place of an image that is at a position (from 0) of `count` by score.
 
-    >>> standing(0.5, 0, 100, "digits"), standing(30.0, 29, 100, "digits"), standing(99.2, 98, 100, "digits")
-    ('The least likely of digits', 'Less likely than 70 % of digits', 'More likely than 99.2 % of digits')
+    >>> rank_in_words(0.5, 0, 100, "digits"), rank_in_words(30.0, 29, 100, "digits")
+    ('The least likely of digits', 'Less likely than 70 % of digits')
+    >>> rank_in_words(99.2, 98, 100, "digits")
+    'More likely than 99.2 % of digits'
     """
     if position in (0, count - 1):
         return f"The {'most' if position else 'least'} likely of {where}"
@@ -53,3 +55,8 @@ def standing(percentile: float, position: int, count: int, where: str) -> str:
     return (
         f"{word} likely than {share:.1f} % of {where}" if share > 99 else f"{word} likely than {share:.0f} % of {where}"
     )
+
+
+def in_bytes(size: int) -> str:
+    """A number of bytes, in words."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.0f} kB"

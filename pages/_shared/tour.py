@@ -36,7 +36,7 @@ STEPS = (
         _DIGITS,
     ),
     Step(
-        image_grid.DETAIL,
+        image_grid.IMAGE_PAGE,
         "Open one",
         "This is the digit that it finds least likely of all 360. Any picture of the explorer opens like this, with "
         "what its score was made from.",

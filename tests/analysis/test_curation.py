@@ -104,3 +104,11 @@ def test_a_range_of_scores_has_its_ends():
 def test_a_range_that_is_none_or_elsewhere_is_no_range(text):
     assert curation.read_range(text, np.array([0.0, 10.0, -np.inf])) is None
     assert curation.read_range("-1:0", np.array([0.0, 10.0])) == (-1.0, 0.0)
+
+
+def test_random_rows_are_different_ones_and_a_seed_decides_which():
+    table = pd.DataFrame({"jepa_score": range(40)})
+    first, again, other = (curation.random_rows(table, 8, seed).index.tolist() for seed in (0, 0, 1))
+    assert first == again != other
+    assert len(set(first)) == 8
+    assert sorted(curation.random_rows(table, 99, 0).index) == list(range(40)), "as many as there are"

@@ -10,7 +10,7 @@ from jepa_core.datasets.registry import get_dataset
 from jepa_core.encoders import cost
 from jepa_core.encoders.registry import get_spec
 from jepa_core.errors import DatasetError, NotEnoughData
-from jepa_core.figures.contact_sheet import Row, sheet
+from jepa_core.figures.contact_sheet import Row, contact_sheet
 from jepa_core.scoring.method import Way
 
 pytestmark = pytest.mark.usefixtures("tiny", "own_assets", "rate")
@@ -111,6 +111,14 @@ def test_without_scores_or_pictures_a_study_says_so(store):
 
 def test_a_sheet_holds_pictures_of_any_size():
     pictures = [Image.new("RGB", size, "red") for size in ((8, 8), (64, 40), (500, 20))]
-    found = sheet("Title", [Row("Row", pictures, ["a", "b", "c"], break_after=1)])
+    found = contact_sheet("Title", [Row("Row", pictures, ["a", "b", "c"], break_after=1)])
     red = (np.asarray(found) == (255, 0, 0)).all(axis=2)
     assert red.sum() == 112 * 112 + 112 * 70 + 112 * 4
+
+
+def test_the_time_of_a_study_is_that_of_all_its_missing_scores(monkeypatch):
+    monkeypatch.setattr(cost, "seconds_an_image", lambda spec, output, _device: spec.outputs[output] / 8)
+    subjects = [Subject(get_spec("tiny"), output) for output in list(get_spec("tiny").outputs)[:2]]
+    assert len(subjects) == 2
+    expected = sum(count * one.spec.outputs[one.output] / 8 for one, count in zip(subjects, (10, 3), strict=True))
+    assert paper_figures.seconds_to_score(subjects, (10, 3), "cpu") == expected > 0

@@ -8,9 +8,9 @@ import plotly.graph_objects as go
 import pytest
 
 from jepa_core.analysis.agreement import of_orders
-from jepa_core.analysis.ranking import Comparison, agreements, compare, disputed, pair_table
+from jepa_core.analysis.ranking import Comparison, agreements, compare, disputed, most_apart_first, pair_table
 from jepa_core.errors import NotEnoughData
-from jepa_core.figures.rank_scatter import rank_figure, selected_rows
+from jepa_core.figures.rank_scatter import rank_scatter_figure, selected_rows
 from jepa_core.figures.style import WEBGL_ABOVE
 
 RNG = np.random.default_rng(0)
@@ -104,7 +104,7 @@ def test_encoders_that_agree_on_everything_dispute_nothing():
 def figure(count: int, **options: object) -> go.Figure:
     names = [f"<b>{place}" for place in range(count)]
     first, second = RNG.uniform(0, 100, (2, count))
-    return rank_figure(first, second, ("<a>", "b"), names, {"<a>": [2], "b": [0]}, **options)
+    return rank_scatter_figure(first, second, ("<a>", "b"), names, {"<a>": [2], "b": [0]}, **options)
 
 
 def test_every_image_is_one_point_that_knows_its_row_and_the_disputed_are_marked():
@@ -208,3 +208,10 @@ def test_missing_scores_are_computed_first(command, folder, install_tiny, monkey
     (pair,) = json.loads(out)["pairs"]
     assert pair["spearman"] == pytest.approx(1.0)  # the same weights by another name
     assert json.loads(out)["disputed"] == []
+
+
+def test_rows_come_in_the_order_of_how_differently_they_are_placed():
+    percentiles = pd.DataFrame({"a": [10.0, 50.0, 90.0, 20.0], "b": [20.0, 50.0, 10.0, 10.0]})
+    found = Comparison(pd.DataFrame(index=percentiles.index), percentiles)
+    assert most_apart_first(found, "a", "b", [0, 1, 2, 3]) == [2, 0, 3, 1], "of equal differences the first first"
+    assert most_apart_first(found, "a", "b", [1, 3]) == [3, 1]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from jepa_core.analysis.methods import COMPARED, Domain
-from jepa_core.analysis.separation import distances_in_words, domain_table, in_words, with_interval
+from jepa_core.analysis.separation import distances_in_words, domain_table, in_words, most_telling, with_interval
 from jepa_core.detectors import DETECTORS
 from jepa_core.encoders.registry import get_spec
 from jepa_core.stats.metrics import separation
@@ -205,3 +205,16 @@ def test_a_figure_is_written_with_its_interval_and_none_without_a_value():
         {"auroc_knn": [0.567, np.nan], "auroc_knn_low": [0.5, np.nan], "auroc_knn_high": [0.61, np.nan]}
     )
     assert with_interval(found, "auroc_knn").tolist() == ["0.57 (0.50 to 0.61)", None]
+
+
+@pytest.mark.parametrize(
+    ("aurocs", "place"),
+    [
+        ([0.6, 0.1, 0.7], 1),  # upside down counts as much
+        ([0.6, 0.99, 0.7], 2),  # what hardly overlaps is left out
+        ([0.97, 0.99], 1),  # unless there is nothing else
+        ([np.nan, 0.55], 1),
+    ],
+)
+def test_the_domain_worth_a_closer_look_is_the_one_that_is_separated_most_but_not_perfectly(aurocs, place):
+    assert most_telling(pd.DataFrame({"auroc_jepa": [np.nan, *aurocs]})) == place

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jepa_core.analysis.spectrum_bands import End, ends, ends_between, in_words
+from jepa_core.analysis.spectrum_bands import SpectrumBand, in_words, spectrum_bands, spectrum_bands_between
 from jepa_core.datasets.registry import get_dataset, sample
 from jepa_core.errors import NotEnoughData
-from jepa_core.figures.spectrum_bands import ends_figure
+from jepa_core.figures.spectrum_bands import spectrum_bands_figure
 from jepa_core.scoring.rank import rank_of
 from jepa_core.scoring.run import config_of, score_items
 from jepa_core.stats.metrics import auroc, interval, resampled
@@ -30,7 +30,7 @@ NORMAL = spectra(0, 80)
 
 def test_every_index_has_the_auroc_of_its_own_sum():
     foreign = spectra(1, 60, head=-0.5, tail=0.4)
-    found = ends(NORMAL, foreign, RANK)
+    found = spectrum_bands(NORMAL, foreign, RANK)
     near, far = np.log(NORMAL), np.log(foreign)
     for k in range(RANK):
         assert found.single[k] == pytest.approx(auroc(-near[:, k], -far[:, k]))
@@ -38,7 +38,7 @@ def test_every_index_has_the_auroc_of_its_own_sum():
         assert found.from_bottom[k] == pytest.approx(auroc(-near[:, k:RANK].sum(1), -far[:, k:RANK].sum(1)))
     tail = [-one[:, RANK - QUARTER : RANK].sum(1) for one in (near, far)]
     assert found.head.auroc == pytest.approx(found.from_top[QUARTER - 1])
-    assert found.tail == End(auroc(*tail), *interval(resampled(*tail)["auroc"]))
+    assert found.tail == SpectrumBand(auroc(*tail), *interval(resampled(*tail)["auroc"]))
     assert (found.quarter, found.inliers, found.outliers) == (QUARTER, 80, 60)
     assert found.from_top[-1] == pytest.approx(found.from_bottom[0])
 
@@ -67,14 +67,19 @@ def test_every_index_has_the_auroc_of_its_own_sum():
     ],
 )
 def test_planted_ends_are_named(head, tail, begins, ends_with):
-    words = in_words(ends(NORMAL, spectra(1, 80, head, tail), RANK), "noise", "digits")
+    words = in_words(spectrum_bands(NORMAL, spectra(1, 80, head, tail), RANK), "noise", "digits")
     assert words.startswith(begins)
     assert ends_with in words
     assert ends_with == "of all: " or words.endswith(ends_with)
 
 
 def test_an_end_that_does_not_separate_is_not_called_one_of_both():
-    found = replace(ends(NORMAL, NORMAL, RANK), head=End(0.41, 0.38, 0.44), tail=End(0.38, 0.35, 0.42), stronger="")
+    found = replace(
+        spectrum_bands(NORMAL, NORMAL, RANK),
+        head=SpectrumBand(0.41, 0.38, 0.44),
+        tail=SpectrumBand(0.38, 0.35, 0.42),
+        stronger="",
+    )
     assert found.separating == "tail"
     assert "The tail of the spectrum separates noise from digits, the head does not." in in_words(
         found, "noise", "digits"
@@ -82,16 +87,16 @@ def test_an_end_that_does_not_separate_is_not_called_one_of_both():
 
 
 def test_an_end_near_chance_does_not_separate_however_sure_it_is():
-    assert not End(0.56, 0.55, 0.57).separates
-    assert not End(0.70, 0.49, 0.80).separates
-    assert End(0.70, 0.60, 0.80).separates
-    assert End(0.20, 0.10, 0.30).separates
+    assert not SpectrumBand(0.56, 0.55, 0.57).separates
+    assert not SpectrumBand(0.70, 0.49, 0.80).separates
+    assert SpectrumBand(0.70, 0.60, 0.80).separates
+    assert SpectrumBand(0.20, 0.10, 0.30).separates
 
 
 def test_a_zero_singular_value_is_the_least_likely():
     foreign = NORMAL.copy()
     foreign[:, RANK - 1] = 0.0
-    found = ends(NORMAL, foreign, RANK)
+    found = spectrum_bands(NORMAL, foreign, RANK)
     assert found.single[-1] == found.tail.auroc == found.from_top[-1] == 1.0
     assert found.head.auroc == 0.5
 
@@ -100,21 +105,21 @@ def test_the_ends_of_stored_spectra_leave_out_images_of_the_reference(store, tin
     score_items(store, tiny, "digits-test", sample(get_dataset("digits-test"), 20, seed=0), whole=False)
     run(store, tiny, folder)
     name = f"folder:{folder}"
-    found = ends_between(store, tiny.spec, "projector", "digits-test", name)
+    found = spectrum_bands_between(store, tiny.spec, "projector", "digits-test", name)
     rows = [store.rows(config_of(tiny.spec, "projector"), one).spectra for one in ("digits-test", name)]
     rank = rank_of(tiny.spec, "projector").rank
-    assert found.single.tolist() == ends(*rows, rank).single.tolist()
+    assert found.single.tolist() == spectrum_bands(*rows, rank).single.tolist()
     own = sample(get_dataset("digits-test"), 20, seed=0)[0]
     (folder / "same.ppm").write_bytes(own.read())
     run(store, tiny, folder)
-    assert ends_between(store, tiny.spec, "projector", "digits-test", name).outliers == len(rows[1])
+    assert spectrum_bands_between(store, tiny.spec, "projector", "digits-test", name).outliers == len(rows[1])
     with pytest.raises(NotEnoughData, match=r"asked of 20 images of digits-test and 0 others of digits-test; at least"):
-        ends_between(store, tiny.spec, "projector", "digits-test", "digits-test")
+        spectrum_bands_between(store, tiny.spec, "projector", "digits-test", "digits-test")
 
 
 def test_the_figure_shows_the_three_curves_and_shades_both_ends():
-    found = ends(NORMAL, spectra(1, 60, head=-1.0), RANK)
-    figure = ends_figure(found.single, found.from_top, found.from_bottom, found.quarter)
+    found = spectrum_bands(NORMAL, spectra(1, 60, head=-1.0), RANK)
+    figure = spectrum_bands_figure(found.single, found.from_top, found.from_bottom, found.quarter)
     assert [trace.y.tolist() for trace in figure.data] == [
         found.single.tolist(),
         found.from_top.tolist(),

@@ -6,7 +6,7 @@ import pytest
 
 from jepa_core.analysis import lasso, umap_cache
 from jepa_core.errors import NotEnoughData, StoreError
-from jepa_core.figures.umap import map_figure
+from jepa_core.figures.umap import umap_figure
 from jepa_core.stats import neighbors
 from jepa_core.store.records import Result, ResultConfig
 from jepa_core.store.results import Store
@@ -168,21 +168,21 @@ def test_how_far_to_trust_a_map_is_said_in_figures():
 @pytest.mark.parametrize("colour", ["percentile", "label", "domain"])
 def test_every_image_is_drawn_once(placed, colour):
     groups = umap_cache.common_first(placed[colour].tolist()) if colour != "percentile" else ()
-    figure = map_figure(placed.assign(shown=True), colour, "Mine", groups)
+    figure = umap_figure(placed.assign(shown=True), colour, "Mine", groups)
     assert sorted(index for trace in figure.data for index in trace.customdata) == [0, 1, 2, 3]
 
 
 def test_many_images_are_drawn_by_webgl(placed):
     many = pd.concat([placed] * 300, ignore_index=True).assign(shown=[True, False] * 600)
-    figure = map_figure(many, "label", "Mine", umap_cache.common_first(many["label"].tolist()))
+    figure = umap_figure(many, "label", "Mine", umap_cache.common_first(many["label"].tolist()))
     assert {trace.type for trace in figure.data} == {"scattergl"}
-    assert {trace.type for trace in map_figure(many.iloc[:100], "percentile", "Mine").data} == {"scatter"}
+    assert {trace.type for trace in umap_figure(many.iloc[:100], "percentile", "Mine").data} == {"scatter"}
 
 
 def test_many_images_share_colours_in_bands_and_the_unlikely_lie_on_top(placed):
     percentiles = np.linspace(0, 100, 1200)
     many = pd.concat([placed] * 300, ignore_index=True).assign(shown=True, percentile=percentiles)
-    *bands, scale = map_figure(many, "percentile", "Mine").data
+    *bands, scale = umap_figure(many, "percentile", "Mine").data
     assert sorted(index for trace in bands for index in trace.customdata) == list(range(1200))
     means = [percentiles[np.array(trace.customdata)].mean() for trace in bands]
     assert means == sorted(means, reverse=True)
@@ -193,7 +193,7 @@ def test_many_images_share_colours_in_bands_and_the_unlikely_lie_on_top(placed):
 
 
 def test_images_of_other_classes_are_faint_and_cannot_be_chosen(placed):
-    figure = map_figure(placed.assign(shown=placed["label"] == "dog"), "percentile", "Mine")
+    figure = umap_figure(placed.assign(shown=placed["label"] == "dog"), "percentile", "Mine")
     faint, chosen = figure.data
     assert (len(faint.x), faint.hoverinfo, faint.customdata) == (3, "skip", None)
     assert list(chosen.customdata) == [3]
@@ -201,7 +201,7 @@ def test_images_of_other_classes_are_faint_and_cannot_be_chosen(placed):
 
 def test_beyond_forty_classes_the_rare_ones_share_a_colour(placed):
     table = pd.concat([placed.iloc[:1].assign(label=f"class {n}") for n in range(50)], ignore_index=True)
-    figure = map_figure(table.assign(shown=True), "label", "Mine", umap_cache.common_first(table["label"].tolist()))
+    figure = umap_figure(table.assign(shown=True), "label", "Mine", umap_cache.common_first(table["label"].tolist()))
     assert len(figure.data) == 41
     looks = [(trace.marker.color, trace.marker.symbol) for trace in figure.data]
     assert len(set(looks)) == 41
@@ -210,6 +210,6 @@ def test_beyond_forty_classes_the_rare_ones_share_a_colour(placed):
 
 def test_names_from_outside_are_text_on_the_map(placed):
     table = placed.assign(name="<b>x</b>", label="<i>", shown=True)
-    figure = map_figure(table, "label", "Mine", ["<i>"])
+    figure = umap_figure(table, "label", "Mine", ["<i>"])
     assert "<b>" not in figure.to_json()
     assert figure.data[0].name == "&lt;i&gt;"

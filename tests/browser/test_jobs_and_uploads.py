@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jepa_core import images
-from jepa_core.check.verdict import Kind
+from jepa_core.check.verdict import VerdictKind
 from jepa_core.datasets import registry
 from tests.browser.looking import assert_sound, settle
 
@@ -26,7 +26,7 @@ def test_an_upload_is_checked_and_a_bad_one_named(server: str, tab: "Page", tmp_
     tab.set_input_files("input[type=file]", [good, bad])
     tab.wait_for_selector("text=Download the table")
     settle(tab)
-    verdict = tab.get_by_text(re.compile("|".join(Kind)))
+    verdict = tab.get_by_text(re.compile("|".join(VerdictKind)))
     assert verdict.count() == 1
     assert tab.locator("[data-testid=stException]").count() == 0
     alerts = tab.locator("[data-testid=stAlertContentError]").all_inner_texts()

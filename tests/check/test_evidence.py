@@ -9,7 +9,7 @@ from PIL import Image
 from jepa_core import images
 from jepa_core.analysis.methods import COMPARED
 from jepa_core.check import evidence
-from jepa_core.check.verdict import Kind, verdict
+from jepa_core.check.verdict import VerdictKind, verdict
 from jepa_core.confounds import image_stats
 from jepa_core.datasets.registry import get_dataset, sample
 from jepa_core.detectors.knn import KNN
@@ -105,13 +105,13 @@ def test_p_values_stand_in_the_table_and_are_adjusted_for_all_pictures_at_once(t
     named = [(f"{seed}.png", png(seed)) for seed in range(3)]
     outcome = evidence.check_pictures(tiny, "projector", named, known)
     table = evidence.outcome_table(outcome)
-    p = known.references["jepa"].unlikely(table["jepa_score"].to_numpy())
+    p = known.references["jepa"].p_lower(table["jepa_score"].to_numpy())
     assert table["p_unlikely"].tolist() == p.tolist()
     assert table["p_unlikely_adjusted"].tolist() == adjusted(p).tolist()
-    assert table["p_untypical"].tolist() == [item.places["jepa"].untypical for item in outcome.checked]
+    assert table["p_untypical"].tolist() == [item.places["jepa"].p_two_sided for item in outcome.checked]
     assert (table["percentile_low"] <= table["percentile"]).all()
     assert (table["percentile"] <= table["percentile_high"]).all()
-    assert table["norm_p"].tolist() == [item.places["norm"].unlikely for item in outcome.checked]
+    assert table["norm_p"].tolist() == [item.places["norm"].p_lower for item in outcome.checked]
     assert table["norm"].to_numpy() == pytest.approx(np.sqrt([item.scores["squared_norm"] for item in outcome.checked]))
 
 
@@ -182,7 +182,7 @@ def test_a_verdict_is_given_and_stands_in_the_table(tiny, known):
     outcome = evidence.check_pictures(tiny, "projector", [("a.png", png(0))], known)
     (item,) = outcome.checked
     assert item.verdict == verdict(item.places, known.fitted_on)
-    assert item.verdict.kind is Kind.UNKNOWN  # 40 references are too few
+    assert item.verdict.kind is VerdictKind.UNKNOWN  # 40 references are too few
     line = evidence.outcome_table(outcome).iloc[0]
     assert (line["verdict"], line["headline"]) == ("Cannot be said", item.verdict.headline)
     assert line["evidence"] == " ".join(item.verdict.sentences)
@@ -199,7 +199,7 @@ def test_plain_measures_of_the_reference_are_taken_once_and_join_the_verdict(sto
     (item,) = evidence.check_pictures(tiny, "projector", [("a.png", png(0))], known, plain).checked
     assert item.places["plain"].size == 20
     assert item.complexity is not None
-    table = evidence.places_table(item)
+    table = evidence.percentiles_table(item)
     assert table["method"].tolist()[-1] == "plain measures"
     line = table.set_index("method").loc["10-NN distance"]
     assert line["percentile"] == 100 - item.places["knn"].percentile

@@ -8,7 +8,7 @@ from PIL import Image
 
 from jepa_core.check.evidence import Checked, Outcome
 from jepa_core.check.summary import most_unusual_first, summary
-from jepa_core.check.verdict import Kind, Verdict, strangeness
+from jepa_core.check.verdict import Verdict, VerdictKind, smallest_p_value
 from jepa_core.stats.conformal import Place
 
 
@@ -16,7 +16,7 @@ def place(percentile: float, p: float) -> Place:
     return Place(0.0, 400, percentile, percentile, percentile, p / 2, p)
 
 
-def checked(name: str, kind: Kind, percentile: float = 50.0, p: float = 1.0) -> Checked:
+def checked(name: str, kind: VerdictKind, percentile: float = 50.0, p: float = 1.0) -> Checked:
     empty = pd.DataFrame()
     verdict = Verdict(kind, "", ())
     places = {"jepa": place(percentile, p), "norm": place(50.0, 0.001)}
@@ -25,11 +25,11 @@ def checked(name: str, kind: Kind, percentile: float = 50.0, p: float = 1.0) -> 
 
 def test_the_verdict_comes_first_then_the_smallest_p_value_then_the_score():
     items = [
-        checked("ordinary", Kind.ORDINARY, p=0.9),
-        checked("foreign, less so", Kind.FOREIGN, 2.0, p=0.01),
-        checked("look", Kind.LOOK, p=0.001),
-        checked("foreign, unlikely", Kind.FOREIGN, 1.0, p=0.005),
-        checked("foreign, likely", Kind.FOREIGN, 99.0, p=0.005),
+        checked("ordinary", VerdictKind.IN_DISTRIBUTION, p=0.9),
+        checked("foreign, less so", VerdictKind.OUT_OF_DISTRIBUTION, 2.0, p=0.01),
+        checked("look", VerdictKind.REVIEW, p=0.001),
+        checked("foreign, unlikely", VerdictKind.OUT_OF_DISTRIBUTION, 1.0, p=0.005),
+        checked("foreign, likely", VerdictKind.OUT_OF_DISTRIBUTION, 99.0, p=0.005),
     ]
     assert [item.name for item in most_unusual_first(items)] == [
         "foreign, unlikely",
@@ -41,20 +41,23 @@ def test_the_verdict_comes_first_then_the_smallest_p_value_then_the_score():
 
 
 def test_only_methods_that_the_verdict_asks_make_a_picture_strange():
-    item = checked("a", Kind.ORDINARY, p=0.4)
-    assert strangeness(item.places) == 0.4
-    assert strangeness(item.places | {"plain": replace(place(1.0, 0.5), unlikely=0.02)}) == 0.02
+    item = checked("a", VerdictKind.IN_DISTRIBUTION, p=0.4)
+    assert smallest_p_value(item.places) == 0.4
+    assert smallest_p_value(item.places | {"plain": replace(place(1.0, 0.5), p_lower=0.02)}) == 0.02
 
 
 @pytest.mark.parametrize(
     ("kinds", "words"),
     [
-        ([Kind.FOREIGN] * 3 + [Kind.ORDINARY] * 9, "3 of 12 look out of distribution, 9 show nothing unusual."),
         (
-            [Kind.ORDINARY, Kind.FOREIGN, Kind.LOOK],
+            [VerdictKind.OUT_OF_DISTRIBUTION] * 3 + [VerdictKind.IN_DISTRIBUTION] * 9,
+            "3 of 12 look out of distribution, 9 show nothing unusual.",
+        ),
+        (
+            [VerdictKind.IN_DISTRIBUTION, VerdictKind.OUT_OF_DISTRIBUTION, VerdictKind.REVIEW],
             "1 of 3 looks out of distribution, 1 deserves a second look, 1 shows nothing unusual.",
         ),
-        ([Kind.UNKNOWN] * 2, "2 of 2 cannot be judged."),
+        ([VerdictKind.UNKNOWN] * 2, "2 of 2 cannot be judged."),
     ],
 )
 def test_the_verdicts_are_counted_the_most_serious_first(kinds, words):

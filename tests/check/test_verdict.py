@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jepa_core.check.image_stats_detector import PlainMeasures
-from jepa_core.check.verdict import ASKED, Complexity, Explains, Kind, Verdict, complexity_of, verdict
+from jepa_core.check.verdict import ASKED, Complexity, Explains, Verdict, VerdictKind, complexity_of, verdict
 from jepa_core.confounds.image_stats import MEASURES
 from jepa_core.confounds.matching import Measured
 from jepa_core.stats.conformal import Place, Reference
@@ -39,17 +39,41 @@ def measured(seed: int, count: int = 300, follows: float = 0.0) -> Measured:
 @pytest.mark.parametrize(
     ("values", "kind", "words"),
     [
-        ({}, Kind.ORDINARY, "are like those of the references"),
-        ({"jepa": LOW, "knn": LOW}, Kind.FOREIGN, "finds it unlikely, and the 10-NN distance says that it is far"),
-        ({"jepa": LOW, "knn": LOW, "mahalanobis": LOW}, Kind.FOREIGN, "finds it unlikely, and both distances say"),
-        ({"jepa": HIGH, "knn": LOW}, Kind.FOREIGN, "finds it likely, but the 10-NN distance says that it is far"),
-        ({"mahalanobis": LOW}, Kind.FOREIGN, "nothing unusual, but the Mahalanobis distance says that it is far"),
-        ({"plain": LOW}, Kind.FOREIGN, "nothing unusual, but plain measures say that it is unlike the references"),
-        ({"plain": LOW, "knn": LOW}, Kind.FOREIGN, "is far from the training images and plain measures say"),
-        ({"jepa": LOW}, Kind.LOOK, "finds it unlikely, and the distances find nothing unusual"),
-        ({"jepa": HIGH}, Kind.LOOK, "higher than the references', which foreign pictures can have too"),
-        ({"knn": HIGH}, Kind.LOOK, "nearer to the training images than the references do"),
-        ({"plain": HIGH}, Kind.ORDINARY, "are like those of the references"),  # nothing is too ordinary
+        ({}, VerdictKind.IN_DISTRIBUTION, "are like those of the references"),
+        (
+            {"jepa": LOW, "knn": LOW},
+            VerdictKind.OUT_OF_DISTRIBUTION,
+            "finds it unlikely, and the 10-NN distance says that it is far",
+        ),
+        (
+            {"jepa": LOW, "knn": LOW, "mahalanobis": LOW},
+            VerdictKind.OUT_OF_DISTRIBUTION,
+            "finds it unlikely, and both distances say",
+        ),
+        (
+            {"jepa": HIGH, "knn": LOW},
+            VerdictKind.OUT_OF_DISTRIBUTION,
+            "finds it likely, but the 10-NN distance says that it is far",
+        ),
+        (
+            {"mahalanobis": LOW},
+            VerdictKind.OUT_OF_DISTRIBUTION,
+            "nothing unusual, but the Mahalanobis distance says that it is far",
+        ),
+        (
+            {"plain": LOW},
+            VerdictKind.OUT_OF_DISTRIBUTION,
+            "nothing unusual, but plain measures say that it is unlike the references",
+        ),
+        (
+            {"plain": LOW, "knn": LOW},
+            VerdictKind.OUT_OF_DISTRIBUTION,
+            "is far from the training images and plain measures say",
+        ),
+        ({"jepa": LOW}, VerdictKind.REVIEW, "finds it unlikely, and the distances find nothing unusual"),
+        ({"jepa": HIGH}, VerdictKind.REVIEW, "higher than the references', which foreign pictures can have too"),
+        ({"knn": HIGH}, VerdictKind.REVIEW, "nearer to the training images than the references do"),
+        ({"plain": HIGH}, VerdictKind.IN_DISTRIBUTION, "are like those of the references"),  # nothing is too ordinary
     ],
 )
 def test_what_the_methods_find_is_weighed(values, kind, words):
@@ -71,24 +95,24 @@ def test_the_evidence_gives_shares_intervals_and_p_values():
 
 def test_two_hands_that_are_half_raised_are_not_raised():
     near = float(np.quantile(NORMAL.scores, 0.02))  # p of .04 on both sides, and .0125 is needed
-    assert verdict(places(jepa=near, knn=near), "").kind is Kind.ORDINARY
+    assert verdict(places(jepa=near, knn=near), "").kind is VerdictKind.IN_DISTRIBUTION
 
 
 def test_a_method_that_is_missing_is_told_and_the_others_judge():
     without = {name: place for name, place in places(jepa=LOW).items() if name in {"jepa"}}
     found = verdict(without, "")
-    assert found.kind is Kind.LOOK
+    assert found.kind is VerdictKind.REVIEW
     assert "There are no distances" in said(found)
     assert "Plain measures were not compared" in said(found)
     assert "by any of the 1 methods" in said(found)
 
 
-@pytest.mark.parametrize(("size", "kind"), [(158, Kind.UNKNOWN), (159, Kind.FOREIGN)])
+@pytest.mark.parametrize(("size", "kind"), [(158, VerdictKind.UNKNOWN), (159, VerdictKind.OUT_OF_DISTRIBUTION)])
 def test_too_few_references_give_no_verdict(size, kind):
     small = Reference("held-out images", np.arange(float(size)))
     found = verdict({**places(jepa=LOW), "knn": small.place(-1.0)}, "")
     assert found.kind is kind
-    if kind is Kind.UNKNOWN:
+    if kind is VerdictKind.UNKNOWN:
         assert found.headline == "There are 158 references; a verdict by 4 methods needs at least 159."
 
 
@@ -100,7 +124,7 @@ def test_at_most_five_in_a_hundred_pictures_that_belong_are_called_unusual():
         references = {name: Reference(name, column[:400]) for name, column in values.items()}
         for picture in range(400, 500):
             found = verdict({name: references[name].place(column[picture]) for name, column in values.items()}, "")
-            called.append(found.kind is not Kind.ORDINARY)
+            called.append(found.kind is not VerdictKind.IN_DISTRIBUTION)
     assert 0.01 < np.mean(called) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 4000)
 
 
@@ -115,7 +139,7 @@ def test_brightness_explains_a_score_that_follows_it():
     assert found.explains is Explains.YES
     assert found.measure.name == "brightness"
     low = verdict(places(jepa=LOW), "", found)
-    assert low.kind is Kind.LOOK
+    assert low.kind is VerdictKind.REVIEW
     assert low.headline == "The score finds it unlikely, as it does references of its brightness."
     assert "Its brightness explains the score: of the references of its brightness," in said(low)
 
@@ -151,7 +175,7 @@ def test_a_picture_like_the_others_is_ordinary_and_one_unlike_them_is_named():
     assert plain.place(usual).percentile > 50
     odd = usual.copy()
     odd[BRIGHTNESS] = 30
-    assert plain.place(odd).unlikely == pytest.approx(1 / 151)
+    assert plain.place(odd).p_lower == pytest.approx(1 / 151)
     measure, value, low, high = plain.strangest(odd)
     assert (measure.name, value) == ("brightness", 30)
     assert (low, high) == (plain.measured.values[:, BRIGHTNESS].min(), plain.measured.values[:, BRIGHTNESS].max())
@@ -167,10 +191,10 @@ def test_the_size_of_a_file_is_not_held_against_it_but_colours_where_all_are_gre
     picture[UPSCALING] = 40
     assert plain.place(picture).percentile > 50
     picture[NAMES.index("colourfulness")] = 5
-    assert plain.place(picture).unlikely == pytest.approx(1 / 151)
+    assert plain.place(picture).p_lower == pytest.approx(1 / 151)
 
 
 def test_plain_measures_of_pictures_that_belong_are_uniform_among_the_others():
-    drawn = [PlainMeasures(measured(seed)).place(measured(1000 + seed, 1).values[0]).unlikely for seed in range(300)]
+    drawn = [PlainMeasures(measured(seed)).place(measured(1000 + seed, 1).values[0]).p_lower for seed in range(300)]
     rate = 15 / 151  # floor(alpha (n + 1)) / (n + 1) for alpha .1, n 150
     assert np.mean(np.array(drawn) <= 0.1) == pytest.approx(rate, abs=3 * np.sqrt(rate * (1 - rate) / 300))

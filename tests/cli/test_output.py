@@ -88,7 +88,7 @@ def test_a_letter_that_the_encoding_lacks_is_no_error(encoding: str) -> None:
 def test_the_app_and_the_terminal_need_nothing_that_only_tests_do() -> None:
     code = "import sys; sys.modules |= dict.fromkeys(['beartype', 'pytest', 'xdist'])\n"
     code += "import jepa_core.cli.parser, jepa_core.theory, "
-    code += "jepa_core.jacobian.engine, pages._shared.state"
+    code += "jepa_core.jacobian.engine, pages._shared.score_tables"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
 

@@ -8,7 +8,7 @@ from jepa_core.jacobian.spectrum import jepa_score
 
 RNG = np.random.default_rng(7)
 SPECTRA = np.sort(np.exp(RNG.normal(0, 1, (200, 40))), axis=1)[:, ::-1].astype(np.float32)
-SPREAD = attribution.spread("Known", SPECTRA, 40)
+SPREAD = attribution.spectrum_spread("Known", SPECTRA, 40)
 
 
 def image(changed: slice, by: float) -> np.ndarray:
@@ -19,7 +19,7 @@ def image(changed: slice, by: float) -> np.ndarray:
 
 
 def test_the_parts_add_up_to_the_score_less_the_medians():
-    found = attribution.parts(SPECTRA[3], SPREAD)
+    found = attribution.attribute(SPECTRA[3], SPREAD)
     assert found.total == pytest.approx(jepa_score(SPECTRA[3], 40) - SPREAD.median.sum())
     assert np.allclose(np.diff(found.cumulated), found.difference[1:])
 
@@ -27,23 +27,23 @@ def test_the_parts_add_up_to_the_score_less_the_medians():
 def test_the_spread_has_the_quantiles_of_each_log_singular_value():
     logs = np.log(SPECTRA.astype(np.float64))
     assert np.allclose(SPREAD.logs, np.quantile(logs, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0))
-    inside = np.mean([np.isin(attribution.parts(one, SPREAD).outside, range(41)) for one in SPECTRA])
+    inside = np.mean([np.isin(attribution.attribute(one, SPREAD).outside, range(41)) for one in SPECTRA])
     assert inside == 1.0
-    assert np.mean([attribution.parts(one, SPREAD).outside for one in SPECTRA]) == pytest.approx(4.0, abs=0.3)
+    assert np.mean([attribution.attribute(one, SPREAD).outside for one in SPECTRA]) == pytest.approx(4.0, abs=0.3)
 
 
 def test_half_of_the_scores_lie_in_the_middle():
-    totals = np.array([attribution.parts(one, SPREAD).total for one in SPECTRA])
+    totals = np.array([attribution.attribute(one, SPREAD).total for one in SPECTRA])
     assert np.mean((totals >= SPREAD.middle[0]) & (totals <= SPREAD.middle[1])) == pytest.approx(0.5, abs=0.01)
 
 
 def test_directions_beyond_the_rank_have_no_part():
-    narrow = attribution.spread("Known", SPECTRA, 30)
-    assert attribution.parts(SPECTRA[0], narrow).difference.shape == (30,)
+    narrow = attribution.spectrum_spread("Known", SPECTRA, 30)
+    assert attribution.attribute(SPECTRA[0], narrow).difference.shape == (30,)
 
 
 def test_a_zero_is_a_large_shortfall_and_no_infinity():
-    found = attribution.parts(np.append(SPECTRA[0, :39], 0.0), SPREAD)
+    found = attribution.attribute(np.append(SPECTRA[0, :39], 0.0), SPREAD)
     assert np.isfinite(found.total)
     assert found.run == (40, 40)
 
@@ -77,7 +77,7 @@ def test_no_shorter_run_holds_half():
 
 
 def words(changed: slice, by: float) -> str:
-    return attribution.in_words(attribution.parts(image(changed, by), SPREAD), SPREAD)
+    return attribution.in_words(attribution.attribute(image(changed, by), SPREAD), SPREAD)
 
 
 def test_a_shortfall_says_how_much_and_where_from():
@@ -105,7 +105,7 @@ def test_what_pulls_the_other_way_is_said():
     logs = SPREAD.median.copy()
     logs[:4] += 5.0
     logs[30:] -= 4.0
-    found = attribution.parts(np.exp(logs), SPREAD)
+    found = attribution.attribute(np.exp(logs), SPREAD)
     assert "Some of the others pull the other way, by 20.0." in attribution.in_words(found, SPREAD)
 
 

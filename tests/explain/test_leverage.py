@@ -102,3 +102,11 @@ def test_the_largest_entries_of_a_left_vector_are_named_from_1():
 
 def test_an_embedding_of_one_number_has_one_to_name():
     assert directions.left_in_words(np.array([1.0])).startswith("Number 1 of the embedding moves most: 100 %")
+
+
+def test_the_words_have_the_largest_the_mean_and_the_sum_of_a_map() -> None:
+    leverage = np.array([[0.5, 1.25], [0.0, 0.25]])
+    assert directions.leverage_in_words(leverage, 2) == (
+        "at most 1.2, on average 0.5 a pixel",
+        "sum 2.00; the rank is 2",
+    )

@@ -9,9 +9,9 @@ import pytest
 from scipy.stats import gaussian_kde
 
 from jepa_core.figures.domains import FORMS, domain_figure
-from jepa_core.figures.histogram import mark_on_reference
-from jepa_core.figures.known_density import truth_figure
-from jepa_core.figures.percentiles import places_figure
+from jepa_core.figures.histogram import reference_histogram
+from jepa_core.figures.known_density import known_density_figure
+from jepa_core.figures.percentiles import percentiles_figure
 from jepa_core.figures.style import LIKELY, NEUTRAL, finish
 
 
@@ -92,7 +92,7 @@ def test_an_infinite_score_takes_no_room(scores):
 
 def test_every_picture_with_a_known_density_is_a_point_of_its_kind():
     density, values = np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0])
-    figure = truth_figure(density, values, ["bar", "ellipse", "bar"], "JEPA-SCORE")
+    figure = known_density_figure(density, values, ["bar", "ellipse", "bar"], "JEPA-SCORE")
     assert {trace.name: (list(trace.x), list(trace.y)) for trace in figure.data} == {
         "bar": ([1.0, 3.0], [4.0, 6.0]),
         "ellipse": ([2.0], [5.0]),
@@ -101,7 +101,7 @@ def test_every_picture_with_a_known_density_is_a_point_of_its_kind():
 
 
 def test_a_picture_is_marked_at_its_score_and_others_are_ticks_below():
-    figure = mark_on_reference(np.array([1.0, 2.0, 3.0]), "<i>mine</i>", -4.0, [0.5, 9.0])
+    figure = reference_histogram(np.array([1.0, 2.0, 3.0]), "<i>mine</i>", -4.0, [0.5, 9.0])
     bars, others, mine = figure.data
     assert sum(bars.y) == 3
     assert list(others.x) == [0.5, 9.0]
@@ -109,7 +109,7 @@ def test_a_picture_is_marked_at_its_score_and_others_are_ticks_below():
     assert list(mine.x) == [-4.0, -4.0]
     assert mine.name == "&lt;i&gt;mine&lt;/i&gt;"
     assert min(bars.x) > -4.0 - 1
-    assert len(mark_on_reference(np.array([1.0, 2.0]), "mine", 0.0, []).data) == 2
+    assert len(reference_histogram(np.array([1.0, 2.0]), "mine", 0.0, []).data) == 2
 
 
 def test_every_method_has_a_row_and_its_shape_says_whether_it_finds_the_picture_unusual():
@@ -122,7 +122,7 @@ def test_every_method_has_a_row_and_its_shape_says_whether_it_finds_the_picture_
             "raised": [True, None, False],
         }
     )
-    figure = places_figure(table)
+    figure = percentiles_figure(table)
     assert list(figure.layout.yaxis.ticktext) == ["score", "length", "distance"]
     assert list(figure.layout.yaxis.tickvals) == [2, 1, 0]
     found = {trace.text[0]: trace for trace in figure.data}

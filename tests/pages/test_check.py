@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from jepa_core import images
 from jepa_core.datasets import registry
-from pages._shared import state
+from pages._shared import resources, score_tables
 from tests.pages.test_pages import assert_no_error, settled
 
 
@@ -102,7 +102,7 @@ def test_pictures_outlive_a_visit_to_another_page(page: AppTest) -> None:
     assert before not in said(app)
     app = settled(app.switch_page("pages/check.py").run())
     assert app.header[0].value == before
-    assert len([job for job in state.jobs().all() if job.title == "Checking 2 pictures"]) == 1, "checked once"
+    assert len([job for job in resources.jobs().all() if job.title == "Checking 2 pictures"]) == 1, "checked once"
 
 
 def test_forgetting_drops_the_pictures_and_what_was_found_of_them(page: AppTest) -> None:
@@ -114,7 +114,7 @@ def test_forgetting_drops_the_pictures_and_what_was_found_of_them(page: AppTest)
     assert (held.pictures, held.found) == ([], {})
     assert [heading.value for heading in app.header] == []
     assert "What a verdict can be" in said(app)
-    for job in state.jobs().all():
+    for job in resources.jobs().all():
         assert job.result in (None, True), "the queue keeps nothing of the pictures"
 
 
@@ -134,7 +134,9 @@ def test_examples_stand_in_for_pictures_of_ones_own(page: AppTest) -> None:
 
 def test_a_class_with_too_few_references_is_said_before_the_upload_and_gets_no_verdict(page: AppTest) -> None:
     app = page.selectbox(key="against-class").select("3").run()
-    count = int((state.scores(app.session_state["choice"], registry.get_dataset("digits-test"))["label"] == "3").sum())
+    count = int(
+        (score_tables.scores(app.session_state["choice"], registry.get_dataset("digits-test"))["label"] == "3").sum()
+    )
     assert any(f"There are {count} references, and a verdict needs 159" in note.value for note in app.warning)
     app = drop(app, ("blank.png", BLANK))
     assert "Cannot be said" in said(app)

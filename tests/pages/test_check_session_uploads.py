@@ -62,11 +62,11 @@ def test_pictures_are_forgotten_soon_after_their_session_has_gone():
     leaves.found["key"], token = object(), leaves.token
     keeper.keep(leaves, "a")
     keeper.keep(stays, "b")
-    assert keeper.look(0.0) == 2
+    assert keeper.forget_gone(0.0) == 2
     here.discard("a")
-    keeper.look(1.0)
+    keeper.forget_gone(1.0)
     assert leaves.pictures, "the browser may come back"
-    assert keeper.look(1.0 + session_uploads.GRACE) == 1
+    assert keeper.forget_gone(1.0 + session_uploads.GRACE) == 1
     assert (leaves.pictures, leaves.found, stays.pictures != []) == ([], {}, True)
     assert leaves.token != token, "a job on them stops"
 
@@ -76,11 +76,11 @@ def test_a_browser_that_comes_back_finds_its_pictures():
     keeper = session_uploads.Keeper(here.__contains__)
     held = taken(0)
     keeper.keep(held, "a")
-    keeper.look(0.0)
+    keeper.forget_gone(0.0)
     here.add("a")
-    keeper.look(session_uploads.GRACE - 1)
+    keeper.forget_gone(session_uploads.GRACE - 1)
     here.discard("a")
-    keeper.look(session_uploads.GRACE + 1)
+    keeper.forget_gone(session_uploads.GRACE + 1)
     assert held.pictures
 
 

@@ -17,8 +17,9 @@ from jepa_core.encoders import registry
 from jepa_core.encoders.registry import get_spec
 from jepa_core.scoring.method import Way, scores
 from pages._sections.compare import disagreements
-from pages._shared import image_grid, state
-from pages._shared.text import place, plain
+from pages._shared import image_grid, resources
+from pages._shared.choice import Choice
+from pages._shared.text import escaped, place
 from tests.pages.test_domains import shown_text
 from tests.pages.test_pages import assert_no_error, settled
 
@@ -32,7 +33,7 @@ def opened(open_page: Callable[..., AppTest], **address: str) -> AppTest:
 
 
 def compared(*names: str, data: str = "digits-test", label: str | None = None) -> Comparison:
-    store = state.store()
+    store = resources.store()
     tables = {name: scores(store, get_spec(name), "projector", data, Way()) for name in names}
     return compare({name: table[table["label"] == (label or table["label"])] for name, table in tables.items()})
 
@@ -57,7 +58,7 @@ def test_two_encoders_are_compared_at_once(open_page: Callable[..., AppTest], dr
     assert_no_error(app)
     assert app.multiselect(key="several:encoders").value == ["digits", "mixed"]
     found = compared("digits", "mixed")
-    assert plain(in_words(agreements(found)["digits", "mixed"], "digits", "mixed")) in shown_text(app)
+    assert escaped(in_words(agreements(found)["digits", "mixed"], "digits", "mixed")) in shown_text(app)
     table = app.dataframe[0].value
     assert table["pair"].tolist() == ["digits and mixed"]
     assert len(drawn) == 2 + 2 * 2  # disputed both ways, and two ends of two encoders
@@ -72,7 +73,7 @@ def test_a_link_opens_the_same_comparison_again(open_page: Callable[..., AppTest
     app = opened(open_page, **address)
     assert_no_error(app)
     found = compared("photo", "world", "mixed", data="shapes")
-    assert plain(in_words(agreements(found, 0.1)["photo", "mixed"], "photo", "mixed")) in shown_text(app)
+    assert escaped(in_words(agreements(found, 0.1)["photo", "mixed"], "photo", "mixed")) in shown_text(app)
     assert app.dataframe[0].value["pair"].tolist() == ["photo and world", "photo and mixed", "world and mixed"]
     assert {name: app.query_params[name] for name in address} == address
     (code,) = app.code
@@ -93,7 +94,7 @@ def test_another_pair_and_another_share_change_what_is_said(open_page: Callable[
     app.button_group(key="share").set_value("20").run()
     assert_no_error(app)
     found = agreements(compared("digits", "photo", "world"), 0.2)["photo", "world"]
-    assert plain(in_words(found, "photo", "world")) in shown_text(app)
+    assert escaped(in_words(found, "photo", "world")) in shown_text(app)
     assert (app.query_params["pair"], app.query_params["share"]) == ("photo,world", "20")
 
 
@@ -101,7 +102,7 @@ def test_one_class_is_compared_within_itself(open_page: Callable[..., AppTest], 
     app = opened(open_page, encoders="photo,world", **{"class": "3"})
     assert_no_error(app)
     found = compared("photo", "world", label="3")
-    assert plain(in_words(agreements(found)["photo", "world"], "photo", "world")) in shown_text(app)
+    assert escaped(in_words(agreements(found)["photo", "world"], "photo", "world")) in shown_text(app)
     assert all("class 3" in card.aside for cards in drawn for card in cards)
     # 1 % of so few images is less than one: it cannot be chosen.
     assert app.button_group(key="share").options == ["2 %", "5 %", "10 %", "20 %"] or len(found.images) < 50
@@ -135,7 +136,7 @@ def test_the_pictures_of_selected_points_are_shown_the_most_disputed_first(
 def test_a_listed_set_says_who_has_no_scores_of_it_and_compares_the_others(open_page: Callable[..., AppTest]) -> None:
     app = opened(open_page, encoders="photo,photo-tenth,world", dataset="imagenette-train")
     assert_no_error(app)
-    assert any(plain("world cannot score them") in note.value for note in app.info)
+    assert any(escaped("world cannot score them") in note.value for note in app.info)
     assert app.dataframe[0].value["pair"].tolist() == ["photo and photo-tenth"]
     app = opened(open_page, encoders="photo,world", dataset="imagenette-train")
     assert_no_error(app)
@@ -180,7 +181,7 @@ def test_a_small_folder_is_scored_by_each_encoder_and_compared_without_overlaps(
     app = settled(settled(app))
     assert_no_error(app)
     assert any(
-        plain("12 images that both encoders have scored; at least 20 are needed") in note.value for note in app.info
+        escaped("12 images that both encoders have scored; at least 20 are needed") in note.value for note in app.info
     )
     assert "None: no image is placed higher." in shown_text(app), "the two have the same weights"
     assert sum(len(cards) for cards in drawn[-4:]) == 4 * 5
@@ -190,7 +191,7 @@ def test_a_small_folder_is_scored_by_each_encoder_and_compared_without_overlaps(
 def test_cards_have_the_percentiles_of_the_encoders_that_are_asked_for(open_page: Callable[..., AppTest]) -> None:
     open_page()
     found = compared("photo", "world", "mixed", data="noise")
-    choices = {name: state.Choice(get_spec(name), "projector") for name in found.percentiles}
+    choices = {name: Choice(get_spec(name), "projector") for name in found.percentiles}
     (card,) = disagreements.cards(choices, get_dataset("noise"), None, found, ("mixed", "photo"), [4])
     at = found.percentiles.iloc[4]
     assert (card.title, card.aside) == (f"{place(at['mixed'])} · mixed", (f"{place(at['photo'])} · photo",))

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from jepa_core.datasets import registry
 from jepa_core.explain.directions import largest
 from jepa_core.explain.walks import STEPS, Walks
-from pages._shared import jacobian_jobs, state
+from pages._shared import jacobian_jobs, resources, score_tables
 from tests.helpers import grids
 from tests.pages.test_pages import assert_no_error, choose_folder, pictures, settled, write_digits
 
@@ -27,12 +27,12 @@ def open_directions(open_page: Callable[..., AppTest], **query: str) -> AppTest:
 
 def walks_of() -> Walks:
     """The latest walk that was computed."""
-    return [job.result for job in state.jobs().all() if isinstance(job.result, Walks)][-1]
+    return [job.result for job in resources.jobs().all() if isinstance(job.result, Walks)][-1]
 
 
 def found_of(digest: str) -> object:
     """The directions of an image that were computed."""
-    [job] = [job for job in state.jobs().all() if job.key.startswith("directions:") and job.key.endswith(digest)]
+    [job] = [job for job in resources.jobs().all() if job.key.startswith("directions:") and job.key.endswith(digest)]
     return job.result
 
 
@@ -62,18 +62,18 @@ def test_a_walk_starts_by_itself_and_shows_what_becomes_of_the_score(open_page: 
     assert f"{walk.clipped[0]} of 256 pixels are clipped" in text(app)
     assert f"linear encoder would move it by {walk.predicted[0]:.3g}" in text(app)
     assert f"score {walk.scores[0]:.1f}" in pictures(app)
-    row = state.scores(app.session_state["choice"], DIGITS).set_index("digest").loc[digest]
+    row = score_tables.scores(app.session_state["choice"], DIGITS).set_index("digest").loc[digest]
     assert walk.scores[STEPS] == pytest.approx(row["jepa_score"], abs=0.02)
 
 
 def test_the_slider_of_a_walk_computes_nothing(open_page: Callable[..., AppTest]) -> None:
     app = open_directions(open_page)
-    before = [id(job) for job in state.jobs().all()]
+    before = [id(job) for job in resources.jobs().all()]
     for t in (-6.0, 0.0, 3.0):
         app = app.slider(key="t").set_value(t).run()
         assert_no_error(app)
         assert f"t = {t:g}" in pictures(app)
-    assert [id(job) for job in state.jobs().all()] == before
+    assert [id(job) for job in resources.jobs().all()] == before
     assert "nothing has changed at t = 0" not in text(app)
 
 

@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 from jepa_core.analysis import side_by_side
 from jepa_core.analysis.methods import COMPARED, load_domain
 from jepa_core.analysis.separation import domain_table, in_words
-from jepa_core.analysis.spectrum_bands import ends_between
-from jepa_core.analysis.spectrum_bands import in_words as ends_in_words
+from jepa_core.analysis.spectrum_bands import in_words as bands_in_words
+from jepa_core.analysis.spectrum_bands import spectrum_bands_between
 from jepa_core.datasets import known_density, registry
 from jepa_core.encoders import registry as encoders_registry
 from jepa_core.encoders.registry import get_spec
@@ -22,8 +22,8 @@ from jepa_core.scoring.run import config_of
 from jepa_core.store import shipped
 from jepa_core.store.records import Result
 from jepa_core.store.results import Store
-from pages._shared import state
-from pages._shared.text import plain
+from pages._shared import resources
+from pages._shared.text import escaped
 from tests.pages.test_pages import assert_no_error
 
 
@@ -39,12 +39,12 @@ def test_domains_shows_each_method_with_intervals_and_says_what_is_seen(open_pag
     assert more["percentile_jepa"].between(0, 100).all()
     assert more["fpr95_mahalanobis"].iloc[1:].notna().all()
     assert more["aupr_norm"].iloc[1:].notna().all()
-    store, spec = state.store(), get_spec("digits")
+    store, spec = resources.store(), get_spec("digits")
     listed = [name for name, one in registry.list_datasets().items() if one.title in set(table["domain"])]
     loaded = {name: load_domain(store, spec, "projector", name) for name in (*listed, "digits-train")}
     expected = domain_table([loaded[name] for name in listed], loaded["digits-test"], loaded["digits-train"])
     expected["domain"] = [registry.list_datasets()[name].title for name in expected["domain"]]
-    assert all(plain(sentence) in shown_text(app) for sentence in in_words(expected, "Digits (test)"))
+    assert all(escaped(sentence) in shown_text(app) for sentence in in_words(expected, "Digits (test)"))
     assert "1077 images of Digits (train), none of them judged" in shown_text(app)
 
 
@@ -55,9 +55,9 @@ def test_domains_says_which_end_of_the_spectrum_separates_the_domain_that_is_cho
     for name in ("noise", "galaxies"):
         app.selectbox(key="closer").select(name).run()
         assert_no_error(app)
-        found = ends_between(state.store(), get_spec("digits"), "projector", "digits-test", name)
+        found = spectrum_bands_between(resources.store(), get_spec("digits"), "projector", "digits-test", name)
         titles = (registry.list_datasets()[one].title for one in (name, "digits-test"))
-        assert plain(ends_in_words(found, *titles)) in shown_text(app)
+        assert escaped(bands_in_words(found, *titles)) in shown_text(app)
     app.multiselect(key="domains").set_value([]).run()
     assert_no_error(app)
     assert "The head or the tail of the spectrum?" not in shown_text(app)
@@ -82,12 +82,12 @@ def test_domains_side_by_side_measures_each_encoder_by_its_own_reference(open_pa
     assert_no_error(app)
     names = ["digits", "mixed", "photo", "photo-tenth", "world"]
     text = shown_text(app)
-    assert [name for name in names if f"**{plain(name)}**, projector" in text] == names
+    assert [name for name in names if f"**{escaped(name)}**, projector" in text] == names
     listed = registry.list_datasets()
     lines = []
     for name in names:
         tables = {
-            one: scoring_method.scores(state.store(), get_spec(name), "projector", one, scoring_method.Way())
+            one: scoring_method.scores(resources.store(), get_spec(name), "projector", one, scoring_method.Way())
             for one in ("digits-test", "noise", "digits-train")
         }
         lines += [
@@ -96,7 +96,7 @@ def test_domains_side_by_side_measures_each_encoder_by_its_own_reference(open_pa
             if len(table)
         ]
     expected = pd.DataFrame(lines)
-    assert plain(side_by_side.in_words(expected, "Digits (test)")) in text
+    assert escaped(side_by_side.in_words(expected, "Digits (test)")) in text
     table = app.dataframe[0].value
     assert table["domain"].tolist() == ["Digits (test)", "Uniform noise", listed["digits-train"].title]
     shown = {name: [None if value != value else value for value in table[name]] for name in names}  # NaN is not itself
@@ -120,9 +120,9 @@ def test_domains_of_the_only_encoder_claims_nothing(
     app.selectbox(key="reference").select("digits-train").run()
     assert_no_error(app)
     text = shown_text(app)
-    assert plain("There are no distances: the reference is the set that they would be fitted on.") in text
+    assert escaped("There are no distances: the reference is the set that they would be fitted on.") in text
     assert AGREE in text
-    assert plain("No other encoder has scores of Digits (train)") in text
+    assert escaped("No other encoder has scores of Digits (train)") in text
     assert SIZES not in text
 
 
@@ -167,10 +167,10 @@ def test_domains_compares_encoders_by_their_orders_and_says_how_they_are_related
     app.selectbox(key="reference").select("digits-test").run()
     assert_no_error(app)
     text = shown_text(app)
-    assert plain("There are no distances: the images that this encoder was trained on are not among") in text
+    assert escaped("There are no distances: the images that this encoder was trained on are not among") in text
     assert "auroc_knn" not in app.dataframe[0].value
-    assert plain("whole and tenth share 100 % of the 18 least likely images (more than chance)") in text
-    assert plain("whole and again share 0 % of the 18 least likely images (no more than chance)") in text
+    assert escaped("whole and tenth share 100 % of the 18 least likely images (more than chance)") in text
+    assert escaped("whole and again share 0 % of the 18 least likely images (no more than chance)") in text
     assert "Spearman's rho 1.00 (1.00 to 1.00). *(another recipe)*" in text
     assert "Spearman's rho -1.00 (-1.00 to -1.00). *(same recipe, another seed)*" in text
 
@@ -179,7 +179,7 @@ def test_domains_compares_encoders_by_their_orders_and_says_how_they_are_related
 def test_domains_tests_the_claim_on_training_sets_where_a_pair_can(open_page: Callable[..., AppTest]) -> None:
     app = open_page("domains")
     assert SIZES not in shown_text(app), "the chosen encoder is in no pair"
-    assert plain("tenth and whole differ in the size of their training sets alone: choose one") in shown_text(app)
+    assert escaped("tenth and whole differ in the size of their training sets alone: choose one") in shown_text(app)
     app.selectbox(key="encoder").select("tenth").run()
     app.selectbox(key="reference").select("digits-test").run()
     app.multiselect(key="domains").set_value(["noise"]).run()

@@ -16,8 +16,8 @@ from jepa_core.scoring.run import config_of
 from jepa_core.store import shipped
 from jepa_core.store.records import Result
 from jepa_core.store.results import Store
-from pages._shared import state
-from pages._shared.text import plain
+from pages._shared import resources
+from pages._shared.text import escaped
 from tests.pages.test_domains import shown_text
 from tests.pages.test_pages import assert_no_error, settled
 
@@ -32,8 +32,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def measured(name: str) -> matching.Measured:
-    table = scoring_method.scores(state.store(), DIGITS, "projector", name, scoring_method.Way())
-    return measure.load(state.store(), DIGITS, get_dataset(name), table)
+    table = scoring_method.scores(resources.store(), DIGITS, "projector", name, scoring_method.Way())
+    return measure.load(resources.store(), DIGITS, get_dataset(name), table)
 
 
 @pytest.mark.usefixtures("quick")
@@ -41,7 +41,7 @@ def test_the_pictures_are_measured_by_a_job_and_the_conclusion_is_said(open_page
     app = open_page("domains")
     app.multiselect(key="domains").set_value(["inverted-digits", "noise"]).run()
     app.selectbox(key=DOMAIN).select("inverted-digits").run()
-    assert {job.title for job in state.jobs().all()} >= {
+    assert {job.title for job in resources.jobs().all()} >= {
         "Measuring the pictures of Digits (test)",
         "Measuring the pictures of Inverted digits",
     }
@@ -50,7 +50,7 @@ def test_the_pictures_are_measured_by_a_job_and_the_conclusion_is_said(open_page
     assert "What else differs?" in shown_text(app)
     found = matching.explain(measured("digits-test"), measured("inverted-digits"))
     said = shown_text(app) + "".join(warning.value for warning in app.warning)
-    assert plain(in_words(found)) in said
+    assert escaped(in_words(found)) in said
     (table,) = [shown.value for shown in app.dataframe if "measure" in shown.value]
     assert [title.lower() for title in table["measure"]] == [one.title.lower() for one in MEASURES.values()]
     assert table["auroc"].tolist() == [one.auroc for one in found.confounds]
@@ -58,7 +58,7 @@ def test_the_pictures_are_measured_by_a_job_and_the_conclusion_is_said(open_page
     app = settled(app)
     assert_no_error(app)
     found = matching.explain(measured("digits-test"), measured("noise"))
-    assert plain(in_words(found)) in shown_text(app) + "".join(warning.value for warning in app.warning)
+    assert escaped(in_words(found)) in shown_text(app) + "".join(warning.value for warning in app.warning)
 
 
 @pytest.fixture
@@ -89,8 +89,8 @@ def test_a_score_that_is_brightness_is_warned_of(open_page: Callable[..., AppTes
     app.multiselect(key="domains").set_value(["mixed-test"]).run()
     assert_no_error(app)
     (warning,) = app.warning
-    assert warning.value.startswith(plain("Brightness explains most of what tells Mixed (test) from Flat colours."))
-    assert not any("Mixed" in job.title or "Flat" in job.title for job in state.jobs().all()), "measured before"
+    assert warning.value.startswith(escaped("Brightness explains most of what tells Mixed (test) from Flat colours."))
+    assert not any("Mixed" in job.title or "Flat" in job.title for job in resources.jobs().all()), "measured before"
 
 
 def test_a_set_whose_pictures_are_elsewhere_is_compared_by_its_shipped_measures(
@@ -112,7 +112,7 @@ def test_a_set_without_pictures_and_measures_says_so_and_nothing_is_measured(
     app.multiselect(key="domains").set_value(["mnist"]).run()
     assert_no_error(app)
     assert any("The pictures of MNIST are not here, only their scores" in plain_again(one.value) for one in app.info)
-    assert [job for job in state.jobs().all() if "MNIST" in job.title] == []
+    assert [job for job in resources.jobs().all() if "MNIST" in job.title] == []
 
 
 def plain_again(text: str) -> str:
@@ -126,7 +126,7 @@ def test_a_measuring_that_was_stopped_waits_to_be_asked(
     stopped = []
 
     def stop(*_args, **_options) -> list:
-        for job in state.jobs().all():
+        for job in resources.jobs().all():
             if job.title.startswith("Measuring"):
                 job.cancel()
                 stopped.append(job)
@@ -141,7 +141,7 @@ def test_a_measuring_that_was_stopped_waits_to_be_asked(
     app.run()
     asked = [button for button in app.button if button.label.startswith("Measure the pictures of")]
     assert [button.label for button in asked] == [
-        plain("Measure the pictures of Digits (test)"),
+        escaped("Measure the pictures of Digits (test)"),
         "Measure the pictures of Uniform noise",
     ]
     for button in asked:

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from jepa_core.encoders import catalog, cost
 from jepa_core.encoders.registry import list_encoders
-from pages._shared import state
+from pages._shared import resources
 from tests.encoders.test_timm_weights import published, put, tiny
 from tests.pages.test_pages import assert_no_error, settled
 
@@ -106,10 +106,10 @@ def test_own_weights_are_at_hand_once_they_fit(open_page: Callable[..., AppTest]
     assert_no_error(app)
     assert "mine is here: choose it in the sidebar." in texts(app)
     assert "mine" in app.selectbox(key="encoder").options
-    before = state.encoder("mine").weights
+    before = resources.encoder("mine").weights
     safetensors.torch.save_file({name: 2 * tensor for name, tensor in published(dinov2)[0].items()}, path)
     own(app, "dinov2-s14", path, "mine")
-    assert before != state.encoder("mine").weights == list_encoders()["mine"].weights_digest
+    assert before != resources.encoder("mine").weights == list_encoders()["mine"].weights_digest
 
 
 def test_the_part_that_was_taken_of_a_checkpoint_is_said(open_page: Callable[..., AppTest], dinov2, tmp_path) -> None:

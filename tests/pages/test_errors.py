@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages._shared import errors
-from pages._shared.text import plain
+from pages._shared.text import escaped
 
 
 def page(kind: str) -> None:
@@ -42,7 +42,7 @@ def page(kind: str) -> None:
 def test_an_error_is_a_sentence_and_the_rest_stays(kind: str, said: str) -> None:
     at = AppTest.from_function(page, kwargs={"kind": kind}).run()
     assert not at.exception
-    assert [error.value.startswith(plain(said)) for error in at.error] == [True]
+    assert [error.value.startswith(escaped(said)) for error in at.error] == [True]
     assert [text.value for text in at.markdown] == ["Another part", "The rest"]
 
 
@@ -58,13 +58,13 @@ def test_pages_run_in_turns_and_a_part_of_one_goes_on_in_its_turn(monkeypatch: p
     inside, leave = threading.Event(), threading.Event()
 
     def first() -> None:
-        with errors.in_turn(), errors.in_turn():
+        with errors.take_turn(), errors.take_turn():
             inside.set()
             leave.wait(10)
             said.append("first")
 
     def second() -> None:
-        with errors.in_turn():
+        with errors.take_turn():
             said.append("second")
 
     one, other = threading.Thread(target=first), threading.Thread(target=second)
@@ -83,5 +83,5 @@ def test_pages_run_in_turns_and_a_part_of_one_goes_on_in_its_turn(monkeypatch: p
 def test_who_waited_for_a_turn_looks_for_news_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([10.0, 12.0])
     monkeypatch.setattr(errors.time, "monotonic", lambda: next(times))
-    with errors.in_turn():
-        assert errors.polling(1.0) == 11.0
+    with errors.take_turn():
+        assert errors.poll_interval(1.0) == 11.0

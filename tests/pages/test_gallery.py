@@ -10,7 +10,7 @@ from jepa_core.encoders.registry import get_spec
 from jepa_core.jacobian.spectrum import Rank
 from jepa_core.scoring.run import config_of
 from jepa_core.store.results import Store
-from pages._shared import image_grid, state
+from pages._shared import image_grid, resources, score_tables
 from tests.helpers import cards, grids, picture, tell
 from tests.pages.test_pages import ROOT, assert_no_error, choose_folder, settled, write_digits
 
@@ -115,7 +115,7 @@ def test_picks_outlast_the_folder_that_they_were_made_in(open_page: Callable[...
     app = pick(choose_folder(open_page(), folder), "least", 0)
     for path in folder.iterdir():
         path.unlink()
-    state.relist()
+    resources.forget_listings()
     app.selectbox(key="dataset").select("digits-test").run()
     app = look(app, "selection")
     assert_no_error(app)
@@ -151,15 +151,15 @@ def test_scores_that_another_process_writes_are_seen_at_the_next_run(
     folder = tmp_path / "mine"
     write_digits(folder, range(6))
     app = choose_folder(open_page(), folder)
-    choice, dataset = app.session_state["choice"], state.dataset(str(folder))
-    before, table = state.version(choice, dataset), state.scores(choice, dataset)
-    assert state.scores(choice, dataset) is table, "nothing was written, so nothing is read"
+    choice, dataset = app.session_state["choice"], resources.dataset(str(folder))
+    before, table = score_tables.version(choice, dataset), score_tables.scores(choice, dataset)
+    assert score_tables.scores(choice, dataset) is table, "nothing was written, so nothing is read"
     Store().put_crops("x", {"a": b"y"})
-    assert state.version(choice, dataset) == before, "what was written has nothing to do with these scores"
+    assert score_tables.version(choice, dataset) == before, "what was written has nothing to do with these scores"
     Store().forget_members(dataset.name, ["0.ppm"])
-    assert state.version(choice, dataset) != before
-    assert len(state.scores(choice, dataset)) == 5
-    assert state.missing(choice, dataset) == 1
+    assert score_tables.version(choice, dataset) != before
+    assert len(score_tables.scores(choice, dataset)) == 5
+    assert score_tables.missing_count(choice, dataset) == 1
 
 
 def test_a_thumbnail_is_made_once(

@@ -13,8 +13,8 @@ from streamlit.testing.v1 import AppTest
 
 from jepa_core import images
 from jepa_core.datasets import registry
-from pages._shared import state
-from pages._shared.text import plain
+from pages._shared import resources, score_tables
+from pages._shared.text import escaped
 from tests.helpers import grids, tell
 from tests.pages.test_pages import assert_no_error, choose_folder, pictures, settled, write_digits
 
@@ -61,7 +61,7 @@ def shown_score(app: AppTest) -> float:
 def test_without_an_image_in_the_address_it_is_the_least_likely(open_page: Callable[..., AppTest]) -> None:
     app = open_image(open_page)
     assert_no_error(app)
-    table = state.scores(app.session_state["choice"], DIGITS).sort_values("jepa_score")
+    table = score_tables.scores(app.session_state["choice"], DIGITS).sort_values("jepa_score")
     assert fact(app, "Name") == table["name"].iloc[0]
     assert shown_score(app) == pytest.approx(table["jepa_score"].iloc[0], abs=0.006)
     assert "The least likely of Digits" in " ".join(text.value for text in app.markdown)
@@ -72,7 +72,7 @@ def test_a_link_opens_that_image_with_all_that_is_known_of_it(open_page: Callabl
     digest = DIGITS.item(7).digest
     app = open_image(open_page, image=digest)
     assert_no_error(app)
-    row = state.scores(app.session_state["choice"], DIGITS).set_index("digest").loc[digest]
+    row = score_tables.scores(app.session_state["choice"], DIGITS).set_index("digest").loc[digest]
     assert fact(app, "Name") == "digits-test/7"
     assert fact(app, "SHA-256") == digest
     assert fact(app, "Size").startswith("8 x 8 px")
@@ -98,7 +98,7 @@ def _question(app: AppTest) -> str:
 
 def test_the_question_about_singular_values_fits_the_answer(open_page: Callable[..., AppTest]) -> None:
     seen = set()
-    table = state.scores(open_image(open_page).session_state["choice"], DIGITS).sort_values("jepa_score")
+    table = score_tables.scores(open_image(open_page).session_state["choice"], DIGITS).sort_values("jepa_score")
     for digest in table["digest"].iloc[[0, len(table) // 2, -1]]:
         app = open_image(open_page, image=digest)
         seen.add(_question(app))
@@ -108,13 +108,13 @@ def test_the_question_about_singular_values_fits_the_answer(open_page: Callable[
 
 def test_its_percentiles_are_in_its_class_and_in_the_reference(open_page: Callable[..., AppTest]) -> None:
     app = open_image(open_page, dataset="shapes")
-    everything = state.scores(app.session_state["choice"], registry.get_dataset("shapes"))
+    everything = score_tables.scores(app.session_state["choice"], registry.get_dataset("shapes"))
     table = everything.sort_values("jepa_score")
     assert fact(app, "Name") == table["name"].iloc[0]
     own = everything[everything["label"] == table["label"].iloc[0]]
     expected = 100 * ((own["jepa_score"] < table["jepa_score"].iloc[0]).sum() + 0.5) / len(own)
     assert float(fact(app, f"percentile in class {table['label'].iloc[0]}")) == pytest.approx(expected, abs=0.06)
-    reference = state.scores(app.session_state["choice"], DIGITS)["jepa_score"]
+    reference = score_tables.scores(app.session_state["choice"], DIGITS)["jepa_score"]
     expected = 100 * (reference < table["jepa_score"].iloc[0]).mean()
     assert float(fact(app, "percentile in Digits (test)")) == pytest.approx(expected, abs=0.06)
 
@@ -122,13 +122,13 @@ def test_its_percentiles_are_in_its_class_and_in_the_reference(open_page: Callab
 def test_the_leverage_map_comes_from_a_job_and_adds_up_to_the_rank(open_page: Callable[..., AppTest]) -> None:
     app = open_image(open_page, image=DIGITS.item(3).digest)
     assert "sum 16.00; the rank is 16" in pictures(app)
-    [job] = [job for job in state.jobs().all() if job.key.startswith("directions:")]
+    [job] = [job for job in resources.jobs().all() if job.key.startswith("directions:")]
     assert job.unit == "row"
     before = pictures(app)
     app = app.slider(key="opacity").set_value(0).run()
     assert_no_error(app)
     assert pictures(app) != before
-    assert len([job for job in state.jobs().all() if job.key.startswith("directions:")]) == 1, "it is computed once"
+    assert len([job for job in resources.jobs().all() if job.key.startswith("directions:")]) == 1, "it is computed once"
 
 
 def test_the_nearest_are_of_the_reference_and_of_the_training_set(open_page: Callable[..., AppTest]) -> None:
@@ -155,7 +155,7 @@ def test_a_neighbour_of_another_dataset_opens_on_the_same_page(open_page: Callab
 
 def test_one_goes_on_to_the_next_image_by_score(open_page: Callable[..., AppTest]) -> None:
     app = open_image(open_page)
-    table = state.scores(app.session_state["choice"], DIGITS).sort_values("jepa_score")
+    table = score_tables.scores(app.session_state["choice"], DIGITS).sort_values("jepa_score")
     assert button(app, "Less likely").disabled
     app = settled(button(app, "More likely").click().run())
     assert_no_error(app)
@@ -225,13 +225,13 @@ def test_a_listed_image_shows_what_is_known_without_its_picture(open_page: Calla
     assert any(heading.value.startswith("Which singular values") for heading in app.header)
     assert "FOLDER" in app.code[0].value
     assert len(app.code) == 1
-    assert not [job for job in state.jobs().all() if job.key.startswith("directions:")]
+    assert not [job for job in resources.jobs().all() if job.key.startswith("directions:")]
 
 
 def test_a_listed_dataset_without_scores_is_a_sentence(open_page: Callable[..., AppTest]) -> None:
     app = open_image(open_page, encoder="world", dataset="imagenette-train")
     assert_no_error(app)
-    assert any(plain("has no scores of them: choose another set") in note.value for note in app.info)
+    assert any(escaped("has no scores of them: choose another set") in note.value for note in app.info)
 
 
 def test_a_folder_appears_as_soon_as_it_is_scored(open_page: Callable[..., AppTest], tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_a_file_that_is_gone_is_said_in_place_of_the_picture(open_page: Callable
     folder = tmp_path / "mine"
     write_digits(folder, range(3))
     app = choose_folder(open_page(), folder)
-    table = state.scores(app.session_state["choice"], state.dataset(str(folder)))
+    table = score_tables.scores(app.session_state["choice"], resources.dataset(str(folder)))
     name = table.sort_values("jepa_score")["name"].iloc[0]
     (folder / name).write_bytes(images.to_png(Image.new("RGB", (8, 8))))
     app = settled(app.switch_page("pages/image.py").run())
@@ -277,8 +277,8 @@ def test_an_estimate_says_so_and_can_be_scored_fully(open_page: Callable[..., Ap
     app = open_page()
     app.selectbox(key="method").select("sketch").run()
     app = choose_folder(app, folder)
-    choice, dataset = app.session_state["choice"], state.dataset(str(folder))
-    table = state.scores(choice, dataset)
+    choice, dataset = app.session_state["choice"], resources.dataset(str(folder))
+    table = score_tables.scores(choice, dataset)
     row = table[table["estimated"]].iloc[0]
     app.query_params["image"] = row["digest"]
     app = settled(app.switch_page("pages/image.py").run())
@@ -290,6 +290,6 @@ def test_an_estimate_says_so_and_can_be_scored_fully(open_page: Callable[..., Ap
     assert any("This score is an estimate" in note.value for note in app.info)
     app = settled(settled(button(app, "Score it fully").click().run()))
     assert_no_error(app)
-    full = state.scores(choice, dataset).set_index("name").loc[row["name"]]
+    full = score_tables.scores(choice, dataset).set_index("name").loc[row["name"]]
     assert not full["estimated"]
     assert shown_score(app) == pytest.approx(full["jepa_score"], abs=0.006)

@@ -105,7 +105,7 @@ def test_a_lasso_shows_its_pictures_and_is_in_the_address(drawn: AppTest) -> Non
 def test_a_click_on_a_point_opens_its_image(drawn: AppTest) -> None:
     app = act(drawn, points=[{"x": 0, "y": 0, "customdata": 5}])
     assert_no_error(app)
-    assert app.session_state["page"] == image_grid.DETAIL.capitalize()
+    assert app.session_state["page"] == image_grid.IMAGE_PAGE.capitalize()
     assert app.query_params["image"] == registry.get_dataset("digits-test").item(5).digest
 
 

@@ -12,7 +12,7 @@ from jepa_core.store import shipped as store_shipped
 from jepa_core.store.records import Member
 from jepa_core.store.results import Store
 from pages._shared import open_store as opened_module
-from pages._shared.open_store import Opened
+from pages._shared.open_store import SharedStore
 from tests.store.test_database import ALONE, WRITING, locked
 from tests.store.test_results import CONFIG, results
 
@@ -30,7 +30,7 @@ def shipped(tmp_path, monkeypatch) -> Path:
     return path
 
 
-def scored(opened: Opened) -> set[str]:
+def scored(opened: SharedStore) -> set[str]:
     return set(opened.store().scored(CONFIG, "set"))
 
 
@@ -41,41 +41,41 @@ def become(path: Path, version: int) -> None:
 
 
 def test_the_shipped_tables_are_there_and_nothing_is_said():
-    opened = Opened()
-    assert opened.look() == []
+    opened = SharedStore()
+    assert opened.notices() == []
     assert scored(opened) == set("abc")
 
 
 def test_a_store_that_was_deleted_gets_the_shipped_tables_anew():
-    opened = Opened()
-    opened.look()
+    opened = SharedStore()
+    opened.notices()
     before = opened.store().changes()
     opened.store().path.unlink()
-    assert opened.look() == []
+    assert opened.notices() == []
     assert scored(opened) == set("abc")
     assert opened.store().changes() != before
 
 
 def test_a_damaged_store_is_set_aside_with_its_notice(cache):
-    opened = Opened()
-    opened.look()
+    opened = SharedStore()
+    opened.notices()
     opened.store().select("PRAGMA wal_checkpoint(TRUNCATE)")
     opened.store().path.write_bytes(b"no database" * 3000)
-    [said] = Opened().look()
+    [said] = SharedStore().notices()
     assert "was damaged" in said
     assert len(list(cache.glob("store.sqlite.damaged-*"))) == 1
-    assert opened.look() == []  # to this one it is another file
+    assert opened.notices() == []  # to this one it is another file
     assert scored(opened) == set("abc")
 
 
 def test_damage_that_is_met_while_reading_is_dealt_with_in_the_same_server(cache):
-    opened = Opened()
-    opened.look()
+    opened = SharedStore()
+    opened.notices()
     opened.store().put(CONFIG, results(*map(str, range(300))))
     opened.store().select("UPDATE results SET seconds = -1 WHERE digest = 'a'")
     with pytest.raises(StoreError, match="is damaged"):
         opened.store().rows(CONFIG, "set")
-    [said] = opened.look()
+    [said] = opened.notices()
     assert "was damaged" in said
     assert "rows that were whole" in said
     assert scored(opened) == set("abc")
@@ -85,17 +85,17 @@ def test_damage_that_is_met_while_reading_is_dealt_with_in_the_same_server(cache
 
 def test_a_newer_store_is_said_in_one_sentence_and_the_rest_works(monkeypatch):
     monkeypatch.setattr(opened_module, "_RETRY", 0.0)
-    opened = Opened()
-    opened.look()
+    opened = SharedStore()
+    opened.notices()
     path = opened.store().path
     become(path, 99)
-    [said] = opened.look()
+    [said] = opened.notices()
     assert "has format 99" in said
     assert "as long as the explorer runs" in said
     assert scored(opened) == set("abc")
     opened.store().put(CONFIG, results("meanwhile"))
     become(path, database.SCHEMA_VERSION)
-    assert opened.look() == []
+    assert opened.notices() == []
     assert opened.store().path == path
     assert opened.store().done(CONFIG, ["meanwhile"]) == {"meanwhile"}  # what was computed meanwhile came along
 
@@ -110,20 +110,20 @@ def test_a_disk_too_small_for_the_shipped_tables_still_shows_them(monkeypatch, c
         return load(store, path, patience)
 
     monkeypatch.setattr(store_shipped, "load_shipped", full)
-    opened = Opened()
-    [said] = opened.look()
+    opened = SharedStore()
+    [said] = opened.notices()
     assert "database or disk is full" in said
     assert "as long as the explorer runs" in said
     assert scored(opened) == set("abc")
     assert opened.store().done(CONFIG, ["mine"]) == {"mine"}  # what is there can be read
-    assert len(opened.look()) == 1
+    assert len(opened.notices()) == 1
 
 
 def test_a_cache_folder_that_cannot_be_made_is_said_and_the_pages_work(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("JEPA_CACHE", str(tmp_path / "file"))
-    opened = Opened()
-    [said] = opened.look()
+    opened = SharedStore()
+    [said] = opened.notices()
     assert "Results cannot be kept" in said
     assert scored(opened) == set("abc")
 
@@ -131,12 +131,12 @@ def test_a_cache_folder_that_cannot_be_made_is_said_and_the_pages_work(monkeypat
 def test_a_writer_holds_up_no_page_and_the_tables_follow_when_it_is_done(monkeypatch):
     monkeypatch.setattr(opened_module, "_READING_IN", 0.0)
     path = Store().path
-    opened = Opened()
+    opened = SharedStore()
     with locked(path, *WRITING):
-        [said] = opened.look()
+        [said] = opened.notices()
         assert "are not read in yet" in said
         assert scored(opened) == set()
-    assert opened.look() == []
+    assert opened.notices() == []
     assert scored(opened) == set("abc")
 
 
@@ -145,21 +145,21 @@ def test_a_store_that_another_program_keeps_is_said_soon_and_comes_back(monkeypa
     made = Store()
     path = made.path
     made.close()
-    opened = Opened()
+    opened = SharedStore()
     with locked(path, *ALONE):
         start = time.monotonic()
-        assert opened.look() == []  # whoever reads says it
+        assert opened.notices() == []  # whoever reads says it
         with pytest.raises(LockedStore):
             opened.store()
         assert time.monotonic() - start < 10  # it was three minutes
     time.sleep(0.3)
-    opened.look()
+    opened.notices()
     assert scored(opened) == set("abc")
 
 
 def test_a_damaged_shipped_table_is_named_and_the_store_works(shipped):
     shipped.with_name("other.parquet").write_bytes(b"damaged")
-    opened = Opened()
-    [said] = opened.look()
+    opened = SharedStore()
+    [said] = opened.notices()
     assert "other.parquet cannot be read" in said
     assert scored(opened) == set("abc")

@@ -16,8 +16,8 @@ from jepa_core import images
 from jepa_core.datasets import registry
 from jepa_core.encoders.registry import get_spec, load_card
 from jepa_core.scoring import precision
-from pages._shared import state
-from pages._shared.text import plain
+from pages._shared import choice, resources, score_tables
+from pages._shared.text import escaped
 from tests.helpers import cards, grids, pictured, tell
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent.parent
 def settled(app: AppTest) -> AppTest:
     """Run the page until no job is shown any more; a fragment does this in a browser."""
     for _ in range(200):
-        jobs = [job for job in state.jobs().all() if job.active]
+        jobs = [job for job in resources.jobs().all() if job.active]
         if not jobs:
             break
         jobs[0].wait(60)
@@ -135,13 +135,13 @@ def test_the_precision_that_was_used_is_said(
     monkeypatch.setattr(precision, "IMAGES", 8)  # bfloat16 is slow where it is emulated
     app = open_folder(app, turned(tmp_path / "few", 12))
     assert_no_error(app)
-    assert any(plain("Full scores in bfloat16. Precision: bfloat16:") in text.value for text in app.caption)
+    assert any(escaped("Full scores in bfloat16. Precision: bfloat16:") in text.value for text in app.caption)
 
 
 def test_a_precision_that_is_emulated_is_called_slow_where_it_is_chosen(
     open_page: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(state, "default_device", lambda: "cpu")
+    monkeypatch.setattr(choice, "default_device", lambda: "cpu")
     monkeypatch.setattr(precision, "is_fast", lambda _device: False)
     app = open_page("encoders")
     assert not any("emulates" in text.value for text in app.sidebar.caption)
@@ -223,7 +223,7 @@ def test_a_folder_that_changes_is_noticed(open_page: Callable[..., AppTest], tmp
     (folder / "0.ppm").unlink()
     (folder / "1.ppm").write_bytes(registry.get_dataset("galaxies").item(0).read())
     write_digits(folder, (7, 8))
-    state.relist()  # a listing is kept for some seconds
+    resources.forget_listings()  # a listing is kept for some seconds
     app = settled(app.run())
     assert_no_error(app)
     assert any("are among the 7 images of mine." in text.value for text in app.caption)
@@ -232,7 +232,7 @@ def test_a_folder_that_changes_is_noticed(open_page: Callable[..., AppTest], tmp
 
 
 def scoring_of(app: AppTest, name: str) -> float:
-    table = state.scores(app.session_state["choice"], state.dataset(app.text_input(key="folder").value))
+    table = score_tables.scores(app.session_state["choice"], resources.dataset(app.text_input(key="folder").value))
     return table.set_index("name")["jepa_score"][name]
 
 
@@ -241,15 +241,17 @@ def test_directions_of_a_file_that_moved_up_are_its_own(open_page: Callable[...,
     write_digits(folder, range(6))
     app = choose_folder(open_page(), folder)
     (folder / "0.ppm").unlink()
-    state.relist()
+    resources.forget_listings()
     app = settled(app.switch_page("pages/directions.py").run())
     app = settled(app)
     assert_no_error(app)
     for place in range(1, 6):
         app = settled(app.slider(key="place").set_value(place).run())
-        table = state.scores(app.session_state["choice"], state.dataset(str(folder))).sort_values("jepa_score")
+        table = score_tables.scores(app.session_state["choice"], resources.dataset(str(folder))).sort_values(
+            "jepa_score"
+        )
         row = table.iloc[place - 1]
-        [job] = [job for job in state.jobs().all() if job.key.endswith(row["digest"])]
+        [job] = [job for job in resources.jobs().all() if job.key.endswith(row["digest"])]
         assert np.log(job.result.sigma).sum() == pytest.approx(row["jepa_score"], abs=1e-3)
 
 
@@ -274,9 +276,9 @@ def test_encoders_shows_the_card_of_the_chosen_one(open_page: Callable[..., AppT
     card = load_card(get_spec("digits"))
     assert table.loc["digits", "probe"] == card["metrics"]["linear_probe"]["backbone"]["test"]
     shown = " ".join(text.value for text in app.markdown)
-    assert plain(card["data"]) in shown
-    assert plain(card["terms"]) in shown
-    assert all(plain(sentence) in shown for sentence in card["known_failures"])
+    assert escaped(card["data"]) in shown
+    assert escaped(card["terms"]) in shown
+    assert all(escaped(sentence) in shown for sentence in card["known_failures"])
 
 
 @pytest.mark.parametrize("page", ["gallery", "image", "domains", "directions", "encoders", "check"])
@@ -289,7 +291,7 @@ def test_a_cache_that_cannot_be_written_is_a_sentence_and_the_page_still_works(
     app = open_page(page)
     assert_no_error(app)
     assert len(app.warning) == 1
-    assert plain("JEPA_CACHE") in app.warning[0].value
+    assert escaped("JEPA_CACHE") in app.warning[0].value
 
 
 def test_a_damaged_store_is_set_aside_with_a_sentence(open_page: Callable[..., AppTest], cache: Path) -> None:
@@ -303,9 +305,9 @@ def test_a_damaged_store_is_set_aside_with_a_sentence(open_page: Callable[..., A
 def test_a_computation_that_was_stopped_waits_to_be_asked_for(open_page: Callable[..., AppTest]) -> None:
     release = threading.Event()
     app = open_page()
-    state.jobs().submit("long", "Long", lambda _job: release.wait(60), urgent=True)
+    resources.jobs().submit("long", "Long", lambda _job: release.wait(60), urgent=True)
     app = app.switch_page("pages/directions.py").run()
-    [job] = [job for job in state.jobs().all() if job.key.startswith("directions:")]
+    [job] = [job for job in resources.jobs().all() if job.key.startswith("directions:")]
     job.cancel()
     release.set()
     app = settled(app)
@@ -342,13 +344,14 @@ def test_a_picked_card_is_picked_in_every_grid_and_let_go_again(open_page: Calla
 @pytest.mark.parametrize("path", sorted((ROOT / "pages").glob("*.py")), ids=lambda path: path.stem)
 def test_a_page_begins_with_the_header_that_puts_the_app_around_it(path: Path) -> None:
     """Streamlit runs a page that is a server's first request by itself; only the header mends that."""
+    shared = {one.stem for one in (ROOT / "pages" / "_shared").glob("*.py")}
     calls = [
         ast.unparse(node.value.func)
         for node in ast.parse(path.read_text()).body
         if isinstance(node, (ast.Expr, ast.Assign)) and isinstance(node.value, ast.Call)
     ]
-    shown = [call for call in calls if call.split(".")[0] in ("st", "state", "widgets", "pictures")]
-    assert shown[0] == "widgets.header"
+    shown = [call for call in calls if call.split(".")[0] in ("st", *shared)]
+    assert shown[0] == "layout.header"
 
 
 @pytest.mark.parametrize("key", ["dataset", "class", "show", "encoder"])

@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from jepa_core.datasets import registry
-from pages._shared import widgets
+from pages._shared import dataset_picker
 from tests.datasets.readers.test_readers import mnist  # noqa: F401 (a fixture)
 from tests.helpers import pictured
 from tests.pages.test_pages import assert_no_error, open_folder, settled
@@ -42,5 +42,5 @@ def test_an_archive_is_scored(open_page: Callable[..., AppTest], tmp_path: Path)
 @pytest.mark.usefixtures("mnist")
 def test_a_link_opens_the_same_dataset() -> None:
     spec = registry.get_dataset("torchvision:mnist/test")
-    assert widgets.address_of(spec) == {"dataset": "folder on this computer", "folder": "torchvision:mnist/test"}
-    assert widgets.address_of(registry.get_dataset("mnist")) == {"dataset": "mnist"}
+    assert dataset_picker.address_of(spec) == {"dataset": "folder on this computer", "folder": "torchvision:mnist/test"}
+    assert dataset_picker.address_of(registry.get_dataset("mnist")) == {"dataset": "mnist"}

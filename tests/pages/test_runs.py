@@ -13,7 +13,7 @@ from jepa_core.jobs import Job, State
 from jepa_core.scoring.run import config_of
 from jepa_core.store import maintenance
 from jepa_core.store.results import Store
-from pages._shared import state
+from pages._shared import resources
 from tests.pages.test_pages import assert_no_error, settled
 
 
@@ -50,8 +50,8 @@ def test_before_anything_has_run_that_is_said(open_page: Callable[..., AppTest])
 
 def test_a_running_job_is_shown_and_can_be_cancelled(open_page: Callable[..., AppTest], go_on: threading.Event) -> None:
     app = settled(open_page("runs"))
-    running = state.jobs().submit("one", "Scoring [this](x)", held(go_on))
-    waiting = state.jobs().submit("two", "Scoring that", held(go_on))
+    running = resources.jobs().submit("one", "Scoring [this](x)", held(go_on))
+    waiting = resources.jobs().submit("two", "Scoring that", held(go_on))
     while running.done != 3:
         assert not running.wait(0.01)
     app = app.run()
@@ -77,32 +77,32 @@ def test_a_failed_job_says_why_and_can_be_tried_again(open_page: Callable[..., A
             raise DatasetError("The folder is gone; choose another.")
 
     app = settled(open_page("runs"))
-    assert state.jobs().submit("bad", "Scoring pets", work).wait(30)
+    assert resources.jobs().submit("bad", "Scoring pets", work).wait(30)
     app = app.run()
     assert "The folder is gone; choose another." in texts(app)
     app = settled(app.button(key="retry:bad").click().run())
     assert len(tries) == 2
-    assert state.jobs().get("bad").state is State.DONE
+    assert resources.jobs().get("bad").state is State.DONE
     assert "The folder is gone" not in texts(app)
 
 
 def scored() -> int:
-    return len(state.store().scored(config_of(get_spec("digits"), "projector"), "digits-test"))
+    return len(resources.store().scored(config_of(get_spec("digits"), "projector"), "digits-test"))
 
 
 def test_the_pictures_are_deleted_after_a_second_question(open_page: Callable[..., AppTest]) -> None:
     app = settled(open_page())  # the gallery keeps its pictures
-    assert maintenance.crops(state.store()).count > 0
+    assert maintenance.crops(resources.store()).count > 0
     app = settled(app.switch_page("pages/runs.py").run())
     app = button(app, "Delete the pictures …").click().run()
     assert "made again" in texts(app)
-    assert maintenance.crops(state.store()).count > 0
+    assert maintenance.crops(resources.store()).count > 0
     app = app.button(key="delete-keep").click().run()
-    assert maintenance.crops(state.store()).count > 0
+    assert maintenance.crops(resources.store()).count > 0
     app = button(app, "Delete the pictures …").click().run()
     app = settled(app.button(key="delete-really").click().run())
     assert_no_error(app)
-    assert maintenance.crops(state.store()).count == 0
+    assert maintenance.crops(resources.store()).count == 0
 
 
 def test_a_copy_is_written_and_imported(open_page: Callable[..., AppTest], tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_copy_is_written_and_imported(open_page: Callable[..., AppTest], tmp_p
     app = settled(button(app, "Write the copy").click().run())
     assert_no_error(app)
     assert len(Store(path).scored(config_of(get_spec("digits"), "projector"), "digits-test")) == 360
-    maintenance.delete(state.store(), config_of(get_spec("digits"), "projector"))
+    maintenance.delete(resources.store(), config_of(get_spec("digits"), "projector"))
     assert scored() == 0
     app.text_input(key="import-from").set_value(str(path)).run()
     app = settled(button(app, "Import").click().run())
@@ -139,10 +139,10 @@ def test_a_visitor_sees_and_cancels_only_their_own_jobs(
     monkeypatch.setenv("JEPA_DATA_ROOTS", str(tmp_path))
     app = settled(open_page("runs"))
     with monkeypatch.context() as patch:
-        patch.setattr(state.jobs(), "_visitor", lambda: "somebody else")
-        theirs = state.jobs().submit("theirs", "Scoring their secret", held(go_on))
-        failed = state.jobs().submit("failed", "Their failure", lambda _job: 1 / 0, urgent=True)
-    mine = state.jobs().submit("mine", "Scoring mine", held(go_on))
+        patch.setattr(resources.jobs(), "_visitor", lambda: "somebody else")
+        theirs = resources.jobs().submit("theirs", "Scoring their secret", held(go_on))
+        failed = resources.jobs().submit("failed", "Their failure", lambda _job: 1 / 0, urgent=True)
+    mine = resources.jobs().submit("mine", "Scoring mine", held(go_on))
     mine.owner = app.session_state["visitor"]
     while theirs.state is not State.RUNNING:
         assert not theirs.wait(0.01)
@@ -165,4 +165,4 @@ def test_a_visitor_has_no_way_to_delete_copy_or_import(
     assert "for the owner of this server alone" in texts(app)
     assert not [b.label for b in app.button if b.label.startswith(("Delete", "Import", "Prepare", "Write"))]
     assert not [field.key for field in app.text_input if field.key in ("import-from", "export-to")]
-    assert str(state.store().path) not in texts(app)
+    assert str(resources.store().path) not in texts(app)

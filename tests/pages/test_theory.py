@@ -32,9 +32,9 @@ def test_each_experiment_shows_its_full_result_and_the_command(
 
 
 def _jobs() -> list:
-    from pages._shared import state
+    from pages._shared import resources
 
-    return state.jobs().all()
+    return resources.jobs().all()
 
 
 def test_a_short_run_fills_the_page_and_is_there_on_the_next_visit(open_page: Callable[..., AppTest]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from jepa_core.datasets import registry
-from pages._shared import state, tour
+from pages._shared import score_tables, tour
 from tests.pages.test_pages import assert_no_error, settled
 
 
@@ -91,7 +91,7 @@ def test_a_step_shows_its_own_view_whatever_was_chosen_before(open_page: Callabl
 
 def test_the_digit_of_the_tour_is_the_least_likely(open_page: Callable[..., AppTest]) -> None:
     app = open_page()
-    table = state.scores(app.session_state["choice"], registry.get_dataset("digits-test"))
+    table = score_tables.scores(app.session_state["choice"], registry.get_dataset("digits-test"))
     assert table.sort_values("jepa_score").iloc[0]["digest"] == tour.UNLIKELY_DIGIT
     assert len(table) == 360, "as the step says"
 

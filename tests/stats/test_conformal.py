@@ -80,16 +80,16 @@ def test_p_values_by_counting():
     reference, scores = Reference("held-out images", INLIERS), np.array([-np.inf, -1.3, 0.0, 0.05, 2.0, np.inf])
     low = np.array([(1 + (score >= INLIERS).sum()) / 71 for score in scores])
     high = np.array([(1 + (score <= INLIERS).sum()) / 71 for score in scores])
-    assert reference.unlikely(scores) == pytest.approx(low)
-    assert reference.untypical(scores) == pytest.approx(np.minimum(1, 2 * np.minimum(low, high)))
+    assert reference.p_lower(scores) == pytest.approx(low)
+    assert reference.p_two_sided(scores) == pytest.approx(np.minimum(1, 2 * np.minimum(low, high)))
     place = reference.place(-1.3)
-    assert (place.unlikely, place.untypical) == (reference.unlikely(scores)[1], reference.untypical(scores)[1])
+    assert (place.p_lower, place.p_two_sided) == (reference.p_lower(scores)[1], reference.p_two_sided(scores)[1])
     assert (place.percentile, place.size) == (percentile(scores[1:2], INLIERS)[0], 70)
 
 
 def test_a_score_that_is_far_too_high_is_untypical_but_not_unlikely():
     place = Reference("held-out images", INLIERS).place(100.0)
-    assert (place.unlikely, place.untypical) == (1.0, pytest.approx(2 / 71))
+    assert (place.p_lower, place.p_two_sided) == (1.0, pytest.approx(2 / 71))
 
 
 ALPHAS = np.array([0.01, 0.05, 0.1, 0.33])
@@ -119,7 +119,7 @@ def promised(n: int, sides: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("n", [50, 200, 700])
-@pytest.mark.parametrize(("side", "sides"), [("unlikely", 1), ("untypical", 2)])
+@pytest.mark.parametrize(("side", "sides"), [("p_lower", 1), ("p_two_sided", 2)])
 def test_on_new_images_p_values_are_as_small_as_promised(n, side, sides):
     rate, error = promised(n, sides)
     found = rates(n, lambda generator, size: generator.normal(size=size), side)
@@ -127,7 +127,7 @@ def test_on_new_images_p_values_are_as_small_as_promised(n, side, sides):
 
 
 @pytest.mark.parametrize("n", [50, 200, 700])
-@pytest.mark.parametrize(("side", "sides"), [("unlikely", 1), ("untypical", 2)])
+@pytest.mark.parametrize(("side", "sides"), [("p_lower", 1), ("p_two_sided", 2)])
 def test_with_ties_p_values_are_small_less_often(n, side, sides):
     rate, error = promised(n, sides)
     found = rates(n, lambda generator, size: generator.normal(size=size).round(), side)
@@ -138,18 +138,18 @@ def test_with_ties_p_values_are_small_less_often(n, side, sides):
 @pytest.mark.parametrize(("size", "sides", "least"), [(18, 1, 19), (38, 2, 39), (1, 1, 19)])
 def test_a_reference_that_cannot_speak_at_5_percent_says_so_and_gives_no_p_value(size, sides, least):
     reference = Reference("digits-test, class 3", np.arange(float(size)))
-    ask = reference.unlikely if sides == 1 else reference.untypical
+    ask = reference.p_lower if sides == 1 else reference.p_two_sided
     sentence = (
         rf"'digits-test, class 3' has {size} scored images, too few .* at 5 %; at least {least} are needed; score"
     )
     with pytest.raises(NotEnoughData, match=sentence):
         ask(np.array([0.0]))
     place = reference.place(0.0)
-    assert (place.unlikely if sides == 1 else place.untypical) is None
+    assert (place.p_lower if sides == 1 else place.p_two_sided) is None
     assert place.percentile == pytest.approx(50 / size)
     larger = Reference("digits-test", np.arange(float(least)))
     assert larger.too_few(sides) == ""
-    assert (larger.unlikely if sides == 1 else larger.untypical)(np.array([-1.0]))[0] == 0.05
+    assert (larger.p_lower if sides == 1 else larger.p_two_sided)(np.array([-1.0]))[0] == 0.05
 
 
 def test_a_reference_keeps_its_scores_as_they_were():
@@ -182,7 +182,7 @@ def test_false_calls_among_many_images_stay_within_the_rate():
     shares = []
     for _ in range(200):
         reference = Reference("held-out images", RNG.normal(size=300))
-        called = adjusted(reference.unlikely(np.concatenate([RNG.normal(size=30), RNG.normal(-6, 1, 10)]))) <= 0.2
+        called = adjusted(reference.p_lower(np.concatenate([RNG.normal(size=30), RNG.normal(-6, 1, 10)]))) <= 0.2
         shares.append(called[:30].sum() / max(called.sum(), 1))
     # Within q times the share of images that belong, 0.2 * 30 / 40.
     assert np.mean(shares) <= 0.15 + 3 * np.std(shares) / np.sqrt(200)

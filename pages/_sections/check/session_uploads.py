@@ -37,7 +37,7 @@ class Keeper:
                 self._thread = threading.Thread(target=self._watch, name="jepa-uploads", daemon=True)
                 self._thread.start()
 
-    def look(self, now: float) -> int:
+    def forget_gone(self, now: float) -> int:
         """Forget the pictures of sessions that have gone; how many sets of pictures are left to look after."""
         with self._lock:
             sessions = dict(self._sessions)
@@ -53,7 +53,7 @@ class Keeper:
     def _watch(self) -> None:
         while True:
             time.sleep(_EVERY)
-            left = self.look(time.monotonic())
+            left = self.forget_gone(time.monotonic())
             with self._lock:
                 if not left and not self._sessions:
                     self._thread = None
@@ -72,7 +72,7 @@ def _has_browser(session: str) -> bool:
         return True
 
 
-def mine() -> Uploads:
+def of_session() -> Uploads:
     """The pictures of the session that runs the page."""
     held: Uploads = st.session_state.setdefault("uploads", Uploads())
     context = get_script_run_ctx()

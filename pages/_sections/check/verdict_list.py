@@ -10,24 +10,30 @@ from urllib.parse import quote
 import streamlit as st
 
 from jepa_core.check.evidence import Checked
-from jepa_core.check.verdict import Kind
+from jepa_core.check.verdict import VerdictKind
 from jepa_core.config import ASSETS
 from jepa_core.datasets.uploads import Uploads
 from jepa_core.figures.style import LIKELY, NEUTRAL, UNLIKELY
-from pages._shared.text import percent_place
+from pages._shared.text import percentile_in_words
 
-_COLOURS = {Kind.FOREIGN: UNLIKELY, Kind.LOOK: "#8a78d6", Kind.ORDINARY: LIKELY, Kind.UNKNOWN: NEUTRAL}
+_COLOURS = {
+    VerdictKind.OUT_OF_DISTRIBUTION: UNLIKELY,
+    VerdictKind.REVIEW: "#8a78d6",
+    VerdictKind.IN_DISTRIBUTION: LIKELY,
+    VerdictKind.UNKNOWN: NEUTRAL,
+}
 _SHAPES = {
-    Kind.FOREIGN: '<path d="M12 2 23 21H1z"/><path class="in" d="M12 9v5m0 3v.5"/>',
-    Kind.LOOK: '<path d="M12 1 23 12 12 23 1 12z"/><path class="in" d="M9.5 9.5a2.5 2.5 0 1 1 2.5 3v1.5m0 3v.5"/>',
-    Kind.ORDINARY: '<circle cx="12" cy="12" r="11"/><path class="in" d="m7 12.5 3.5 3.5L17 9"/>',
-    Kind.UNKNOWN: '<rect x="1" y="1" width="22" height="22" rx="3"/><path class="in" d="M7 12h10"/>',
+    VerdictKind.OUT_OF_DISTRIBUTION: '<path d="M12 2 23 21H1z"/><path class="in" d="M12 9v5m0 3v.5"/>',
+    VerdictKind.REVIEW: '<path d="M12 1 23 12 12 23 1 12z"/>'
+    '<path class="in" d="M9.5 9.5a2.5 2.5 0 1 1 2.5 3v1.5m0 3v.5"/>',
+    VerdictKind.IN_DISTRIBUTION: '<circle cx="12" cy="12" r="11"/><path class="in" d="m7 12.5 3.5 3.5L17 9"/>',
+    VerdictKind.UNKNOWN: '<rect x="1" y="1" width="22" height="22" rx="3"/><path class="in" d="M7 12h10"/>',
 }
 _MEANINGS = {
-    Kind.FOREIGN: "a distance or the picture's plain measures say that it is unlike the references.",
-    Kind.LOOK: "something is unusual, but it may belong; its evidence says what.",
-    Kind.ORDINARY: "the score and all other methods find it like the references, which is no proof.",
-    Kind.UNKNOWN: "there are too few references for a verdict.",
+    VerdictKind.OUT_OF_DISTRIBUTION: "a distance or the picture's plain measures say that it is unlike the references.",
+    VerdictKind.REVIEW: "something is unusual, but it may belong; its evidence says what.",
+    VerdictKind.IN_DISTRIBUTION: "the score and all other methods find it like the references, which is no proof.",
+    VerdictKind.UNKNOWN: "there are too few references for a verdict.",
 }
 _LIST = st.components.v2.component(
     "verdicts",
@@ -37,7 +43,7 @@ _LIST = st.components.v2.component(
 )
 
 
-def _sign(kind: Kind) -> str:
+def _sign(kind: VerdictKind) -> str:
     """The address of a drawing, since pages take no `svg`; its words stand beside it."""
     shape = _SHAPES[kind].replace(
         'class="in"', 'fill="none" stroke="#fff" stroke-width="2.6" stroke-linecap="round" stroke-linejoin="round"'
@@ -86,7 +92,7 @@ def choose(items: Mapping[int, tuple[Checked, str]], held: Uploads, key: str) ->
                     "colour": _COLOURS[item.verdict.kind],
                     "icon": _sign(item.verdict.kind),
                     "name": item.name,
-                    "place": percent_place(item.places["jepa"].percentile),
+                    "place": percentile_in_words(item.places["jepa"].percentile),
                 }
                 for place, (item, source) in items.items()
             ],

@@ -3,23 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
 from jepa_core.analysis import paper_figures
 from jepa_core.analysis.agreement import SHARE, Agreement, in_words
-from jepa_core.analysis.ranking import Comparison, agreements, disputed, pair_table
+from jepa_core.analysis.ranking import Comparison, agreements, disputed, most_apart_first, pair_table
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.errors import NotEnoughData
 from jepa_core.figures.agreement import agreement_figure
-from jepa_core.figures.rank_scatter import SELECTABLE, rank_figure, selected_rows
+from jepa_core.figures.rank_scatter import SELECTABLE, rank_scatter_figure, selected_rows
 from jepa_core.figures.style import CONFIG
 from jepa_core.keys import make_key
-from pages._shared import extremes, figure_cache, image_grid, state, widgets
+from pages._shared import extremes, figure_cache, image_grid, score_tables, url_state
+from pages._shared.choice import Choice
 from pages._shared.errors import fragment
-from pages._shared.state import Choice
-from pages._shared.text import counted, place, plain
+from pages._shared.text import counted, escaped, place
 
 _SHOWN = 24  # selected pictures
 _HEIGHT = 460  # px, of the figure and of the pictures beside it
@@ -50,22 +49,22 @@ def show(
     left, right = st.columns(2, vertical_alignment="bottom")
     pair = found.pairs[0]
     if len(found.pairs) > 1:
-        options = {",".join(one): plain(" and ".join(one)) for one in found.pairs}
+        options = {",".join(one): escaped(" and ".join(one)) for one in found.pairs}
         with left:
-            first, second = widgets.choose_one("Pair", options, ",".join(pair), "pair").split(",")
+            first, second = url_state.choose_one("Pair", options, ",".join(pair), "pair").split(",")
             pair = first, second
     shares = {str(share): f"{share} %" for share in _SHARES if share * len(found.images) >= 100}
     share = SHARE
     if _DEFAULT in shares:
         with right if len(found.pairs) > 1 else left:
             tip = "How many of the images count as the least likely, and as the most likely."
-            share = int(widgets.choose_one("Images at each end", shares, _DEFAULT, "share", tip)) / 100
+            share = int(url_state.choose_one("Images at each end", shares, _DEFAULT, "share", tip)) / 100
     shared = {}
     try:
         shared = _agreements(version, share, found)
-        st.markdown(plain(in_words(shared[pair], *pair)))
+        st.markdown(escaped(in_words(shared[pair], *pair)))
     except NotEnoughData as error:
-        st.info(plain(str(error)), icon=":material/info:")
+        st.info(escaped(str(error)), icon=":material/info:")
     _ranks(choices, dataset, label, found, pair, version)
     _most_disputed(choices, dataset, label, found, pair, version)
     if shared:
@@ -90,8 +89,8 @@ def _ranks(
     figure, beside = st.columns(2)
     with figure:
         event = st.plotly_chart(
-            figure_cache.drawn(
-                lambda: rank_figure(first, second, pair, names, marked, drag=not _is_phone()),
+            figure_cache.cached_figure(
+                lambda: rank_scatter_figure(first, second, pair, names, marked, drag=not _is_phone()),
                 *("ranks", version, *pair, _is_phone()),
             ),
             key=make_key("ranks", version, *pair),  # another figure is another selection
@@ -108,8 +107,7 @@ def _ranks(
                 "unlikely, top right those that both find likely. Far from the dotted line the two disagree."
             )
             return
-        # The images apart most come first.
-        rows = sorted(rows, key=lambda row: -abs(first[row] - second[row]))
+        rows = most_apart_first(found, *pair, rows)
         more = f"; the {_SHOWN} that are disputed most are shown" if len(rows) > _SHOWN else ""
         st.markdown(f"**{counted(len(rows), 'image')} selected**{more}")
         image_grid.grid(
@@ -121,10 +119,10 @@ def _is_phone() -> bool:
     return "Mobi" in (st.context.headers.get("User-Agent") or "")
 
 
-# Kept as they are, as in `state`: nobody may change them.
+# Kept as they are, as in `score_tables`: nobody may change them.
 @st.cache_resource(show_spinner=False, max_entries=16)
 def _by_digest(version: str, fingerprint: str, _dataset: DatasetSpec, _choice: Choice) -> pd.DataFrame:  # noqa: ARG001
-    return state.scores(_choice, _dataset).drop_duplicates("digest").set_index("digest", drop=False)
+    return score_tables.scores(_choice, _dataset).drop_duplicates("digest").set_index("digest", drop=False)
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)
@@ -144,7 +142,7 @@ def cards(
     choice = choices[encoders[0]]
     places = found.percentiles.iloc[list(rows)]
     digests = found.images["digest"].iloc[list(rows)]
-    table = _by_digest(state.version(choice, dataset), dataset.fingerprint, dataset, choice).loc[digests]
+    table = _by_digest(score_tables.version(choice, dataset), dataset.fingerprint, dataset, choice).loc[digests]
     table = table.assign(percentile=places[encoders[0]].to_numpy())
     several = len(dataset.labels()) > 1
     made = []
@@ -183,7 +181,7 @@ def _most_disputed(
     for column, (symbol, likelier, other) in zip(st.columns(2), ways, strict=True):
         rows = apart.index[apart["likelier"] == likelier].tolist()
         with column:
-            st.caption(plain(f"{symbol} Likely for {likelier}, unlikely for {other}"))
+            st.caption(escaped(f"{symbol} Likely for {likelier}, unlikely for {other}"))
             if rows:
                 made = cards(choices, dataset, label, found, pair, rows)
                 image_grid.grid(made, key=f"disputed:{symbol}", label=f"Likely for {likelier}", five=True)
@@ -207,7 +205,7 @@ def _all_pairs(shared: Mapping[tuple[str, str], Agreement]) -> None:
                 "pair": table["first"] + " and " + table["second"],
                 "spearman": [
                     None
-                    if np.isnan(row.spearman)
+                    if pd.isna(row.spearman)
                     else f"{row.spearman:.2f} ({row.spearman_low:.2f} to {row.spearman_high:.2f})"
                     for row in table.itertuples()
                 ],
@@ -239,7 +237,7 @@ def show_ends(choices: Mapping[str, Choice], dataset: DatasetSpec, label: str | 
     for name in found.percentiles:
         others = [other for other in found.percentiles if other != name]
         ends = paper_figures.ends(found.percentiles.sort_values(name, kind="stable"))
-        st.markdown(f"**{plain(f'{name}, {choices[name].output}')}**")
+        st.markdown(f"**{escaped(f'{name}, {choices[name].output}')}**")
         rows = ends[0].index, ends[1].index[::-1]
         made = [cards(choices, dataset, label, found, (name, *others), end.tolist()) for end in rows]
         extremes.show(*made, len(found.images), key=f"ends:{name}")

@@ -15,9 +15,9 @@ from jepa_core.figures.confounds import confounds_figure
 from jepa_core.figures.style import CONFIG
 from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
-from pages._shared import figure_cache, state, widgets
-from pages._shared.state import Choice
-from pages._shared.text import counted, plain
+from pages._shared import figure_cache, jobs_ui, resources, score_tables
+from pages._shared.choice import Choice
+from pages._shared.text import counted, escaped
 
 _EXPLANATION = """A **confound** is something else in which two sets of images differ, and which the score may be
 following instead of what the images show. If all galaxies are dark and all digits bright, a score that only sees
@@ -49,19 +49,19 @@ def show(choice: Choice, reference: DatasetSpec, domain: DatasetSpec) -> None:
     with right.popover("What is a confound?", icon=":material/help:", width="stretch"):
         lines = [f"- {one.title} ({one.unit}): {one.meaning[0].lower()}{one.meaning[1:]}" for one in MEASURES.values()]
         st.markdown(_EXPLANATION.format(measures="\n".join(lines)))
-    tables = {one: state.scores(choice, one) for one in (reference, domain)}
+    tables = {one: score_tables.scores(choice, one) for one in (reference, domain)}
     try:
         for one in tables:
             if one.listed:  # without its measures, those of the other set are of no use
-                measure.load(state.store(), choice.spec, one, tables[one])
+                measure.load(resources.store(), choice.spec, one, tables[one])
         under_way = [_measuring(choice, one, table) for one, table in tables.items()]
         if any(under_way):
             return
-        missing = [len(measure.missing(state.store(), choice.spec, table)) for table in tables.values()]
-        versions = [state.version(choice, one) for one in tables]
+        missing = [len(measure.missing(resources.store(), choice.spec, table)) for table in tables.values()]
+        versions = [score_tables.version(choice, one) for one in tables]
         found = _explained(versions, missing, tables, choice)
     except NotEnoughData as error:
-        st.info(plain(str(error)), icon=":material/visibility_off:")
+        st.info(escaped(str(error)), icon=":material/visibility_off:")
         return
     _show(found, [*versions, *missing])
 
@@ -74,44 +74,48 @@ def _explained(
     _choice: Choice,
 ) -> Explanation:
     reference, domain = (
-        measure.load(state.store(), _choice.spec, dataset, table) for dataset, table in _tables.items()
+        measure.load(resources.store(), _choice.spec, dataset, table) for dataset, table in _tables.items()
     )
     return matching.explain(reference, domain)
 
 
 def _measuring(choice: Choice, dataset: DatasetSpec, table: pd.DataFrame) -> bool:
     """See to it that a set's missing measures are taken; whether that is still under way, or was stopped."""
-    if dataset.listed or measure.missing(state.store(), choice.spec, table).empty:
+    if dataset.listed or measure.missing(resources.store(), choice.spec, table).empty:
         return False
     key = make_key("measure", choice.spec.transform, dataset.name, *measure.chosen(table)["digest"])
-    job = state.jobs().get(key)
+    job = resources.jobs().get(key)
     if job is not None and job.state is State.DONE:
         failed = counted(len(job.result), "picture") if isinstance(job.result, list) else "Some pictures"
-        st.caption(plain(f"{failed} of {dataset.title} could not be read and measured."))
+        st.caption(escaped(f"{failed} of {dataset.title} could not be read and measured."))
         return False
     if job is not None and job.state is State.FAILED:
-        st.error(plain(job.message), icon=":material/error:")
+        st.error(escaped(job.message), icon=":material/error:")
     ended = job is not None and not job.active
-    if not ended or st.button(f"Measure the pictures of {plain(dataset.title)}", icon=":material/play_arrow:", key=key):
+    if not ended or st.button(
+        f"Measure the pictures of {escaped(dataset.title)}", icon=":material/play_arrow:", key=key
+    ):
 
         def work(job: Job) -> list[tuple[str, str]]:
-            return measure.measure_missing(state.store(), choice.spec, dataset, table, job.report, job.cancelled)
+            return measure.measure_missing(resources.store(), choice.spec, dataset, table, job.report, job.cancelled)
 
-        job = state.jobs().submit(key, f"Measuring the pictures of {dataset.title}", work)
+        job = resources.jobs().submit(key, f"Measuring the pictures of {dataset.title}", work)
     if job is not None and job.active:
-        widgets.watch(job)
+        jobs_ui.show_progress(job)
     return True
 
 
 def _show(found: Explanation, versions: Sequence[str | int]) -> None:
-    words = plain(in_words(found))
+    words = escaped(in_words(found))
     if found.kind is Kind.MOST:
         st.warning(words, icon=":material/warning:")
     else:
         st.markdown(words)
     table = as_table(found)
     st.plotly_chart(
-        figure_cache.drawn(lambda: confounds_figure(table, found.auroc, found.low, found.high), "confounds", *versions),
+        figure_cache.cached_figure(
+            lambda: confounds_figure(table, found.auroc, found.low, found.high), "confounds", *versions
+        ),
         config=CONFIG,
         alt=f"AUROC {found.auroc:.2f} of the score; of each measure alone, and of the score matched in it: "
         + "; ".join(

@@ -2,53 +2,44 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-import pandas as pd
 import streamlit as st
+from numpy import ndarray
 
-from jepa_core.datasets import known_density, registry
-from jepa_core.figures.known_density import truth_figure
+from jepa_core.analysis import known_density
+from jepa_core.datasets import registry
+from jepa_core.figures.known_density import known_density_figure
 from jepa_core.figures.style import CONFIG
-from pages._shared import state
+from pages._shared import score_tables
+from pages._shared.choice import Choice
 from pages._shared.errors import fragment
-from pages._shared.state import Choice
-from pages._shared.text import plain
+from pages._shared.text import escaped
 
 TRUTH = "world-test"  # the bundled set whose pictures have a known density
 
 
 @st.cache_data(show_spinner="Computing the known densities", max_entries=8)
-def _truth(positions: Sequence[int], scale: Sequence[float]) -> pd.Series:
-    return pd.Series(known_density.known_log_density("test", positions, np.resize(scale, 3))[1])
+def _truth(positions: Sequence[int], scale: Sequence[float]) -> ndarray:
+    return known_density.log_density(positions, scale)
 
 
 @fragment
 def show(choice: Choice) -> None:
     """The scores of the drawn world beside its known density."""
-    listed = registry.list_datasets()
-    table = state.scores(choice, listed[TRUTH]).reset_index(drop=True)
+    title = registry.list_datasets()[TRUTH].title
+    table = score_tables.scores(choice, registry.list_datasets()[TRUTH]).reset_index(drop=True)
     truth = _truth(table["position"].tolist(), choice.spec.data_config["std"])
-    gaussian_term = -table["squared_norm"] / 2
-    columns = {
-        "JEPA-SCORE": table["jepa_score"],
-        "with the Gaussian term": table["gaussian_score"],
-        "Gaussian term alone": gaussian_term,
-    }
+    readings = known_density.readings(table)
     st.header("Does the score read the density?")
-    found = ", ".join(
-        f"{name} {truth.corr(values, method='pearson'):.2f} and {truth.corr(values, method='spearman'):.2f}"
-        for name, values in columns.items()
-    )
     st.markdown(
-        plain(
-            f"The pictures of {listed[TRUTH].title} are drawn from a known density, so the score can be held against "
-            f"the truth. Pearson's and Spearman's correlation with the known log-density, {len(table)} pictures: "
-            f"{found}. 1 would be a perfect reading, 0 none."
+        escaped(
+            f"The pictures of {title} are drawn from a known density, so the score can be held against the truth. "
+            f"Pearson's and Spearman's correlation with the known log-density, {len(table)} pictures: "
+            f"{known_density.correlations_in_words(truth, readings)}. 1 would be a perfect reading, 0 none."
         )
     )
-    drawn = st.segmented_control("Shown", list(columns)[:2], default="JEPA-SCORE", key="truth") or "JEPA-SCORE"
+    drawn = st.segmented_control("Shown", list(readings)[:2], default="JEPA-SCORE", key="truth") or "JEPA-SCORE"
     st.plotly_chart(
-        truth_figure(truth.to_numpy(), columns[drawn].to_numpy(), table["label"].tolist(), drawn),
+        known_density_figure(truth, readings[drawn], table["label"].tolist(), drawn),
         config=CONFIG,
         alt=f"Known log-density and {drawn} of {len(table)} drawn pictures",
     )

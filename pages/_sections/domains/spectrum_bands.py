@@ -7,11 +7,11 @@ import streamlit as st
 from jepa_core.analysis import spectrum_bands
 from jepa_core.datasets import registry
 from jepa_core.errors import NotEnoughData
-from jepa_core.figures.spectrum_bands import ends_figure
+from jepa_core.figures.spectrum_bands import spectrum_bands_figure
 from jepa_core.figures.style import CONFIG
-from pages._shared import figure_cache, state
-from pages._shared.state import Choice
-from pages._shared.text import plain
+from pages._shared import figure_cache, resources, score_tables
+from pages._shared.choice import Choice
+from pages._shared.text import escaped
 
 
 @st.cache_data(show_spinner="Comparing the spectra", max_entries=64)
@@ -21,8 +21,10 @@ def _found(
     _reference: str,
     _domain: str,
     _precision: str,
-) -> spectrum_bands.Ends:
-    return spectrum_bands.ends_between(state.store(), _choice.spec, _choice.output, _reference, _domain, _precision)
+) -> spectrum_bands.SpectrumBands:
+    return spectrum_bands.spectrum_bands_between(
+        resources.store(), _choice.spec, _choice.output, _reference, _domain, _precision
+    )
 
 
 def show(choice: Choice, reference: str, domain: str) -> None:
@@ -34,24 +36,24 @@ def show(choice: Choice, reference: str, domain: str) -> None:
         "most (the head) to those it notices least (the tail). Either end may separate two sets of images, and one can "
         "hide what the other shows."
     )
-    precision = state.settled_way(choice, listed[reference]).decided
-    versions = [state.version(choice, listed[name]) for name in (reference, domain)]
+    precision = score_tables.settled_way(choice, listed[reference]).decided
+    versions = [score_tables.version(choice, listed[name]) for name in (reference, domain)]
     try:
         found = _found(versions, choice, reference, domain, precision)
     except NotEnoughData as error:
-        st.markdown(plain(str(error)))
+        st.markdown(escaped(str(error)))
         return
-    st.markdown(plain(spectrum_bands.in_words(found, listed[domain].title, listed[reference].title)))
+    st.markdown(escaped(spectrum_bands.in_words(found, listed[domain].title, listed[reference].title)))
     st.plotly_chart(
-        figure_cache.drawn(
-            lambda: ends_figure(found.single, found.from_top, found.from_bottom, found.quarter),
+        figure_cache.cached_figure(
+            lambda: spectrum_bands_figure(found.single, found.from_top, found.from_bottom, found.quarter),
             *("ends", precision, *versions),
         ),
         config=CONFIG,
         alt=f"AUROC of {listed[domain].title} against {listed[reference].title} by index k of the singular values",
     )
     st.caption(
-        plain(
+        escaped(
             f"AUROC of {found.outliers} images against {found.inliers} of the reference, all of them fully scored, by "
             "index k of the singular values: each alone, the k largest added up, and all from the k-th on. 0.5 is "
             "chance. Shaded are the largest and the smallest quarter; in brackets above, 90 % intervals."

@@ -12,8 +12,8 @@ from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import EncoderError, JepaError
 from jepa_core.jobs import Job, State
 from jepa_core.redaction import told
-from pages._shared import state, widgets
-from pages._shared.text import plain
+from pages._shared import jobs_ui, resources
+from pages._shared.text import escaped
 
 
 def show() -> None:
@@ -70,7 +70,7 @@ def show() -> None:
         try:
             spec = get_spec(name)
         except JepaError as error:
-            st.error(plain(told(error)), icon=":material/error:")
+            st.error(escaped(told(error)), icon=":material/error:")
         else:
             _show_one(spec)
     _show_own()
@@ -78,7 +78,7 @@ def show() -> None:
 
 def _show_one(spec: EncoderSpec) -> None:
     if spec.name in list_encoders():
-        st.success(f"{plain(spec.name)} is here: choose it in the sidebar.", icon=":material/check:")
+        st.success(f"{escaped(spec.name)} is here: choose it in the sidebar.", icon=":material/check:")
         return
     side = spec.data_config["input_size"][-1]
     facts = {
@@ -91,7 +91,7 @@ def _show_one(spec: EncoderSpec) -> None:
     }
     if spec.contrast:
         facts["Outside of the family"] = "nothing in its training spreads the embeddings out; it is here to compare."
-    asked = state.jobs().get(f"offer:{spec.name}")
+    asked = resources.jobs().get(f"offer:{spec.name}")
     offer = asked.result if asked is not None and isinstance(asked.result, Offer) else None
     if offer:
         facts["Download"] = f"{offer.size} from {offer.origin}"
@@ -99,7 +99,7 @@ def _show_one(spec: EncoderSpec) -> None:
         facts["A full score here"] = ", ".join(
             f"about {lasting(seconds)} an image ({output})" for output, seconds in offer.seconds.items()
         )
-    st.markdown("\n".join(f"- **{plain(title)}**: {plain(text)}" for title, text in facts.items() if text))
+    st.markdown("\n".join(f"- **{escaped(title)}**: {escaped(text)}" for title, text in facts.items() if text))
     if hosted():
         st.info("This server downloads nothing for its visitors.", icon=":material/cloud_off:")
     elif offer and offer.obtainable:
@@ -111,7 +111,7 @@ def _show_one(spec: EncoderSpec) -> None:
 def _ask(spec: EncoderSpec, asked: Job | None) -> None:
     """Find out, when asked to, what is left to know before a download."""
     if asked is not None and asked.state is State.FAILED:
-        st.error(plain(asked.message), icon=":material/error:")
+        st.error(escaped(asked.message), icon=":material/error:")
     if (asked is None or not asked.active) and st.button(
         "Ask again" if asked else "Ask its publisher, and time this machine",
         icon=":material/help:",
@@ -119,11 +119,11 @@ def _ask(spec: EncoderSpec, asked: Job | None) -> None:
         help="Says the exact size of the download, whether the weights are gated, and how long a score would take "
         "here. Nothing is downloaded yet.",
     ):
-        asked = state.jobs().submit(
+        asked = resources.jobs().submit(
             f"offer:{spec.name}", f"Asking for {spec.name}", lambda _job: _look(spec), urgent=True
         )
     if asked is not None and asked.active:
-        widgets.watch(asked)
+        jobs_ui.show_progress(asked)
 
 
 def _look(spec: EncoderSpec) -> Offer:
@@ -134,15 +134,15 @@ def _look(spec: EncoderSpec) -> Offer:
 
 def _offer_download(spec: EncoderSpec, offer: Offer) -> None:
     key = f"download:{spec.name}"
-    job = state.jobs().get(key)
+    job = resources.jobs().get(key)
     if job is not None and job.state is State.FAILED:
-        st.error(plain(job.message), icon=":material/error:")
+        st.error(escaped(job.message), icon=":material/error:")
     if (job is None or not job.active) and st.button(
         f"Download {offer.size}", icon=":material/download:", type="primary"
     ):
-        job = state.jobs().submit(key, f"Downloading {spec.name}", lambda job: _download(job, spec.name), unit="MB")
+        job = resources.jobs().submit(key, f"Downloading {spec.name}", lambda job: _download(job, spec.name), unit="MB")
     if job is not None and job.active:
-        widgets.watch(job)
+        jobs_ui.show_progress(job)
 
 
 def _download(job: Job, name: str) -> None:
@@ -173,19 +173,19 @@ def _show_own() -> None:
             name = st.text_input("Name for it", key="own-name", placeholder="mine")
             pressed = st.form_submit_button("Load", icon=":material/upload_file:", type="primary")
         like, weights, name = like.strip(), weights.strip(), name.strip()
-        job = state.jobs().get("own-weights")
+        job = resources.jobs().get("own-weights")
         if pressed:
-            job = state.jobs().submit(
+            job = resources.jobs().submit(
                 "own-weights", f"Loading {name}", lambda _job: _add(name, like, weights), urgent=True
             )
         if job is not None and job.active:
-            widgets.watch(job)
+            jobs_ui.show_progress(job)
         elif job is not None and job.state is State.FAILED:
-            st.error(plain(job.message), icon=":material/error:")
+            st.error(escaped(job.message), icon=":material/error:")
         elif job is not None and job.state is State.DONE:
             added: EncoderSpec = job.result
             st.success(
-                f"{plain(added.name)} is here: choose it in the sidebar. {plain(added.description)}",
+                f"{escaped(added.name)} is here: choose it in the sidebar. {escaped(added.description)}",
                 icon=":material/check:",
             )
 
@@ -194,5 +194,5 @@ def _add(name: str, like: str, weights: str) -> EncoderSpec:
     from jepa_core.encoders import custom
 
     added = custom.add(name, like, weights).spec
-    state.encoder.cache_clear()  # it may hold another encoder that was added under this name
+    resources.encoder.cache_clear()  # it may hold another encoder that was added under this name
     return added

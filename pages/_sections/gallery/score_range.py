@@ -1,12 +1,10 @@
 """Choosing a part of many images: a range of scores, and a page of those that are left. Both are in the address."""
 
-import math
-
 import streamlit as st
 from numpy import ndarray
 
 from jepa_core.analysis import curation
-from pages._shared import widgets
+from pages._shared import url_state
 
 
 def choose_range(scores: ndarray, of: str) -> tuple[float, float] | None:
@@ -14,13 +12,13 @@ def choose_range(scores: ndarray, of: str) -> tuple[float, float] | None:
 
     `of` says whose scores they are: a range of others means nothing here.
     """
-    low, high = math.floor(10 * scores.min()) / 10, math.ceil(10 * scores.max()) / 10
+    low, high = curation.score_limits(scores)
     if st.session_state.setdefault("range-of", of) != of:
         st.session_state["range-of"], st.session_state["range"] = of, ""
         st.session_state["kept:range"] = ""
-    widgets.arrive("range", "")
+    url_state.restore("range", "")
     found = curation.read_range(st.session_state["range"], scores)
-    widgets.publish("range", st.session_state["range"] if found else "", "")
+    url_state.publish("range", st.session_state["range"] if found else "", "")
     if low == high:
         return None
     st.session_state["span"] = (max(low, found[0]), min(high, found[1])) if found else (low, high)
@@ -40,14 +38,14 @@ def set_range(found: tuple[float, float] | None) -> None:
 
 def choose_sheet(count: int, each: int, key: str, of: str) -> slice:
     """Which of `count` things are on the page to be shown, of `each` a page. Another `of` starts at the first again."""
-    sheets = max(1, math.ceil(count / each))
+    sheets = max(1, -(-count // each))
     if st.session_state.setdefault(f"{key}-of", of) != of:
         st.session_state[f"{key}-of"], st.session_state[key] = of, "1"
-    widgets.arrive(key, "1")
+    url_state.restore(key, "1")
     asked = st.session_state[key]
     sheet = min(max(int(asked), 1), sheets) if asked.isascii() and asked.isdigit() and len(asked) < 10 else 1
     st.session_state[key] = str(sheet)
-    widgets.publish(key, str(sheet), "1")
+    url_state.publish(key, str(sheet), "1")
 
     def turn(step: int) -> None:
         st.session_state[key] = str(sheet + step)

@@ -8,8 +8,8 @@ import streamlit as st
 
 from jepa_core.analysis import curation
 from jepa_core.errors import JepaError
-from pages._shared import image_grid, state
-from pages._shared.state import Choice
+from pages._shared import image_grid, resources, score_tables
+from pages._shared.choice import Choice
 from pages._shared.text import counted
 
 MOST = 96  # pictures shown
@@ -26,7 +26,7 @@ def show(choice: Choice) -> None:
         )
         return
     tables = {name: _scored(choice, name) for name in dict.fromkeys(chosen.values())}
-    members = {name: state.store().members(name) for name in tables}
+    members = {name: resources.store().members(name) for name in tables}
     table = curation.picked(members, chosen, tables)
     left, right = st.columns([5, 1], vertical_alignment="center")
     sets = f" of {len(tables)} datasets" if len(tables) > 1 else ""
@@ -49,7 +49,7 @@ def show(choice: Choice) -> None:
 
 def _scored(choice: Choice, name: str) -> pd.DataFrame:
     try:
-        return state.ranked(choice, state.dataset(name), None)
+        return score_tables.ranked(choice, resources.dataset(name), None)
     except JepaError:  # a folder that is gone
         return pd.DataFrame(columns=["digest", "jepa_score"])
 
@@ -57,7 +57,7 @@ def _scored(choice: Choice, name: str) -> pd.DataFrame:
 def _cards(choice: Choice, name: str, table: pd.DataFrame, chosen: dict[str, str]) -> list[image_grid.Card]:
     own = [digest for digest, dataset in chosen.items() if dataset == name]
     rows = table[table["digest"].isin(own)].drop_duplicates("digest")
-    return image_grid.cards(choice, state.dataset(name), rows) if len(rows) else []
+    return image_grid.cards(choice, resources.dataset(name), rows) if len(rows) else []
 
 
 def export(table: pd.DataFrame, name: str, paths: dict[str, pd.DataFrame]) -> None:

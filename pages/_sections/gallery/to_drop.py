@@ -6,19 +6,19 @@ import streamlit as st
 from jepa_core.analysis import curation
 from jepa_core.datasets.spec import DatasetSpec
 from pages._sections.gallery import score_range, selection
-from pages._shared import image_grid, state, widgets
-from pages._shared.state import Choice
-from pages._shared.text import counted, plain
+from pages._shared import image_grid, score_tables, scoring_job
+from pages._shared.choice import Choice
+from pages._shared.text import counted, escaped
 
 SHEET = 48
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
 def _decided(version: str, fingerprint: str, percent: float, _choice: Choice, _dataset: DatasetSpec) -> pd.DataFrame:  # noqa: ARG001
-    return curation.decide(state.scores(_choice, _dataset), percent, _dataset.name)
+    return curation.decide(score_tables.scores(_choice, _dataset), percent, _dataset.name)
 
 
-def show(choice: Choice, chosen: widgets.Shown) -> None:
+def show(choice: Choice, chosen: scoring_job.ScoredDataset) -> None:
     """A share of each class to drop, what that removes, and the list of it."""
     dataset = chosen.dataset
     st.warning(
@@ -37,7 +37,7 @@ def show(choice: Choice, chosen: widgets.Shown) -> None:
         format="%.1f %%",
         bind="query-params",
     )
-    decided = _decided(state.version(choice, dataset), dataset.fingerprint, percent, choice, dataset)
+    decided = _decided(score_tables.version(choice, dataset), dataset.fingerprint, percent, choice, dataset)
     counts, dropped = curation.by_class(decided), decided[decided["decision"] == "drop"]
     words = f"This drops **{counted(len(dropped), 'image')}** of {len(decided)}"
     touched = int((counts["dropped"] > 0).sum())
@@ -47,7 +47,7 @@ def show(choice: Choice, chosen: widgets.Shown) -> None:
         words += f" {counted(spared, 'class') if spared == 1 else f'{spared} classes'} too small for {percent:g} % "
         words += "keep everything."
     st.markdown(words)
-    unscored = state.missing(choice, dataset)
+    unscored = score_tables.missing_count(choice, dataset)
     if unscored:
         st.caption(f"{counted(unscored, 'image')} without a score {'is' if unscored == 1 else 'are'} not in the list.")
     if dropped["estimated"].any():
@@ -78,10 +78,10 @@ def show(choice: Choice, chosen: widgets.Shown) -> None:
     _show_dropped(choice, chosen, dropped)
 
 
-def _show_dropped(choice: Choice, chosen: widgets.Shown, dropped: pd.DataFrame) -> None:
-    rows = state.ranked(choice, chosen.dataset, chosen.label)
+def _show_dropped(choice: Choice, chosen: scoring_job.ScoredDataset, dropped: pd.DataFrame) -> None:
+    rows = score_tables.ranked(choice, chosen.dataset, chosen.label)
     rows = rows[rows["name"].isin(set(dropped["name"]))]
-    st.header(plain(f"Would be dropped from class {chosen.label}" if chosen.label else "Would be dropped"))
+    st.header(escaped(f"Would be dropped from class {chosen.label}" if chosen.label else "Would be dropped"))
     if rows.empty:
         st.info("Nothing. A larger share may remove something.", icon=":material/info:")
         return

@@ -9,10 +9,10 @@ from jepa_core import images
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.explain import attribution
 from jepa_core.explain import image as explain_image
-from jepa_core.explain.directions import Directions
+from jepa_core.explain.directions import Directions, leverage_in_words
 from jepa_core.explain.image import Place
-from jepa_core.figures.singular_vectors import heat_picture, overlay
-from jepa_core.figures.spectrum import parts_figure, spectrum_figure
+from jepa_core.figures.singular_vectors import heatmap_picture, overlay_heatmap
+from jepa_core.figures.spectrum import attribution_figure, spectrum_figure
 from jepa_core.figures.style import CONFIG
 from jepa_core.jacobian.spectrum import Rank
 from jepa_core.jobs import Job
@@ -20,17 +20,17 @@ from jepa_core.scoring.method import Way
 from jepa_core.scoring.run import RunSummary, config_of, score_items
 from jepa_core.store.crops import scored_crop
 from jepa_core.store.records import Member
-from pages._shared import image_grid, jacobian_jobs, reference_sets, state, widgets
+from pages._shared import image_grid, jacobian_jobs, jobs_ui, reference_sets, resources
+from pages._shared.choice import Choice
 from pages._shared.errors import fragment
 from pages._shared.image_grid import Card, data_address
-from pages._shared.state import Choice
-from pages._shared.text import plain
+from pages._shared.text import escaped
 
 SHOWN = 320  # pixels of a leverage map
 
 
 @dataclass(frozen=True, eq=False)
-class Looked:
+class ViewedImage:
     """An image of a dataset, its row of the score table, and how its score was made."""
 
     choice: Choice
@@ -46,7 +46,7 @@ class Looked:
     @property
     def member(self) -> Member:
         """Its place in the dataset."""
-        return jacobian_jobs.member(self.row)
+        return jacobian_jobs.member_of(self.row)
 
     @property
     def among(self) -> str:
@@ -54,20 +54,20 @@ class Looked:
         return f"class {self.label}" if self.label else self.dataset.title
 
 
-def show_spectrum(one: Looked) -> None:
+def show_spectrum(one: ViewedImage) -> None:
     """The spectrum beside the reference's, and the score taken apart."""
     config = config_of(one.choice.spec, one.choice.output, one.way.decided)
-    result = None if one.row["estimated"] else state.store().get(config, one.row["digest"])
+    result = None if one.row["estimated"] else resources.store().get(config, one.row["digest"])
     band = reference_sets.spread(one.choice, one.dataset)
-    apart = attribution.parts(result.spectrum, band) if result and band else None
-    end = "unlikely" if apart and apart.total < 0 else "likely"
-    plainly = apart is None or apart.run is None  # nothing to explain, or nothing to explain it by
+    attributed = attribution.attribute(result.spectrum, band) if result and band else None
+    end = "unlikely" if attributed and attributed.total < 0 else "likely"
+    plainly = attributed is None or attributed.run is None  # nothing to explain, or nothing to explain it by
     st.header("How do its singular values compare?" if plainly else f"Which singular values make it {end}?")
     if result is None:
         _score_fully(one, config.key)
         return
     sigma, rank = result.spectrum, one.rank.rank
-    if band is None or apart is None:
+    if band is None or attributed is None:
         st.info(
             f"Fewer than {explain_image.LEAST_SPREAD} images here have full scores, "
             "too few to say which singular values are "
@@ -76,8 +76,8 @@ def show_spectrum(one: Looked) -> None:
         )
         st.plotly_chart(spectrum_figure(sigma, rank), config=CONFIG, alt="Its singular values on a log axis")
         return
-    words = attribution.in_words(apart, band)
-    st.markdown(plain(words))
+    words = attribution.in_words(attributed, band)
+    st.markdown(escaped(words))
     left, right = st.columns(2, gap="medium")
     with left:
         st.plotly_chart(
@@ -88,15 +88,15 @@ def show_spectrum(one: Looked) -> None:
         )
         st.caption("Its singular values, largest first, and where those of the reference lie.")
     with right:
-        st.plotly_chart(parts_figure(apart), config=CONFIG, alt=words)
+        st.plotly_chart(attribution_figure(attributed), config=CONFIG, alt=words)
         st.caption(
             "Each log singular value minus the reference's median, and their sum from the first on: where the line "
             "falls, the image loses score."
-            + (" The shaded directions hold half of the difference." if apart.run else "")
+            + (" The shaded directions hold half of the difference." if attributed.run else "")
         )
 
 
-def _score_fully(one: Looked, config: str) -> None:
+def _score_fully(one: ViewedImage, config: str) -> None:
     """An estimate has no spectrum; a person may ask for the full score."""
     st.info(
         "This score is an estimate, made without the full spectrum, so it cannot be taken apart yet.",
@@ -105,8 +105,8 @@ def _score_fully(one: Looked, config: str) -> None:
 
     def work(job: Job) -> RunSummary:
         return score_items(
-            state.store(),
-            state.encoder(one.choice.spec.name),
+            resources.store(),
+            resources.encoder(one.choice.spec.name),
             one.dataset.name,
             [item for item in one.dataset.items() if item.name == one.row["name"]],
             one.choice.output,
@@ -117,15 +117,15 @@ def _score_fully(one: Looked, config: str) -> None:
         )
 
     key = f"full:{config}:{one.row['digest']}"
-    job = widgets.arriving(key, "Scoring this image fully", work, ask="Score it fully")
+    job = jobs_ui.finished_job(key, "Scoring this image fully", work, ask="Score it fully")
     if job and isinstance(job.result, RunSummary):
         for _name, sentence in job.result.failed:
-            st.error(plain(sentence), icon=":material/error:")
+            st.error(escaped(sentence), icon=":material/error:")
         if not job.result.failed:
             st.rerun()
 
 
-def show_leverage(one: Looked) -> None:
+def show_leverage(one: ViewedImage) -> None:
     """Which pixels the score hangs on."""
     st.header("Which pixels does the score hang on?")
     st.markdown(
@@ -141,14 +141,13 @@ def show_leverage(one: Looked) -> None:
 
 
 @fragment
-def _leverage_map(one: Looked, found: Directions) -> None:
+def _leverage_map(one: ViewedImage, found: Directions) -> None:
     values, name = found.leverage, one.row["name"]
-    crop = images.rgb_array(scored_crop(state.store(), one.choice.config.transform, one.dataset, one.member))
+    crop = images.rgb_array(scored_crop(resources.store(), one.choice.config.transform, one.dataset, one.member))
     opacity = st.session_state.get("opacity", 60)
-    mixed = images.array_png(overlay(crop, values, opacity / 100), SHOWN)
-    alone = images.array_png(heat_picture(values), SHOWN)
-    most = f"at most {values.max():.2g}, on average {values.mean():.2g} a pixel"
-    total = f"sum {values.sum():.2f}; the rank is {one.rank.rank}"
+    mixed = images.array_png(overlay_heatmap(crop, values, opacity / 100), SHOWN)
+    alone = images.array_png(heatmap_picture(values), SHOWN)
+    most, total = leverage_in_words(values, one.rank.rank)
     image_grid.grid(
         [
             Card(data_address(mixed), "", "On the picture", (), f"Leverage map of {name} laid on the picture"),
@@ -161,17 +160,17 @@ def _leverage_map(one: Looked, found: Directions) -> None:
     st.slider("Opacity of the map", 0, 100, 60, step=10, format="%d %%", key="opacity", width=400)
 
 
-def show_neighbours(one: Looked) -> None:
+def show_neighbours(one: ViewedImage) -> None:
     """The nearest images in the embedding, of the reference and of what the encoder learned from."""
     st.header("Nearest in the embedding")
-    training = reference_sets.known_set(one.choice.spec.training, one.choice)
+    training = reference_sets.scored_set(one.choice.spec.training, one.choice)
     _show_near(one, one.reference or one.dataset, "the reference" if one.reference else "this dataset")
     if training and not training.listed and (one.reference is None or training.name != one.reference.name):
         _show_near(one, training, "what the encoder was trained on")
 
 
-def _show_near(one: Looked, among: DatasetSpec, what: str) -> None:
-    st.caption(plain(f"In {among.title}, {what}:"))
+def _show_near(one: ViewedImage, among: DatasetSpec, what: str) -> None:
+    st.caption(escaped(f"In {among.title}, {what}:"))
     rows = reference_sets.neighbours(one.choice, among, one.row["digest"])
     if rows.empty:
         st.info("There is no other scored image here.", icon=":material/scatter_plot:")

@@ -9,7 +9,7 @@ from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.store.crops import read_member
 from jepa_core.store.records import Member
 from pages._shared.image_grid import data_address
-from pages._shared.text import plain
+from pages._shared.text import escaped
 
 SHOWN, ENLARGED = 320, 1600  # pixels
 
@@ -44,4 +44,4 @@ def enlarge(dataset: DatasetSpec, member: Member) -> None:
     """The picture as large as the window allows, small ones with square pixels."""
     found = images.decode(read_member(dataset, member), name=member.name)
     png = images.display_png(found.image, ENLARGED)
-    st.image(png, caption=plain(f"{member.name}, {found.width} x {found.height} px"), width="stretch")
+    st.image(png, caption=escaped(f"{member.name}, {found.width} x {found.height} px"), width="stretch")

@@ -5,13 +5,13 @@ import streamlit as st
 from jepa_core.errors import JepaError
 from jepa_core.explain import image as explain_image
 from pages._sections.image import facts, original
-from pages._sections.image.explanation import Looked
+from pages._sections.image.explanation import ViewedImage
 from pages._sections.image.facts import Fact
-from pages._shared import widgets
+from pages._shared import layout
 from pages._shared.text import counted
 
 
-def show(one: Looked) -> None:
+def show(one: ViewedImage) -> None:
     """The last sections of the Image page."""
     left, right = st.columns(2, gap="medium")
     with left:
@@ -24,13 +24,13 @@ def show(one: Looked) -> None:
     st.markdown("**Compute it again** from a terminal; nothing is read from the store:")
     if one.dataset.listed:
         st.caption("This needs the pictures: put the folder that holds them in place of FOLDER.")
-    widgets.code(again.command)
+    layout.code(again.command)
     if again.python:
         st.markdown("or from Python:")
-        widgets.code(again.python)
+        layout.code(again.python)
 
 
-def _file_facts(one: Looked) -> list[Fact]:
+def _file_facts(one: ViewedImage) -> list[Fact]:
     row, dataset = one.row, one.dataset
     shown = [Fact("Name", row["name"]), Fact("Class", row["label"]), Fact("Dataset", dataset.title)]
     try:
@@ -43,7 +43,7 @@ def _file_facts(one: Looked) -> list[Fact]:
     return [*shown, Fact("SHA-256", row["digest"]), Fact("Licence", dataset.licence)]
 
 
-def _made_facts(one: Looked) -> list[Fact]:
+def _made_facts(one: ViewedImage) -> list[Fact]:
     spec, row = one.choice.spec, one.row
     k, config = spec.outputs[one.choice.output], spec.data_config
     channels, height, width = config["input_size"]

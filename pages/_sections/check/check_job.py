@@ -13,21 +13,23 @@ from jepa_core.check.evidence import KnownSet, Outcome, check_pictures, measured
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.datasets.uploads import Uploads
 from jepa_core.jobs import Job
-from pages._shared import image_grid, state
-from pages._shared.state import Choice
+from pages._shared import image_grid, resources
+from pages._shared.choice import Choice
 
 _THUMBNAIL = 112  # px
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class CheckResult:
     """What was found of a session's pictures, and a thumbnail of each that could be checked, as addresses."""
 
     outcome: Outcome
     thumbnails: list[str]
 
 
-def work_on(held: Uploads, key: str, choice: Choice, dataset: DatasetSpec, known: KnownSet) -> Callable[[Job], object]:
+def check_uploads(
+    held: Uploads, key: str, choice: Choice, dataset: DatasetSpec, known: KnownSet
+) -> Callable[[Job], object]:
     """Check the pictures that are held and put what is found with them, under `key`."""
     mine, token = ref(held), held.token
 
@@ -39,13 +41,13 @@ def work_on(held: Uploads, key: str, choice: Choice, dataset: DatasetSpec, known
         def stop() -> bool:
             return job.cancelled() or uploads.token != token
 
-        measures = measured_reference(state.store(), choice.spec, dataset, known, job.report, stop)
-        encoder = state.encoder(choice.spec.name)
+        measures = measured_reference(resources.store(), choice.spec, dataset, known, job.report, stop)
+        encoder = resources.encoder(choice.spec.name)
         outcome = check_pictures(encoder, choice.output, uploads.pictures, known, measures, job.report, stop)
         if stop():
             return None
         thumbnails = [image_grid.data_address(images.display_png(item.crop, _THUMBNAIL)) for item in outcome.checked]
-        uploads.found[key] = Found(outcome, thumbnails)
+        uploads.found[key] = CheckResult(outcome, thumbnails)
         return True
 
     return work

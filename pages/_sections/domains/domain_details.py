@@ -6,9 +6,9 @@ import streamlit as st
 
 from jepa_core.datasets import registry
 from pages._sections.domains import confounds, spectrum_bands
+from pages._shared.choice import Choice
 from pages._shared.errors import fragment
-from pages._shared.state import Choice
-from pages._shared.text import plain
+from pages._shared.text import escaped
 
 
 @fragment
@@ -16,7 +16,7 @@ def show(choice: Choice, reference: str, chosen: Sequence[str], first: str) -> N
     """One of the chosen sets, by default the `first`."""
     listed = registry.list_datasets()
     closer = st.selectbox(
-        f"Look closer at one domain beside {plain(listed[reference].title)}",
+        f"Look closer at one domain beside {escaped(listed[reference].title)}",
         chosen,
         index=chosen.index(first),
         format_func=lambda name: listed[name].title,

@@ -12,19 +12,19 @@ from jepa_core.errors import NotEnoughData
 from jepa_core.figures.agreement import agreement_figure
 from jepa_core.figures.style import CONFIG
 from jepa_core.figures.training_size import training_size_figure
-from pages._sections.domains.scores import choice_of
-from pages._shared import figure_cache, state
-from pages._shared.state import Choice
-from pages._shared.text import plain
+from pages._sections.domains.domain_scores import choice_of
+from pages._shared import figure_cache, score_tables
+from pages._shared.choice import Choice
+from pages._shared.text import escaped
 
 
 @st.cache_data(show_spinner="Comparing the encoders", max_entries=32)
 def _sizes(versions: Sequence[str], _smaller: Choice, _larger: Choice, _names: Sequence[str]) -> pd.DataFrame:  # noqa: ARG001
     small, large = (
         {
-            name: state.scores(one, registry.list_datasets()[name])
+            name: score_tables.scores(one, registry.list_datasets()[name])
             for name in _names
-            if state.scored(one, registry.list_datasets()[name])
+            if score_tables.scored(one, registry.list_datasets()[name])
         }
         for one in (_smaller, _larger)
     )
@@ -41,37 +41,37 @@ def show_agreement(choice: Choice, reference: str) -> None:
     st.header("Do encoders agree?")
     listed = registry.list_datasets()
     title = listed[reference].title
-    mine = state.scores(choice, listed[reference])
+    mine = score_tables.scores(choice, listed[reference])
     found, sentences, known = {}, [], [choice.spec.name, choice.output, reference]
     for spec in list_encoders().values():
         other = choice_of(choice, spec)
-        if spec.name == choice.spec.name or not state.scored(other, listed[reference]):
+        if spec.name == choice.spec.name or not score_tables.scored(other, listed[reference]):
             continue
         try:
-            versions = [state.version(choice, listed[reference]), state.version(other, listed[reference])]
-            one = _agreement(versions, mine, state.scores(other, listed[reference]))
+            versions = [score_tables.version(choice, listed[reference]), score_tables.version(other, listed[reference])]
+            one = _agreement(versions, mine, score_tables.scores(other, listed[reference]))
         except NotEnoughData:
             continue
         name = spec.name if other.output == choice.output else f"{spec.name} ({other.output})"
         found[name] = one
         known += [name, *versions]
         words = agreement.in_words(one, choice.spec.name, name)
-        sentences.append(f"- {plain(words)} *({agreement.relation(choice.spec, spec)})*")
+        sentences.append(f"- {escaped(words)} *({agreement.relation(choice.spec, spec)})*")
     twin = agreement.twin_of(choice.spec.name, choice.output, reference)
     if twin and twin.name not in found:
         found[twin.name] = twin.agreement
         words = agreement.in_words(twin.agreement, choice.spec.name, twin.name)
-        sentences.append(f"- {plain(words)} *(same recipe, another seed; not bundled, {plain(twin.made)})*")
+        sentences.append(f"- {escaped(words)} *(same recipe, another seed; not bundled, {escaped(twin.made)})*")
     if not found:
-        st.markdown(plain(f"No other encoder has scores of {title}, so there is nothing to compare."))
+        st.markdown(escaped(f"No other encoder has scores of {title}, so there is nothing to compare."))
         return
     words = (
         f"The paper says that different encoders find the same images least and most likely. Compared are the "
         f"{100 * agreement.SHARE:.0f} % at each end of {title}. {agreement.all_in_words(list(found.values()))}"
     )
-    st.markdown(plain(words))
+    st.markdown(escaped(words))
     st.plotly_chart(
-        figure_cache.drawn(lambda: agreement_figure(found), "agreement", *known),
+        figure_cache.cached_figure(lambda: agreement_figure(found), "agreement", *known),
         config=CONFIG,
         alt=f"Shares of the least and most likely of {title} in common",
     )
@@ -84,11 +84,11 @@ def show_training_sizes(choice: Choice, names: Sequence[str]) -> None:
     own = [pair for pair in pairs if choice.spec in (pair.smaller, pair.larger)]
     for pair in pairs if not own else ():
         words = f"{pair.smaller.name} and {pair.larger.name} differ in the size of their training sets alone"
-        st.caption(plain(f"{words}: choose one of them to see whether that makes foreign images less likely."))
+        st.caption(escaped(f"{words}: choose one of them to see whether that makes foreign images less likely."))
     reference = registry.list_datasets()[names[0]]
     for pair in own:
         both = choice_of(choice, pair.smaller), choice_of(choice, pair.larger)
-        if all(state.scored(one, reference) for one in both):
+        if all(score_tables.scored(one, reference) for one in both):
             st.header("Does a larger training set make foreign images less likely?")
             _show_pair(pair, both, names)
 
@@ -98,14 +98,14 @@ def _show_pair(pair: training_size.Pair, both: tuple[Choice, Choice], names: Seq
     listed = registry.list_datasets()
     reference = listed[names[0]]
     try:
-        table = _sizes([state.version(one, listed[name]) for one in both for name in names], *both, names)
+        table = _sizes([score_tables.version(one, listed[name]) for one in both for name in names], *both, names)
     except NotEnoughData:
-        st.markdown(plain(f"The two encoders have scored different images of {reference.title}."))
+        st.markdown(escaped(f"The two encoders have scored different images of {reference.title}."))
         return
     if len(table):
         table["domain"] = [listed[name].title for name in table["domain"]]
     st.markdown("The paper says that images foreign to the training set are the less likely the larger it was.")
-    st.markdown(plain(training_size.in_words(table, pair, reference.title)))
+    st.markdown(escaped(training_size.in_words(table, pair, reference.title)))
     if len(table):
         st.plotly_chart(
             training_size_figure(table, pair.smaller.name, pair.larger.name),

@@ -2,21 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 import streamlit as st
+from numpy import ndarray
 
 from jepa_core.analysis import side_by_side
 from jepa_core.datasets import registry
 from jepa_core.encoders.registry import list_encoders
 from jepa_core.errors import NotEnoughData
-from jepa_core.figures.domains import FORMS, SCORE, domain_figure
+from jepa_core.figures.domains import FORMS, SCORE, domain_figure, medians_in_words
 from jepa_core.figures.style import CONFIG
-from pages._sections.domains import scores as domains_scores
-from pages._shared import figure_cache, state, widgets
+from pages._sections.domains import domain_scores
+from pages._shared import figure_cache, score_tables, url_state
+from pages._shared.choice import Choice
 from pages._shared.errors import fragment
-from pages._shared.state import Choice
-from pages._shared.text import plain
+from pages._shared.text import escaped
 
 _A_ROW = 3  # figures side by side
 _AXIS = "spreads (likely to the right)"
@@ -26,15 +26,15 @@ _AXIS = "spreads (likely to the right)"
 def show(choice: Choice, names: Sequence[str]) -> None:
     """The sets' scores in the form that is chosen; the first set is the reference."""
     listed = registry.list_datasets()
-    everyone = [domains_scores.choice_of(choice, spec) for spec in list_encoders().values()]
-    everyone = [one for one in everyone if one == choice or state.scored(one, listed[names[0]])]
+    everyone = [domain_scores.choice_of(choice, spec) for spec in list_encoders().values()]
+    everyone = [one for one in everyone if one == choice or score_tables.scored(one, listed[names[0]])]
     left, right = st.columns(2, vertical_alignment="bottom")
     with left:
-        form = widgets.choose_one("Shown as", FORMS, "histogram", "form")
+        form = url_state.choose_one("Shown as", FORMS, "histogram", "form")
     if len(everyone) > 1:
         with right:
-            options = {"one": plain(choice.spec.name), "all": f"all {len(everyone)}, side by side"}
-            across_all = widgets.choose_one("Encoders", options, "one", "across") == "all"
+            options = {"one": escaped(choice.spec.name), "all": f"all {len(everyone)}, side by side"}
+            across_all = url_state.choose_one("Encoders", options, "one", "across") == "all"
         if across_all:
             _show_all(everyone, names, form)
             return
@@ -52,18 +52,18 @@ _WORDS = {
 }
 
 
-def _scores(choice: Choice, names: Sequence[str]) -> dict[str, np.ndarray]:
+def _scores(choice: Choice, names: Sequence[str]) -> dict[str, ndarray]:
     listed = registry.list_datasets()
-    return {listed[name].title: state.scores(choice, listed[name])["jepa_score"].to_numpy() for name in names}
+    return {listed[name].title: score_tables.scores(choice, listed[name])["jepa_score"].to_numpy() for name in names}
 
 
 def _versions(choice: Choice, names: Sequence[str]) -> list[str]:
     listed = registry.list_datasets()
-    return [state.version(choice, listed[name]) for name in names]
+    return [score_tables.version(choice, listed[name]) for name in names]
 
 
 def _figure(
-    scores: Mapping[str, np.ndarray],
+    scores: Mapping[str, ndarray],
     versions: Sequence[str],
     reference: str,
     form: str,
@@ -72,14 +72,13 @@ def _figure(
     axis: str = SCORE,
     height: int = 40,
 ) -> None:
-    medians = "; ".join(f"{title} {np.median(values):.1f}" for title, values in scores.items() if len(values))
     st.plotly_chart(
-        figure_cache.drawn(
+        figure_cache.cached_figure(
             lambda: domain_figure(scores, reference, form, axis=axis, row_height=height),
             *("domains", reference, form, axis, height, *scores, *versions),
         ),
         config=CONFIG,
-        alt=f"{FORMS[form]} of each set{f' by {name}' if name else ''}. Medians: {medians}",
+        alt=f"{FORMS[form]} of each set{f' by {name}' if name else ''}. Medians: {medians_in_words(scores)}",
         key=f"domains:{name}",
     )
 
@@ -88,7 +87,7 @@ def _show_all(everyone: Sequence[Choice], names: Sequence[str], form: str) -> No
     """A figure for each encoder in units of its own reference, then what they agree on."""
     reference = registry.list_datasets()[names[0]].title
     st.caption(
-        plain(
+        escaped(
             f"Scores of different encoders are not on one scale, so each has its own: 0 is the median of {reference} "
             "by that encoder, and 1 the spread of its scores of it (the width of their middle half, divided by 1.35). "
             "Compare where a set lies beside the blue band, not the numbers below two figures."
@@ -99,20 +98,20 @@ def _show_all(everyone: Sequence[Choice], names: Sequence[str], form: str) -> No
         for column, choice in zip(st.columns(_A_ROW), everyone[first:], strict=False):
             scores = _scores(choice, names)
             with column:
-                st.markdown(f"**{plain(choice.spec.name)}**, {plain(choice.output)}")
+                st.markdown(f"**{escaped(choice.spec.name)}**, {escaped(choice.output)}")
                 try:
                     spread = {
                         title: side_by_side.in_spreads(values, scores[reference]) for title, values in scores.items()
                     }
                 except NotEnoughData as error:
-                    st.markdown(plain(str(error)))
+                    st.markdown(escaped(str(error)))
                     continue
                 versions = _versions(choice, names)
                 _figure(spread, versions, reference, form, choice.spec.name, axis=_AXIS, height=30)
                 shown.append(choice)
     with st.spinner("Comparing the encoders"):
-        found = domains_scores.across_table(shown, names)
-    st.markdown(plain(side_by_side.in_words(found, reference)))
+        found = domain_scores.across_table(shown, names)
+    st.markdown(escaped(side_by_side.in_words(found, reference)))
     _tables(found, [choice.spec.name for choice in shown])
 
 

@@ -10,8 +10,8 @@ from jepa_core.analysis.methods import Domain
 from jepa_core.analysis.separation import Inliers, domain_line
 from jepa_core.datasets import registry
 from jepa_core.encoders.spec import EncoderSpec
-from pages._shared import state
-from pages._shared.state import Choice
+from pages._shared import resources, score_tables
+from pages._shared.choice import Choice
 
 
 def choice_of(choice: Choice, spec: EncoderSpec) -> Choice:
@@ -21,13 +21,13 @@ def choice_of(choice: Choice, spec: EncoderSpec) -> Choice:
 
 @st.cache_resource(show_spinner=False, max_entries=128)  # shared, so not to be changed
 def _domain(version: str, name: str, _choice: Choice) -> Domain:  # noqa: ARG001
-    table = state.scores(_choice, registry.list_datasets()[name])
-    return Domain(name, table, state.store().embeddings(_choice.config.space, table["digest"].tolist()))
+    table = score_tables.scores(_choice, registry.list_datasets()[name])
+    return Domain(name, table, resources.store().embeddings(_choice.config.space, table["digest"].tolist()))
 
 
 def domain(choice: Choice, name: str) -> Domain:
     """The stored scores and embeddings of a bundled set."""
-    return _domain(state.version(choice, registry.list_datasets()[name]), name, choice)
+    return _domain(score_tables.version(choice, registry.list_datasets()[name]), name, choice)
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
@@ -44,7 +44,7 @@ def _line(version: str, known: Sequence[str], _choice: Choice, _names: Sequence[
 def table(choice: Choice, names: Sequence[str], training: str) -> pd.DataFrame:
     """`domain_table` of sets, the first of which is the reference. A set that was compared before is not again."""
     listed = registry.list_datasets()
-    version = {name: state.version(choice, listed[name]) for name in (*names, *([training] if training else []))}
+    version = {name: score_tables.version(choice, listed[name]) for name in (*names, *([training] if training else []))}
     known = [version[names[0]], version.get(training, "")]
     found = pd.DataFrame([_line(version[name], known, choice, (name, names[0], training)) for name in names])
     return found.assign(domain=[listed[name].title for name in names])
@@ -66,10 +66,10 @@ def across_table(choices: Sequence[Choice], names: Sequence[str]) -> pd.DataFram
     listed = registry.list_datasets()
     lines = []
     for choice in choices:
-        normal = state.scores(choice, listed[names[0]])
-        known = state.version(choice, listed[names[0]])
+        normal = score_tables.scores(choice, listed[names[0]])
+        known = score_tables.version(choice, listed[names[0]])
         for name in names:
-            if len(scores := state.scores(choice, listed[name])):
-                versions = [state.version(choice, listed[name]), known]
+            if len(scores := score_tables.scores(choice, listed[name])):
+                versions = [score_tables.version(choice, listed[name]), known]
                 lines.append(_across(versions, choice, listed[name].title, scores, normal))
     return pd.DataFrame(lines)

@@ -1,0 +1,1 @@
+"""Sections of the Studies page, one for each figure of the paper."""

@@ -1,0 +1,1 @@
+"""Sections of the Theory page, one for each experiment."""

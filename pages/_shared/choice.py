@@ -1,0 +1,103 @@
+"""The encoder, the output and the method of scoring that are chosen in the sidebar of every page."""
+
+from dataclasses import dataclass, field
+
+import streamlit as st
+
+from jepa_core.datasets.spec import DatasetSpec
+from jepa_core.encoders.registry import default_device, list_encoders
+from jepa_core.encoders.spec import EncoderSpec
+from jepa_core.scoring import method as scoring_method
+from jepa_core.scoring import precision
+from jepa_core.scoring import run as scoring_run
+from jepa_core.scoring.method import Way
+from jepa_core.store.records import ResultConfig
+from pages._shared import resources, url_state
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is being looked at: an encoder, one of its outputs, and the way to its scores that was asked for."""
+
+    spec: EncoderSpec
+    output: str
+    way: Way = field(default_factory=Way)
+
+    @property
+    def config(self) -> ResultConfig:
+        """The config of its full float32 results."""
+        return scoring_run.config_of(self.spec, self.output)
+
+    def way_to(self, dataset: DatasetSpec) -> Way:
+        """The way to the scores of a dataset, which may allow no other than the full one. Its precision may be open."""
+        return scoring_method.possible(self.way, dataset)
+
+
+def choose_encoder() -> None:
+    """The encoder and its output, in the sidebar of every page and in the address."""
+    specs = list_encoders()
+    asked = st.query_params.get("encoder")
+    with st.sidebar:
+        name = st.selectbox(
+            "Encoder",
+            list(specs),
+            key="encoder",
+            bind="query-params",
+            help="The network whose embedding is looked at. Scores of different encoders are not on one scale.",
+        )
+        spec = specs[name]
+        output = st.selectbox(
+            "Output",
+            list(spec.outputs),
+            key="output",
+            bind="query-params",
+            help="Which tensor is scored. The theory holds where training made the embedding Gaussian: the projector.",
+        )
+        st.caption(f"{spec.description} Its {output} has {spec.outputs[output]} numbers.")
+        way = _choose_method()
+        if spec.known_failures:
+            with st.expander("Known failures", icon=":material/warning:"):
+                st.markdown("\n".join(f"- {sentence}" for sentence in spec.known_failures))
+    st.session_state["choice"] = Choice(spec, output, way)
+    if asked is not None and asked not in specs:
+        url_state.warn_unknown("encoder", asked, name)
+
+
+def _choose_method() -> Way:
+    with st.expander("How scores are made", icon=":material/tune:"):
+        method = st.selectbox(
+            "Method",
+            scoring_method.METHODS,
+            key="method",
+            bind="query-params",
+            help="exact: a full score takes a product of the Jacobian for each number of the embedding. sketch: an "
+            "estimate takes a twelfth of them, is calibrated on some images that are scored fully, and says how far "
+            "off it may be.",
+        )
+        chosen = st.selectbox(
+            "Precision",
+            scoring_method.PRECISIONS,
+            key="precision",
+            bind="query-params",
+            help="Of the products. fp32: float32. bf16: bfloat16, faster and rounder. tf32: TensorFloat-32, on CUDA. "
+            "auto: bf16 for a dataset where it ranks some images like fp32 does, else fp32.",
+        )
+        # To ask for the device imports torch, for which the first page shall not wait.
+        if chosen == "bf16" and (slow := precision.slow_in_words(chosen, default_device())):
+            st.caption(f"Precision: {slow}.")
+    return Way(method, chosen)
+
+
+def preload_encoder() -> None:
+    """Load the chosen encoder in the background once the page is shown, so that the first computation need not wait."""
+    name = current_choice().spec.name
+    key = f"warm-up:{name}"
+    if resources.jobs().get(key) is None:
+        resources.jobs().submit(
+            key, f"Loading encoder {name}", lambda _job: resources.encoder(name) and None, urgent=True
+        )
+
+
+def current_choice() -> Choice:
+    """The encoder and output chosen in the sidebar."""
+    return st.session_state["choice"]

@@ -1,0 +1,117 @@
+"""What all sessions of a server share: the store, the job queue, loaded encoders, and listings of datasets."""
+
+import atexit
+import os
+import secrets
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import streamlit as st
+
+from jepa_core.datasets import registry
+from jepa_core.datasets.spec import DatasetSpec
+from jepa_core.encoders.registry import Encoder, load_encoder
+from jepa_core.errors import JepaError
+from jepa_core.jobs import JobQueue
+from jepa_core.redaction import for_visitors
+from jepa_core.store.results import Store
+from pages._shared.open_store import SharedStore
+from pages._shared.text import escaped
+
+_PATIENCE = 10.0  # seconds that a server that is to end waits for the step of a job that is under way
+_RELIST = 5.0  # seconds after which a listing is no longer taken for new
+
+
+@st.cache_resource(show_spinner=False)
+def _shared_store() -> SharedStore:
+    return SharedStore()
+
+
+def store() -> Store:
+    """The store of results."""
+    return _shared_store().store()
+
+
+def show_store_notices() -> None:
+    """Open the store before a page needs it, and say what a person should know about it."""
+    for notice in _shared_store().notices():
+        st.warning(escaped(for_visitors(notice)), icon=":material/warning:")
+
+
+@st.cache_resource(show_spinner=False)
+def jobs() -> JobQueue:
+    """The one queue of the server."""
+    queue = JobQueue(visitor)
+    atexit.register(_close_queue, queue)
+    return queue
+
+
+def _close_queue(queue: JobQueue) -> None:
+    """Let the job that runs come to the end of its step before the server's process ends.
+
+    Python ends threads where they next touch it, and one that is in the middle of torch takes the process down with
+    SIGABRT. A step that is not over soon is given up with the process, as by a kill, which the store withstands.
+    """
+    if not queue.close(_PATIENCE):
+        print("Stopped; the step under way was given up, what was finished is kept.", file=sys.stderr, flush=True)
+        os._exit(1)
+
+
+def visitor() -> str:
+    """Who looks at the page: a name for this session that no other has."""
+    return st.session_state.setdefault("visitor", secrets.token_hex(16))
+
+
+@lru_cache(maxsize=4)
+def encoder(name: str) -> Encoder:
+    """A loaded encoder. Called by jobs only: loading takes seconds, and so does tracing it again.
+
+    With fewer, visitors who look at three encoders beside a long job keep the worker at loading, not at scoring.
+    """
+    return load_encoder(name)
+
+
+@dataclass
+class _Listing:
+    spec: DatasetSpec
+    took: float  # seconds
+    since: float = field(default_factory=time.monotonic)
+    renewal: threading.Thread | None = None
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _listing(name: str) -> _Listing:
+    start = time.monotonic()
+    return _Listing(registry.get_dataset(name), time.monotonic() - start)
+
+
+def dataset(name: str) -> DatasetSpec:
+    """A dataset's listing. A folder's files may change, so it is listed again after a while.
+
+    That takes seconds for ten thousand files, so it goes on beside the page, which shows what it finds the next time.
+    """
+    found = _listing(name)
+    # A long listing holds up the pages beside it, so it is made the more seldom.
+    old = time.monotonic() - found.since > _RELIST + 20 * found.took
+    if old and not (found.renewal and found.renewal.is_alive()):
+        found.renewal = threading.Thread(target=_renew, args=(name, found), name="jepa-listing", daemon=True)
+        found.renewal.start()
+    return found.spec
+
+
+def _renew(name: str, found: _Listing) -> None:
+    start = time.monotonic()
+    try:
+        found.spec = registry.get_dataset(name)
+    except JepaError:
+        _listing.clear(name)  # gone: the next look says so
+    found.since = time.monotonic()
+    found.took = found.since - start
+
+
+def forget_listings() -> None:
+    """List every dataset anew when it is next asked for."""
+    _listing.clear()

@@ -1,0 +1,146 @@
+"""Tables of the scores that the store holds, cached by a version that changes with them."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+import pandas as pd
+import streamlit as st
+
+from jepa_core.analysis.percentiles import with_percentiles
+from jepa_core.datasets.spec import DatasetSpec
+from jepa_core.keys import make_key
+from jepa_core.scoring import method as scoring_method
+from jepa_core.scoring import precision
+from jepa_core.scoring import run as scoring_run
+from jepa_core.scoring.method import Way
+from jepa_core.scoring.rank import rank_of
+from pages._shared import resources
+from pages._shared.choice import Choice
+
+_REMEMBERED = 512  # datasets, each with an encoder and a way
+
+
+@dataclass(frozen=True)
+class _StoredScores:
+    """What the store had of a dataset's scores when it had seen so many `changes`."""
+
+    changes: int
+    scored: dict[str, tuple[str, bool]]
+    version: str
+    stamp: tuple  # `Store.stamp`, with what else decides; empty where estimates are among them
+
+
+@st.cache_resource(show_spinner=False)
+def _all_stored_scores() -> OrderedDict[tuple, _StoredScores]:
+    return OrderedDict()
+
+
+def _stored_scores(choice: Choice, dataset: DatasetSpec) -> _StoredScores:
+    """Reading and hashing all rows takes longer the more there are, so it is done again only after a change of them."""
+    way, config, known = choice.way_to(dataset), choice.config, _all_stored_scores()
+    key = (config.key, way, dataset.name)
+    changes = resources.store().changes()  # asked first: what is written from here on makes the next look a new one
+    found = known.get(key)
+    if found is None or found.changes != changes:
+        stamp = _stamp(choice, dataset, way)
+        if found is not None and stamp and found.stamp == stamp:  # something else in the store has changed
+            known[key] = replace(found, changes=changes)
+            return known[key]
+        scored = scoring_method.scored(resources.store(), choice.spec, choice.output, dataset.name, way)
+        rank = rank_of(choice.spec, choice.output).rank
+        settled = scoring_method.settled(resources.store(), choice.spec, choice.output, dataset.name, way)
+        parts = (part for name, found in scored.items() for part in (name, *found))
+        version = make_key(config.key, repr(settled), dataset.name, rank, *parts)
+        found = _StoredScores(changes, scored, version, stamp)
+    known[key] = found
+    known.move_to_end(key)
+    while len(known) > _REMEMBERED:
+        known.popitem(last=False)
+    return found
+
+
+def _stamp(choice: Choice, dataset: DatasetSpec, way: Way) -> tuple:
+    settled = scoring_method.settled(resources.store(), choice.spec, choice.output, dataset.name, way)
+    if settled.method != "exact":
+        return ()
+    config = scoring_run.config_of(choice.spec, choice.output, settled.decided)
+    return settled, rank_of(choice.spec, choice.output).rank, *resources.store().stamp(config, dataset.name)
+
+
+def scored(choice: Choice, dataset: DatasetSpec) -> dict[str, tuple[str, bool]]:
+    """The images of a dataset that have a score: name -> (digest, whether it is an estimate). Not to be changed."""
+    return _stored_scores(choice, dataset).scored
+
+
+def missing_count(choice: Choice, dataset: DatasetSpec, label: str | None = None) -> int:
+    """How many images of a dataset, or of a class of it, have no score."""
+    return _missing(version(choice, dataset), dataset.name, dataset.fingerprint, label, dataset, choice)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _missing(
+    version: str,  # noqa: ARG001
+    name: str,  # noqa: ARG001
+    fingerprint: str,  # noqa: ARG001
+    label: str | None,
+    _dataset: DatasetSpec,
+    _choice: Choice,
+) -> int:
+    known = scored(_choice, _dataset)
+    wanted = (place for place in range(len(_dataset)) if label is None or _dataset.label_of(place) == label)
+    return sum(_dataset.name_of(place) not in known for place in wanted)
+
+
+def settled_way(choice: Choice, dataset: DatasetSpec) -> Way:
+    """The way that a dataset's stored scores were made in."""
+    return scoring_method.settled(resources.store(), choice.spec, choice.output, dataset.name, choice.way_to(dataset))
+
+
+def version(choice: Choice, dataset: DatasetSpec) -> str:
+    """Changes when anything that a page shows of a dataset's scores may have changed: a part of every cache's key."""
+    return _stored_scores(choice, dataset).version
+
+
+# Tables are kept as they are, not as a pickle that is read for every look: nobody may change them.
+@st.cache_resource(show_spinner=False, max_entries=256)
+def _scores(version: str, fingerprint: str, _dataset: DatasetSpec, _choice: Choice) -> pd.DataFrame:  # noqa: ARG001
+    table = scoring_method.scores(
+        resources.store(), _choice.spec, _choice.output, _dataset.name, _choice.way_to(_dataset)
+    )
+    if not fingerprint:
+        return table
+    return table[table["name"].isin({_dataset.name_of(position) for position in range(len(_dataset))})]
+
+
+def scores(choice: Choice, dataset: DatasetSpec) -> pd.DataFrame:
+    """The score table of what the store holds for a dataset, without images that a folder no longer has.
+
+    Pages share it, so it must not be changed: `assign` makes another one.
+    """
+    return _scores(version(choice, dataset), dataset.fingerprint, dataset, choice)
+
+
+@st.cache_resource(show_spinner=False, max_entries=128)
+def _ranked(version: str, fingerprint: str, label: str | None, _dataset: DatasetSpec, _choice: Choice) -> pd.DataFrame:  # noqa: ARG001
+    table = scores(_choice, _dataset)
+    table = table if label is None else table[table["label"] == label]
+    return with_percentiles(table).sort_values("jepa_score", kind="stable")
+
+
+def ranked(choice: Choice, dataset: DatasetSpec, label: str | None) -> pd.DataFrame:
+    """`scores` of a class (None for all), least likely first, with the percentile of each within the class."""
+    return _ranked(version(choice, dataset), dataset.fingerprint, label, dataset, choice)
+
+
+def provenance_in_words(choice: Choice, dataset: DatasetSpec, table: pd.DataFrame) -> str:
+    """How the scores of a table were made, in words."""
+    way = settled_way(choice, dataset)
+    words = scoring_method.in_words(choice.spec, choice.output, way, table)
+    if dataset.listed:
+        words += " Its pictures are not bundled, so these are the scores that came with the explorer."
+    elif way.method != choice.way.method:
+        words += f" {dataset.title} is too small for a sketch, which needs {way.sketch.least} images."
+    chosen = precision.recorded(resources.store(), choice.config.space, dataset.name)
+    if choice.way.precision == "auto" and chosen:
+        words += f" Precision: {chosen.reason}."
+    return words

@@ -1,0 +1,160 @@
+"""Scoring what a page shows: the job that does it is started, watched and told of."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from jepa_core.datasets.spec import DatasetSpec
+from jepa_core.jobs import Job, State
+from jepa_core.keys import make_key
+from jepa_core.scoring import method as scoring_method
+from jepa_core.scoring import sketch
+from jepa_core.scoring.run import RunSummary
+from jepa_core.scoring.sketch import open_ends
+from pages._shared import dataset_picker, jobs_ui, resources, score_tables
+from pages._shared.choice import Choice
+from pages._shared.text import counted, escaped
+
+# More than this is not started without being asked for.
+_ASK_ABOVE = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredDataset:
+    """What a page looks at: a dataset, a class of it (None for all), and the score tables of both, never empty."""
+
+    dataset: DatasetSpec
+    label: str | None
+    scores: pd.DataFrame  # of the dataset
+    ranked: pd.DataFrame  # of the class, least likely first, with percentiles within the class
+    running: bool  # whether more scores are on their way
+
+
+def choose_scored_dataset(choice: Choice) -> ScoredDataset:
+    """Choose a dataset and a class, and have them scored. The page stops here while there is nothing to show."""
+    left, right = st.columns(2)
+    with left:
+        dataset = dataset_picker.choose_dataset(choice.spec.reference)
+    if dataset is None:
+        st.stop()
+    with right:
+        label = dataset_picker.choose_class(dataset)
+    running = ensure_scored(choice, dataset)
+    ranked = score_tables.ranked(choice, dataset, label)
+    if ranked.empty:
+        st.info("No scores yet. They appear here as they arrive.", icon=":material/hourglass_empty:")
+        st.stop()
+    return ScoredDataset(dataset, label, score_tables.scores(choice, dataset), ranked, running)
+
+
+def ensure_scored(choice: Choice, dataset: DatasetSpec) -> bool:
+    """See to it that a dataset's missing scores are computed: start the job, show its progress, let it be cancelled.
+
+    Returns whether it is running.
+    """
+    # A folder that has changed is another job, so that what was done or failed before does not stand for it.
+    if dataset.listed:
+        _show_not_bundled(choice, dataset)
+        return False
+    key = make_key("score", choice.config.key, repr(choice.way_to(dataset)), dataset.name, dataset.fingerprint)
+    job = resources.jobs().get(key)
+    if job is None or not job.active:
+        if job:
+            _show_failures(job, dataset)
+        job = _start_scoring(key, job, choice, dataset)
+    if job:
+        jobs_ui.show_progress(job, lambda: len(score_tables.scored(choice, dataset)))
+    return job is not None
+
+
+def _show_not_bundled(choice: Choice, dataset: DatasetSpec) -> None:
+    """Nobody can score pictures that are not here."""
+    words = f"The pictures of {dataset.title} are not bundled. Each is known by its class and its digest"
+    if score_tables.scored(choice, dataset):
+        words += ", and its score came with the explorer. To see them, choose the folder that holds them."
+    else:
+        words += f", and encoder {choice.spec.name}, output {choice.output}, has no scores of them: choose another set."
+    st.info(escaped(words), icon=":material/visibility_off:")
+
+
+def _show_failures(job: Job, dataset: DatasetSpec) -> None:
+    if isinstance(job.result, RunSummary) and job.result.failed:
+        failed = job.result.failed
+        label = f"{len(failed)} of {counted(len(dataset), 'image')} could not be scored"
+        with st.expander(label, icon=":material/warning:"):
+            for _name, sentence in failed[:50]:
+                st.write(escaped(sentence))
+            if len(failed) > 50:
+                st.write(f"And {len(failed) - 50} more.")
+    if job.state is State.FAILED:
+        st.error(escaped(job.message), icon=":material/error:")
+
+
+def _start_scoring(key: str, before: Job | None, choice: Choice, dataset: DatasetSpec) -> Job | None:
+    """Start the scoring job if there is something to score and nobody has stopped it or needs to be asked."""
+    missing = score_tables.missing_count(choice, dataset)
+    unseen = before is None and bool(dataset.fingerprint)  # a folder's files may have been written anew
+    if (before and before.state is State.DONE) or not (missing or unseen):
+        return None
+    if (before or missing > _ASK_ABOVE) and not st.button(
+        f"Score {counted(missing, 'missing image')}", icon=":material/play_arrow:", key=f"start:{key}"
+    ):
+        return None
+
+    def work(job: Job) -> RunSummary:
+        encoder, items = resources.encoder(choice.spec.name), list(dataset.items())
+        way = choice.way_to(dataset)
+        way, _reason = scoring_method.decide(
+            resources.store(), encoder, choice.output, dataset.name, items, way, job.cancelled
+        )
+        return scoring_method.score(
+            resources.store(),
+            encoder,
+            choice.output,
+            dataset.name,
+            items,
+            way,
+            progress=job.report,
+            cancelled=job.cancelled,
+        )
+
+    return resources.jobs().submit(key, f"Scoring {dataset.title} with {choice.spec.name}", work)
+
+
+def verify_extremes(choice: Choice, shown: ScoredDataset, count: int) -> None:
+    """Have every estimate scored fully that may belong to the `count` least or most likely images."""
+    names = open_ends(shown.ranked, count)
+    if not names:
+        return
+    st.caption(f"The order at the ends is preliminary: {counted(len(names), 'estimate')} may still belong there.")
+    if shown.running:
+        return
+    dataset, way = shown.dataset, score_tables.settled_way(choice, shown.dataset)
+    key = make_key("ends", choice.config.key, repr(way), dataset.name, dataset.fingerprint, shown.label or "", count)
+
+    def work(job: Job) -> set[str]:
+        return sketch.verify_ends(
+            resources.store(),
+            resources.encoder(choice.spec.name),
+            dataset.name,
+            list(dataset.items()),
+            choice.output,
+            shown=count,
+            label=shown.label,
+            settings=way.sketch,
+            precision=way.decided,
+            progress=job.report,
+            cancelled=job.cancelled,
+        )
+
+    job = resources.jobs().get(key)
+    # What a finished job left open could not be scored; anything else is new.
+    due = job is None or (job.state is State.DONE and job.result != names)
+    stopped = job is not None and job.state is State.CANCELLED
+    if due or (stopped and st.button("Score them fully", icon=":material/play_arrow:")):
+        job = resources.jobs().submit(key, "Scoring fully what may belong to the ends", work)
+    if job and job.active:
+        jobs_ui.show_progress(job)
+    elif job and job.state is State.FAILED:
+        st.error(escaped(job.message), icon=":material/error:")
