@@ -8,7 +8,6 @@ rank: sum over k = 1..rank of v_k[i]^2. It is the derivative of the score by the
 column i of J), and all entries add up to the rank.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 from PIL import Image
+
+from jepa_core.progress import Cancelled, Progress, never, silent
 
 if TYPE_CHECKING:
     from jepa_core.encoders.registry import Encoder
@@ -101,8 +102,8 @@ def directions_of(
     output: str,
     image: Image.Image,
     rank: int,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = silent,
+    cancelled: Cancelled = never,
 ) -> Directions | None:
     """Singular values and vectors of the Jacobian of an encoder's output at an RGB picture; None when cancelled.
 

@@ -4,7 +4,7 @@ Rounding to bfloat16 disturbs small singular values most, so an encoder with an 
 the score is made of. Therefore `auto` scores some images of the dataset at hand both ways and compares the ranks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 
 from jepa_core.datasets.spec import Item
 from jepa_core.keys import make_key
+from jepa_core.progress import Cancelled, never
 from jepa_core.scoring.rank import rank_of_loaded
 from jepa_core.scoring.run import loaded_config, score_items, score_table
 from jepa_core.store import sketches
@@ -58,7 +59,7 @@ def choose(
     dataset: str,
     items: Sequence[Item],
     *,
-    cancelled: Callable[[], bool] = lambda: False,
+    cancelled: Cancelled = never,
 ) -> Chosen:
     """The precision for a dataset, decided once and recorded. The images that decide it are scored and stored.
 
@@ -89,7 +90,7 @@ def _agreement(
     output: str,
     dataset: str,
     items: Sequence[Item],
-    cancelled: Callable[[], bool],
+    cancelled: Cancelled,
 ) -> float | None:
     """Spearman's correlation of both precisions' scores; None where fewer than half of the images have both."""
     scores = []
