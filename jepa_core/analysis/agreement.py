@@ -21,7 +21,8 @@ from jepa_core.config import ASSETS
 from jepa_core.encoders.registry import load_card
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import NotEnoughData
-from jepa_core.stats.metrics import LEVEL, rank_correlation
+from jepa_core.stats.bootstrap import LEVEL
+from jepa_core.stats.rank_correlation import spearman_with_interval
 
 SHARE = 0.05  # of the images, at each end, unless another share is asked for
 
@@ -97,7 +98,7 @@ def of_orders(first: Float[ndarray, "n"], second: Float[ndarray, "n"], share: fl
             "needed; score the same dataset with both."
         )
     least, most = overlap(first, second, share), overlap(-first, -second, share)
-    return Agreement(len(first), least, most, *rank_correlation(first, second))
+    return Agreement(len(first), least, most, *spearman_with_interval(first, second))
 
 
 def overlap(first: Float[ndarray, "n"], second: Float[ndarray, "n"], share: float = SHARE) -> Overlap:

@@ -16,7 +16,8 @@ from jepa_core.errors import NotEnoughData
 from jepa_core.jacobian.score_variants import quarter
 from jepa_core.scoring.rank import rank_of
 from jepa_core.scoring.run import config_of
-from jepa_core.stats.metrics import auroc, auroc_each, interval, resampled
+from jepa_core.stats.bootstrap import interval
+from jepa_core.stats.metrics import auroc, auroc_each, resampled
 from jepa_core.store.results import Store
 
 

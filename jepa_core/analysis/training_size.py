@@ -14,8 +14,9 @@ import pandas as pd
 from jepa_core.analysis.agreement import differing, joined, recipe_of
 from jepa_core.analysis.separation import listed
 from jepa_core.encoders.spec import EncoderSpec
+from jepa_core.stats.bootstrap import interval
 from jepa_core.stats.conformal import percentile
-from jepa_core.stats.metrics import auroc, interval, resampled
+from jepa_core.stats.metrics import auroc, resampled
 
 # What each field of a recipe is where an older card lacks it.
 _WHOLE = {"share": 1.0}

@@ -19,9 +19,10 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from jepa_core.confounds.image_stats import MEASURES, Measure
-from jepa_core.confounds.matching import FOLLOWS, Measured, among_equals, spearman
+from jepa_core.confounds.matching import FOLLOWS, Measured, among_equals
 from jepa_core.detectors import DETECTORS
 from jepa_core.stats.conformal import ALPHA, Place
+from jepa_core.stats.rank_correlation import spearman
 
 DISTANCES = ("knn", "mahalanobis")
 PLAIN = "plain"

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scipy.stats import spearmanr
-
 from jepa_core.datasets.spec import Item
 from jepa_core.keys import make_key
 from jepa_core.progress import Cancelled, never
 from jepa_core.scoring.rank import rank_of_loaded
 from jepa_core.scoring.run import loaded_config, score_items, score_table
+from jepa_core.stats.rank_correlation import spearman
 from jepa_core.store import sketches
 from jepa_core.store.results import Store
 
@@ -103,7 +102,7 @@ def _agreement(
     common = scores[0].index.intersection(scores[1].index).intersection([item.name for item in items])
     if len(common) < IMAGES // 2:
         return None
-    return float(spearmanr(scores[0][common], scores[1][common]).statistic)
+    return spearman(scores[0][common].to_numpy(), scores[1][common].to_numpy())
 
 
 def recorded(store: Store, space: str, dataset: str) -> Chosen | None:

@@ -24,7 +24,7 @@ from scipy.special import betaincinv
 from scipy.stats import false_discovery_control
 
 from jepa_core.errors import NotEnoughData
-from jepa_core.stats.metrics import LEVEL
+from jepa_core.stats.bootstrap import LEVEL
 
 ALPHA = 0.05
 """What a reference has to be able to speak at; another level is anybody's choice."""
