@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from jepa_core.analysis.paper_figures import lasting
 from jepa_core.config import hosted
 from jepa_core.encoders.registry import list_encoders
 from jepa_core.files import expanded
@@ -17,6 +16,7 @@ from jepa_core.store import maintenance, merge
 from jepa_core.store.maintenance import Holding
 from jepa_core.store.merge import Merged
 from jepa_core.store.records import ResultConfig
+from jepa_core.wording import lasting
 from pages._shared import state, widgets
 from pages._shared.errors import fragment, polling
 from pages._shared.text import counted, plain

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from jepa_core.analysis import paper_figures
-from jepa_core.analysis.paper_figures import Subject, lasting
+from jepa_core.analysis.paper_figures import Subject
 from jepa_core.datasets import registry
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.encoders.registry import default_device, list_encoders
@@ -21,6 +21,7 @@ from jepa_core.images import array_png
 from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
 from jepa_core.scoring.rank import rank_of
+from jepa_core.wording import lasting
 from pages._shared import extremes, image_grid, state, widgets
 from pages._shared.state import Choice
 from pages._shared.text import counted, plain

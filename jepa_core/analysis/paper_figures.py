@@ -126,14 +126,3 @@ def subjects(specs: Sequence[EncoderSpec], output: str | None) -> Iterator[Subje
     """Each encoder's output of that name, or its default where it has none or for None."""
     for spec in specs:
         yield Subject(spec, output if output in spec.outputs else spec.default_output)
-
-
-def lasting(seconds: float) -> str:
-    """A duration as a person would say it.
-
-    >>> lasting(0.04), lasting(75), lasting(600), lasting(9000)
-    ('0.04 s', '75 s', '10 min', '2.5 h')
-    """
-    if seconds < 120:
-        return f"{seconds:.2g} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

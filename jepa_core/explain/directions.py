@@ -17,6 +17,7 @@ from numpy import ndarray
 from PIL import Image
 
 from jepa_core.progress import Cancelled, Progress, never, silent
+from jepa_core.wording import listed, per_cent
 
 if TYPE_CHECKING:
     from jepa_core.encoders.registry import Encoder
@@ -137,10 +138,9 @@ def left_in_words(vector: Float[ndarray, "k"]) -> str:
     places = largest(vector)
     share = np.square(vector[places]).sum() / max(float(np.square(vector).sum()), 1e-30)
     names = [str(place + 1) for place in places]
-    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     noun = "Number" if len(names) == 1 else "Numbers"
     verb = "moves" if len(names) == 1 else "move"
     return (
-        f"{noun} {listed} of the embedding {verb} most: {100 * share:.0f} % of the squared length, where an even share "
-        f"of {len(names)} among {len(vector)} would be {100 * len(names) / len(vector):.0f} %."
+        f"{noun} {listed(names)} of the embedding {verb} most: {per_cent(share)} of the squared length, where an even "
+        f"share of {len(names)} among {len(vector)} would be {per_cent(len(names) / len(vector))}."
     )
