@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from jepa_core.analysis import agreement, training_size
 from jepa_core.analysis.methods import COMPARED, METHODS, Domain, load_domain
-from jepa_core.analysis.separation import distances_in_words, domain_table, in_words, with_interval
+from jepa_core.analysis.separation import column_with_interval, distances_in_words, domain_table, in_words
 from jepa_core.datasets.registry import list_datasets
 from jepa_core.encoders.registry import list_encoders
 from jepa_core.encoders.spec import EncoderSpec
@@ -57,7 +57,8 @@ def show_separation(store: Store, spec: EncoderSpec, output: str, known: dict[st
     columns = {"domain": table["domain"], "images": table["images"]}
     for measure in ("auroc", "fpr95"):
         columns |= {
-            f"{measure.upper()} {METHODS[method]}": with_interval(table, f"{measure}_{method}") for method in COMPARED
+            f"{measure.upper()} {METHODS[method]}": column_with_interval(table, f"{measure}_{method}")
+            for method in COMPARED
         }
     columns |= {
         f"percentile {METHODS[method]}": [

@@ -16,18 +16,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.domains import markdown
 from jepa_core.analysis import ood_benchmark
 from jepa_core.analysis.methods import METHODS
-from jepa_core.analysis.separation import with_interval
+from jepa_core.analysis.separation import column_with_interval
 from jepa_core.analysis.spectrum_bands import SpectrumBands, spectrum_bands_between
 from jepa_core.datasets.registry import list_datasets
 from jepa_core.encoders.registry import list_encoders
 from jepa_core.stats.metrics import METRICS
 from jepa_core.store import shipped
 from jepa_core.store.results import Store
+from jepa_core.wording import with_interval
 
 
 def pivoted(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """One metric of a benchmark as texts, a row a domain and a column a method."""
-    cells = table.assign(cell=with_interval(table, metric)).pivot(index="domain", columns="method", values="cell")
+    cells = table.assign(cell=column_with_interval(table, metric)).pivot(
+        index="domain", columns="method", values="cell"
+    )
     wide = cells.loc[table["domain"].unique(), list(METHODS)].rename(columns=METHODS)
     if metric == "aupr":
         chance = table.drop_duplicates("domain").set_index("domain")["chance_aupr"]
@@ -77,7 +80,7 @@ def main() -> None:
         for name in others:
             one = spectrum_bands_between(store, spec, spec.default_output, spec.reference, name)
             quarters = {
-                f"{title} quarter": f"{end.auroc:.2f} ({end.low:.2f} to {end.high:.2f})"
+                f"{title} quarter": with_interval(end.auroc, end.low, end.high)
                 for title, end in (("largest", one.head), ("smallest", one.tail))
             }
             rows.append({"domain": name} | quarters | {"what separates": kind_of(one)})

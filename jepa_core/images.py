@@ -9,7 +9,7 @@ import hashlib
 import io
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -24,8 +24,8 @@ from jepa_core.decoding.decode import FORMATS as FORMATS
 from jepa_core.decoding.decode import MAX_MEGAPIXELS as MAX_MEGAPIXELS
 from jepa_core.decoding.decode import Decoded
 from jepa_core.decoding.file_headers import SUFFIXES as SUFFIXES
-from jepa_core.decoding.sandbox import never
 from jepa_core.errors import BadImage
+from jepa_core.progress import Cancelled, never
 
 _PLAIN = re.compile(rb"P([56])\n(\d{1,6}) (\d{1,6})\n255\n")
 
@@ -39,7 +39,7 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def decode(picture: object, name: str = "The file", cancelled: Callable[[], bool] = never) -> Decoded:
+def decode(picture: object, name: str = "The file", cancelled: Cancelled = never) -> Decoded:
     """A picture from outside as an upright RGB one: the same pixels whichever way it comes in.
 
     Args:
@@ -52,7 +52,7 @@ def decode(picture: object, name: str = "The file", cancelled: Callable[[], bool
     Bytes are decoded in a process of their own, with limits on its seconds and memory (`jepa_core.decoding.sandbox`),
     but for plain PPM files, as drawn pictures are, whose cost is their size.
 
-    Raises `BadImage` for whatever is no picture, damaged, too large or too dear, and `decoding.Cancelled`.
+    Raises `BadImage` for whatever is no picture, damaged, too large or too dear, and `sandbox.DecodingCancelled`.
     """
     name = _one_line(name)
     limit = sandbox.megapixels()
@@ -80,7 +80,7 @@ class Cropped:
 
 
 def cropped(
-    picture: object, data_config: dict[str, Any], name: str = "The file", cancelled: Callable[[], bool] = never
+    picture: object, data_config: dict[str, Any], name: str = "The file", cancelled: Cancelled = never
 ) -> Cropped:
     """`crop` of what `decode` gives; of bytes it is made where they are decoded, so that few pixels travel."""
     name = _one_line(name)

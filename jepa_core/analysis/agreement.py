@@ -21,7 +21,9 @@ from jepa_core.config import ASSETS
 from jepa_core.encoders.registry import load_card
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import NotEnoughData
-from jepa_core.stats.metrics import LEVEL, rank_correlation
+from jepa_core.stats.bootstrap import LEVEL
+from jepa_core.stats.rank_correlation import spearman_with_interval
+from jepa_core.wording import per_cent, with_interval
 
 SHARE = 0.05  # of the images, at each end, unless another share is asked for
 
@@ -97,7 +99,7 @@ def of_orders(first: Float[ndarray, "n"], second: Float[ndarray, "n"], share: fl
             "needed; score the same dataset with both."
         )
     least, most = overlap(first, second, share), overlap(-first, -second, share)
-    return Agreement(len(first), least, most, *rank_correlation(first, second))
+    return Agreement(len(first), least, most, *spearman_with_interval(first, second))
 
 
 def overlap(first: Float[ndarray, "n"], second: Float[ndarray, "n"], share: float = SHARE) -> Overlap:
@@ -125,14 +127,14 @@ def _chance_of_a_place(values: ndarray, size: int) -> ndarray:
 def in_words(found: Agreement, first: str, second: str) -> str:
     """An agreement in plain sentences with its figures; in brackets stands rho's interval."""
     least, most = found.least, found.most
-    orders = f"Their orders of all {found.images} images have Spearman's rho {found.rho:.2f} "
-    orders += f"({found.low:.2f} to {found.high:.2f})."
-    if np.isnan(found.rho):
+    rho = with_interval(found.rho, found.low, found.high)
+    orders = f"Their orders of all {found.images} images have Spearman's rho {rho}."
+    if rho is None:
         orders = f"One of them gives all {found.images} images the same score, which is no order."
     return (
-        f"{first} and {second} share {_percent(least.share)} of the {least.size} least likely images "
-        f"({least.verdict}) and {_percent(most.share)} of the {most.size} most likely ({most.verdict}); chance gives "
-        f"{_percent(least.chance)}, mostly {_percent(least.low)} to {_percent(least.high)}. {orders}"
+        f"{first} and {second} share {per_cent(least.share)} of the {least.size} least likely images "
+        f"({least.verdict}) and {per_cent(most.share)} of the {most.size} most likely ({most.verdict}); chance gives "
+        f"{per_cent(least.chance)}, mostly {per_cent(least.low)} to {per_cent(least.high)}. {orders}"
     )
 
 
@@ -144,10 +146,6 @@ def all_in_words(found: Sequence[Agreement]) -> str:
         f"By more than chance, {least} of {len(found)} other encoders agree with this one on the least likely images, "
         f"and {most} on the most likely."
     )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
 
 
 def recipe_of(spec: EncoderSpec) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from jepa_core.analysis.methods import LEAST_FIT, METHODS, Domain, Judges, load_domain
-from jepa_core.analysis.separation import with_interval
+from jepa_core.analysis.separation import column_with_interval
 from jepa_core.detectors import DETECTORS
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import JepaError, NotEnoughData
@@ -117,7 +117,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     """A benchmark's table as texts, for people: each figure with its interval."""
     return pd.DataFrame(
         {"domain": table["domain"], "images": table["images"].astype(str), "method": table["title"]}
-        | {metric.upper(): with_interval(table, metric) for metric in METRICS}
+        | {metric.upper(): column_with_interval(table, metric) for metric in METRICS}
         | {"chance AUPR": table["chance_aupr"].map("{:.2f}".format)}
         | {"seconds an image": table["seconds"].map("{:.1e}".format) + " " + table["seconds_are"]}
     )

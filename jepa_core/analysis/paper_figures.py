@@ -4,7 +4,7 @@ Each first says what is missing and about how long that takes; scoring goes thro
 stopped goes on where it was, and one that was done costs nothing.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.encoders.registry import Encoder
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import DatasetError, NotEnoughData
+from jepa_core.progress import Cancelled, Progress, never, silent
 from jepa_core.scoring import method as scoring_method
 from jepa_core.scoring.method import Way
 from jepa_core.store.crops import read_member, scored_crop
@@ -51,8 +52,8 @@ def score(
     dataset: DatasetSpec,
     way: Way,
     label: str | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = silent,
+    cancelled: Cancelled = never,
 ) -> None:
     """Score what is missing of a dataset, or of a class of it."""
     items = list(dataset.items(label))
@@ -135,14 +136,3 @@ def seconds_to_score(subjects: Sequence[Subject], counts: Sequence[int], device:
         count * cost.seconds_an_image(subject.spec, subject.output, device)
         for subject, count in zip(subjects, counts, strict=True)
     )
-
-
-def lasting(seconds: float) -> str:
-    """A duration as a person would say it.
-
-    >>> lasting(0.04), lasting(75), lasting(600), lasting(9000)
-    ('0.04 s', '75 s', '10 min', '2.5 h')
-    """
-    if seconds < 120:
-        return f"{seconds:.2g} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -16,6 +16,7 @@ from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.jacobian.score_variants import VARIANTS
 from jepa_core.stats.conformal import percentile
 from jepa_core.stats.metrics import ENDS, METRICS, separation
+from jepa_core.wording import listed, with_interval
 
 # AUROC from which on the score is said to tell a domain apart, and the band around chance in which it hardly does.
 _CLEAR = 0.8
@@ -162,22 +163,7 @@ def most_telling(table: pd.DataFrame) -> int:
     return int(np.argmax(imperfect if imperfect.any() else distance))
 
 
-def with_interval(table: pd.DataFrame, column: str) -> pd.Series:
+def column_with_interval(table: pd.DataFrame, column: str) -> pd.Series:
     """A column and its interval as text, "0.57 (0.53 to 0.61)"; None where there is no value."""
-    return pd.Series(
-        [
-            None if np.isnan(value) else f"{value:.2f} ({low:.2f} to {high:.2f})"
-            for value, low, high in zip(table[column], table[f"{column}_low"], table[f"{column}_high"], strict=True)
-        ],
-        index=table.index,
-        dtype=object,
-    )
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names in a sentence.
-
-    >>> listed(["a"]), listed(["a", "b", "c"])
-    ('a', 'a, b and c')
-    """
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    parts = (table[f"{column}{end}"] for end in ENDS)
+    return pd.Series(map(with_interval, *parts), index=table.index, dtype=object)

@@ -12,9 +12,9 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
-from jepa_core.analysis.separation import listed
 from jepa_core.errors import NotEnoughData
 from jepa_core.stats.metrics import separation
+from jepa_core.wording import listed, with_interval
 
 NORMAL_IQR = 1.349
 """The interquartile range of a normal distribution, in standard deviations."""
@@ -111,7 +111,6 @@ def _pivoted(
 ) -> dict[str, list[str | None]]:
     said = {}
     for encoder, domain, *values in table[["encoder", "domain", *columns]].itertuples(index=False):
-        value, low, high = (f"{one:.{digits}f}" for one in values)
-        said[encoder, domain] = None if np.isnan(values[0]) else f"{value} ({low} to {high})"
+        said[encoder, domain] = with_interval(*values, digits)
     domains = dict.fromkeys(table["domain"])
     return {encoder: [said.get((encoder, domain)) for domain in domains] for encoder in encoders}

@@ -16,8 +16,10 @@ from jepa_core.errors import NotEnoughData
 from jepa_core.jacobian.score_variants import quarter
 from jepa_core.scoring.rank import rank_of
 from jepa_core.scoring.run import config_of
-from jepa_core.stats.metrics import auroc, auroc_each, interval, resampled
+from jepa_core.stats.bootstrap import interval
+from jepa_core.stats.metrics import auroc, auroc_each, resampled
 from jepa_core.store.results import Store
+from jepa_core.wording import with_interval
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,10 @@ def in_words(found: SpectrumBands, domain: str, reference: str) -> str:
         other = "tail" if found.separating == "head" else "head"
         less = f"more than the {other} does" if head.separates and tail.separates else f"the {other} does not"
         words = f"The {found.separating} of the spectrum separates {domain} from {reference}, {less}."
+    alone = [with_interval(one.auroc, one.low, one.high) for one in (head, tail)]
     words += (
         f" AUROC of the largest {found.quarter} of {len(found.single)} singular values alone (the head): "
-        f"{_said(head)}; of the smallest {found.quarter} (the tail): {_said(tail)}; of all: {found.from_top[-1]:.2f}."
+        f"{alone[0]}; of the smallest {found.quarter} (the tail): {alone[1]}; of all: {found.from_top[-1]:.2f}."
     )
     down = [name for name, band in (("head", head), ("tail", tail)) if band.separates and band.auroc < 0.5]
     if down:
@@ -129,7 +132,3 @@ def in_words(found: SpectrumBands, domain: str, reference: str) -> str:
     if head.separates and tail.separates and len(down) == 1:
         words += " The two ends point opposite ways, so adding all up hides a part of what each shows."
     return words
-
-
-def _said(band: SpectrumBand) -> str:
-    return f"{band.auroc:.2f} ({band.low:.2f} to {band.high:.2f})"

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 from jepa_core.analysis.agreement import differing, joined, recipe_of
-from jepa_core.analysis.separation import listed
 from jepa_core.encoders.spec import EncoderSpec
+from jepa_core.stats.bootstrap import interval
 from jepa_core.stats.conformal import percentile
-from jepa_core.stats.metrics import auroc, interval, resampled
+from jepa_core.stats.metrics import auroc, resampled
+from jepa_core.wording import listed, per_cent
 
 # What each field of a recipe is where an older card lacks it.
 _WHOLE = {"share": 1.0}
@@ -77,8 +78,8 @@ def in_words(table: pd.DataFrame, pair: Pair, reference: str) -> str:
     It is said to hold on a domain where the whole interval of the change is above 0, and to fail where it is below.
     """
     words = (
-        f"{pair.larger.name} was trained on {_percent(pair.larger_share)} of the training images, {pair.smaller.name} "
-        f"on {_percent(pair.smaller_share)} of them, and all else in their recipes is equal."
+        f"{pair.larger.name} was trained on {_share_in_words(pair.larger_share)} of the training images, "
+        f"{pair.smaller.name} on {_share_in_words(pair.smaller_share)} of them, and all else in their recipes is equal."
     )
     if table.empty:
         return f"{words} They have scored no common images but those of {reference}."
@@ -109,5 +110,5 @@ def in_words(table: pd.DataFrame, pair: Pair, reference: str) -> str:
     )
 
 
-def _percent(share: float) -> str:
-    return "all" if share == 1 else f"{100 * share:.3g} %"
+def _share_in_words(share: float) -> str:
+    return "all" if share == 1 else per_cent(share)

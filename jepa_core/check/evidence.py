@@ -5,7 +5,7 @@ scores of held-out images, and how far the embedding lies from embeddings that i
 """
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,12 +23,13 @@ from jepa_core.check.verdict import ASKED, PLAIN, Complexity, Verdict, complexit
 from jepa_core.confounds import image_stats, measure
 from jepa_core.datasets.registry import FOLDER_PREFIX
 from jepa_core.datasets.spec import DatasetSpec
-from jepa_core.decoding.sandbox import Cancelled
+from jepa_core.decoding.sandbox import DecodingCancelled
 from jepa_core.detectors import DETECTORS
 from jepa_core.encoders.registry import Encoder
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import JepaError, NotEnoughData, StoreError, UnknownName
 from jepa_core.jacobian.score_variants import VARIANTS
+from jepa_core.progress import Cancelled, Progress, never, silent
 from jepa_core.scoring import method as scoring_method
 from jepa_core.scoring.batches import exact_work, score_pictures
 from jepa_core.scoring.method import Way
@@ -154,8 +155,8 @@ def measured_reference(
     spec: EncoderSpec,
     dataset: DatasetSpec,
     known: KnownSet,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = silent,
+    cancelled: Cancelled = never,
 ) -> PlainMeasures | None:
     """Plain measures of a known set's pictures, taken now where they are missing; None where there are too few."""
     table = known.domain.table
@@ -175,8 +176,8 @@ def check_pictures(
     named: Sequence[tuple[str, bytes]],
     known: KnownSet,
     plain: PlainMeasures | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = silent,
+    cancelled: Cancelled = never,
 ) -> Outcome:
     """Score pictures given as (name, bytes) and hold them against a known set. A bad one does not stop the others.
 
@@ -205,7 +206,7 @@ def check_pictures(
     for position, (name, _result, data) in enumerate(good):
         try:
             decoded = images.cropped(data, encoder.data_config, name, cancelled)
-        except Cancelled:
+        except DecodingCancelled:
             break
         nearest_ones, likely, unlikely = neighbours[position]
         places = {

@@ -19,9 +19,11 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from jepa_core.confounds.image_stats import MEASURES, Measure
-from jepa_core.confounds.matching import FOLLOWS, Measured, among_equals, spearman
+from jepa_core.confounds.matching import FOLLOWS, Measured, among_equals
 from jepa_core.detectors import DETECTORS
 from jepa_core.stats.conformal import ALPHA, Place
+from jepa_core.stats.rank_correlation import spearman
+from jepa_core.wording import percentile
 
 DISTANCES = ("knn", "mahalanobis")
 PLAIN = "plain"
@@ -199,8 +201,8 @@ def _of_score(score: Place, methods: int) -> str:
         comparison, share, low, high = "Less", 100 - score.percentile, 100 - score.high, 100 - score.low
     else:
         comparison, share, low, high = "More", score.percentile, score.low, score.high
-    interval = f"{_percent(low, unit=False)} to {_percent(high)}{_p_words(score, methods)}"
-    return f"{comparison} likely than {_percent(share)} of the {score.size} references ({interval})."
+    interval = f"{percentile(low)} to {percentile(high)} %{_p_words(score, methods)}"
+    return f"{comparison} likely than {percentile(share)} % of the {score.size} references ({interval})."
 
 
 def _of_distances(asked: Mapping[str, Place], fitted_on: str) -> str:
@@ -209,7 +211,7 @@ def _of_distances(asked: Mapping[str, Place], fitted_on: str) -> str:
         return "There are no distances: the encoder's training images have no embeddings here."
     parts = []
     for name in there:
-        share, words = _percent(100 - asked[name].percentile), _p_words(asked[name], len(asked), brackets=True)
+        share, words = f"{percentile(100 - asked[name].percentile)} %", _p_words(asked[name], len(asked), brackets=True)
         parts.append(f"{share} by the {DETECTORS[name]().title}{words}")
     size = asked[there[0]].size
     return f"Farther from {fitted_on} than this share of {size} references: {' and '.join(parts)}."
@@ -217,8 +219,8 @@ def _of_distances(asked: Mapping[str, Place], fitted_on: str) -> str:
 
 def _of_measure(place: Place, measure: Measure, value: float, low: float, high: float) -> str:
     return (
-        f"Plain measures: more unlike the others than {_percent(100 - place.percentile)} of {place.size} references. "
-        f"Its {measure.title} is {value:.3g} ({measure.unit}), theirs {low:.3g} to {high:.3g}."
+        f"Plain measures: more unlike the others than {percentile(100 - place.percentile)} % of {place.size} "
+        f"references. Its {measure.title} is {value:.3g} ({measure.unit}), theirs {low:.3g} to {high:.3g}."
     )
 
 
@@ -234,9 +236,9 @@ def _of_complexity(score: Place, complexity: Complexity | None) -> str:
             "like it."
         )
     if _low(score):
-        among = f"of the references of its {title}, {_percent(100 * complexity.share)} are more likely"
+        among = f"of the references of its {title}, {percentile(100 * complexity.share)} % are more likely"
     else:
-        among = f"of the references of its {title}, {_percent(100 * (1 - complexity.share))} are less likely"
+        among = f"of the references of its {title}, {percentile(100 * (1 - complexity.share))} % are less likely"
     if complexity.explains is Explains.YES:
         return f"Its {title} explains the score: {among}."
     return f"Its complexity does not explain the score: {among}."
@@ -268,12 +270,3 @@ def _say(far: list[str]) -> str:
     if len(far) == len(DISTANCES):
         return "both distances say"
     return f"the {DETECTORS[far[0]]().title} says"
-
-
-def _percent(percent: float, *, unit: bool = True) -> str:
-    # Rounding 99.97 to 100 would claim what is not so.
-    if 99 < percent < 100:
-        text = f"{min(percent, 99.9):.1f}"
-    else:
-        text = f"{max(percent, 0.1):.1f}" if 0 < percent < 1 else f"{percent:.0f}"
-    return f"{text} %" if unit else text

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from jepa_core import files
-from jepa_core.analysis import paper_figures
 from jepa_core.cli.output import Bar, note, say, show, show_facts
 from jepa_core.config import cache_dir
 from jepa_core.datasets import folders, registry
@@ -27,6 +26,7 @@ from jepa_core.scoring.run import config_of
 from jepa_core.scoring.sketch import SketchSettings
 from jepa_core.store import shipped
 from jepa_core.store.results import Store
+from jepa_core.wording import lasting
 
 if TYPE_CHECKING:
     from jepa_core.encoders.registry import Encoder
@@ -130,10 +130,7 @@ def load(name: str, device: str | None) -> "Encoder":
     if weights.here:
         return load_encoder(name, device)
     device = choose_device(device)
-    seconds = [
-        f"{paper_figures.lasting(cost.seconds_an_image(spec, output, device))} an image ({output})"
-        for output in spec.outputs
-    ]
+    seconds = [f"{lasting(cost.seconds_an_image(spec, output, device))} an image ({output})" for output in spec.outputs]
     note(
         f"The weights of {spec.name} ({weights.megabytes}; licence: {spec.licence}; {weights.access}) are downloaded "
         f"from {remote}. A full score takes about {', '.join(seconds)} here."

@@ -10,7 +10,7 @@ from PIL import Image
 
 from jepa_core.analysis import paper_figures
 from jepa_core.analysis.agreement import in_words
-from jepa_core.analysis.paper_figures import Subject, lasting
+from jepa_core.analysis.paper_figures import Subject
 from jepa_core.analysis.ranking import FEWEST, MOST, agreements, compare, disputed, pair_table
 from jepa_core.cli.commands import load, open_store, way_of
 from jepa_core.cli.output import Bar, note, show
@@ -27,6 +27,7 @@ from jepa_core.scoring.method import Way
 from jepa_core.scoring.rank import rank_of
 from jepa_core.scoring.sketch import SHARE
 from jepa_core.store.results import Store
+from jepa_core.wording import lasting
 
 STRIP = 4  # directions of each end
 

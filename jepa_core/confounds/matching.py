@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int32
 from numpy import ndarray
-from scipy.stats import rankdata
 
 from jepa_core.confounds.image_stats import MEASURES, Measure
-from jepa_core.stats.metrics import RESAMPLES, auroc, interval, resampled
+from jepa_core.stats.bootstrap import interval, times_drawn
+from jepa_core.stats.metrics import auroc, resampled, weighted_auroc
+from jepa_core.stats.rank_correlation import partial_spearman, spearman
 
 # All of these were fixed before any real set was looked at.
 MOST, PART = 2 / 3, 1 / 5
@@ -177,23 +178,6 @@ def _sides(values: Float[ndarray, "m"], reference: Float[ndarray, "n"]) -> list[
     return [below & enough[:, None], above & enough[:, None]]
 
 
-def partial_spearman(x: Float[ndarray, "n"], y: Float[ndarray, "n"], given: Float[ndarray, "n"]) -> float:
-    """Spearman's correlation of x and y given a third column: `(r_xy - r_xz r_yz) / sqrt((1 - r_xz^2) (1 - r_yz^2))`.
-
-    NaN where a column is constant, or has the order of the third.
-    """
-    xy, xz, yz = spearman(x, y), spearman(x, given), spearman(y, given)
-    rest = (1 - xz**2) * (1 - yz**2)
-    return float((xy - xz * yz) / np.sqrt(rest)) if rest > 1e-9 else float("nan")
-
-
-def spearman(x: Float[ndarray, "n"], y: Float[ndarray, "n"]) -> float:
-    """Spearman's rank correlation; NaN (and no warning) where a column is constant."""
-    first, second = (rankdata(column) - (len(column) + 1) / 2 for column in (x, y))
-    spread = np.sqrt((first @ first) * (second @ second))
-    return float(first @ second / spread) if spread > 0 else float("nan")
-
-
 def explain(reference: Measured, domain: Measured) -> Explanation:
     """What the measures have to do with the separation of a domain from a reference.
 
@@ -213,7 +197,7 @@ def explain(reference: Measured, domain: Measured) -> Explanation:
 
 
 class _Comparison:
-    """A domain beside a reference, image by image, and on `RESAMPLES` bootstrap resamples of both sets.
+    """A domain beside a reference, image by image, and on bootstrap resamples of both sets.
 
     The first column of `times_in` and `times_out`, how often each image is drawn, is the sets themselves.
     """
@@ -221,10 +205,8 @@ class _Comparison:
     def __init__(self, reference: Measured, domain: Measured, area: float | None) -> None:
         self.reference, self.domain = reference, domain
         self.area = area  # of the score; None where it does not separate the sets
-        self.exceeds = _exceeds(reference.outlying, domain.outlying)
-        generator = np.random.default_rng(0)
-        self.times_in, self.times_out = (_times_drawn(generator, len(one)) for one in (reference, domain))
-        self.exceeded = self.exceeds @ self.times_in
+        drawn = times_drawn(len(reference), len(domain))
+        self.times_in, self.times_out = map(_with_the_set_itself, drawn)
         self.correlations = [spearman(-reference.outlying, column) for column in reference.values.T]
 
     def of(self, column: int) -> Confound:
@@ -239,7 +221,7 @@ class _Comparison:
             befores, afters = self._areas(found, sides)
             excess = befores - 0.5
             gone = 1 - (afters - 0.5) / np.where(np.abs(excess) > 1e-9, excess, 1e-9)
-            before, after, share = float(befores[0]), _with_interval(afters), _with_interval(gone)
+            before, after, share = float(befores[0]), _value_and_interval(afters), _value_and_interval(gone)
         return Confound(
             list(MEASURES.values())[column],
             auroc(reference_values, values),
@@ -264,10 +246,8 @@ class _Comparison:
             # An image whose equals on this side are not drawn counts by its other side alone.
             weights += side.T @ np.divide(times_out, there, out=np.zeros_like(there), where=there > 0)
         weights *= self.times_in
-        return (
-            _area(self.exceeded[found], self.times_in, times_out),
-            _area(self.exceeds[found] @ weights, weights, times_out),
-        )
+        near, far = self.reference.outlying, self.domain.outlying[found]
+        return weighted_auroc(near, far, self.times_in, times_out), weighted_auroc(near, far, weights, times_out)
 
     def _kind(self, before: float, share: float, low: float, high: float) -> Kind:
         if self.area is None:
@@ -296,19 +276,10 @@ class _Comparison:
         return partial_spearman(-self.reference.outlying, values[:, column], values[:, given])
 
 
-def _times_drawn(generator: np.random.Generator, size: int) -> Float[ndarray, "size draws"]:
-    drawn = generator.multinomial(size, np.full(size, 1 / size), RESAMPLES)
-    return np.vstack([np.ones(size), drawn]).T.astype(np.float32)
+def _with_the_set_itself(drawn: Int32[ndarray, "size resamples"]) -> Float[ndarray, "size draws"]:
+    return np.column_stack([np.ones(len(drawn)), drawn]).astype(np.float32)
 
 
-def _area(
-    exceeded: Float[ndarray, "k draws"], inliers: Float[ndarray, "n draws"], outliers: Float[ndarray, "k draws"]
-) -> Float[ndarray, "draws"]:
-    """AUROC with weights of the inliers and of the outliers; `exceeded` is the weight of inliers below an outlier."""
-    pairs = np.maximum(inliers.sum(axis=0) * outliers.sum(axis=0), 1e-9)
-    return (np.sum(exceeded * outliers, axis=0) / pairs).astype(np.float64)
-
-
-def _with_interval(draws: Float[ndarray, "resamples"]) -> tuple[float, float, float]:
+def _value_and_interval(draws: Float[ndarray, "draws"]) -> tuple[float, float, float]:
     """The value of the sets themselves, which is the first, and the interval of the others."""
     return float(draws[0]), *interval(draws[1:])

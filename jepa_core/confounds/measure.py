@@ -1,7 +1,5 @@
 """The measures of scored pictures: computed once, kept in the store by the transform and the image's digest."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 from numpy import ndarray
@@ -10,10 +8,11 @@ from jepa_core import images
 from jepa_core.confounds import image_stats
 from jepa_core.confounds.matching import Measured
 from jepa_core.datasets.spec import DatasetSpec
-from jepa_core.decoding.sandbox import Cancelled
+from jepa_core.decoding.sandbox import DecodingCancelled
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import JepaError, NotEnoughData
 from jepa_core.keys import make_key
+from jepa_core.progress import Cancelled, Progress, never, silent
 from jepa_core.store.crops import read_member
 from jepa_core.store.records import Member
 from jepa_core.store.results import Store
@@ -46,8 +45,8 @@ def measure_missing(
     spec: EncoderSpec,
     dataset: DatasetSpec,
     table: pd.DataFrame,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = silent,
+    cancelled: Cancelled = never,
 ) -> list[tuple[str, str]]:
     """Measure the pictures of a dataset's score table that have no measures; return (name, sentence) of failures."""
     rows = missing(store, spec, table)
@@ -62,7 +61,7 @@ def measure_missing(
                 data = read_member(dataset, Member(row.name, row.position, row.label, row.digest))
                 crop = images.cropped(data, spec.data_config, row.name, cancelled)
                 found[row.digest] = image_stats.measured_crop(crop.image, crop.scale)
-            except Cancelled:
+            except DecodingCancelled:
                 break
             except JepaError as error:
                 failed.append((row.name, str(error)))

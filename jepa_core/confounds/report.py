@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from jepa_core.confounds.matching import FOLLOWS, LEAST_SEPARATION, Confound, Explanation, Kind
+from jepa_core.wording import counted, listed, with_interval
 
 _NAMED = 3  # measures at most in a list
 
@@ -32,7 +33,7 @@ def _matched(found: Explanation, one: Confound) -> str:
     words = (
         f"{one.matched} of the {found.images} images of {found.domain} have equals in {found.reference} by their "
         f"{one.measure.title}. The AUROC of these is {one.before:.2f} against all of {found.reference}, and "
-        f"{one.after:.2f} ({one.after_low:.2f} to {one.after_high:.2f}) against their equals, which count like "
+        f"{with_interval(one.after, one.after_low, one.after_high)} against their equals, which count like "
         f"{one.equals:.0f} images."
     )
     if abs(one.spearman) >= FOLLOWS:
@@ -51,16 +52,16 @@ def _left_open(found: Explanation) -> str:
     if apart:
         named, others = apart[:_NAMED], len(apart) - _NAMED
         titles = [one.measure.title for one in named]
-        titles += [f"{others} other measure{'s' if others > 1 else ''}"] if others > 0 else []
+        titles += [counted(others, "other measure")] if others > 0 else []
         few = "too few" if any(one.matched for one in apart) else "no"
         ends = list(dict.fromkeys(one.end for one in named))
         words += (
-            f" The score cannot be told apart from {_joined(titles)}: {few} images of {found.reference} are as "
-            f"{_joined(ends, 'or')} as those of {found.domain}. {_trend(found, apart)}"
+            f" The score cannot be told apart from {listed(titles)}: {few} images of {found.reference} are as "
+            f"{listed(ends, 'or')} as those of {found.domain}. {_trend(found, apart)}"
         )
     unsure = [one for one in unknown if one.comparable]
     if unsure:
-        names = _joined([one.measure.title for one in unsure])
+        names = listed([one.measure.title for one in unsure])
         words += f" For {names} the images that have equals are too few, or not those that stand out."
     return words
 
@@ -73,16 +74,11 @@ def _trend(found: Explanation, apart: Sequence[Confound]) -> str:
         key=lambda one: -abs(one.spearman),
     )[:_NAMED]
     if same:
-        named = _joined([f"{one.measure.title} (Spearman {one.spearman:.2f})" for one in same])
+        named = listed([f"{one.measure.title} (Spearman {one.spearman:.2f})" for one in same])
         return f"Within {found.reference} it does follow {named} in that direction, so this may be the reason."
     if all(np.isnan(one.spearman) for one in apart):
         return f"All of {found.reference} is alike in this, so it does not say whether the score follows it."
     return f"Within {found.reference} it follows nothing of this in that direction, which speaks against it."
-
-
-def _joined(words: Sequence[str], conjunction: str = "and") -> str:
-    *first, last = words
-    return f"{', '.join(first)} {conjunction} {last}" if first else last
 
 
 def _first_up(text: str) -> str:

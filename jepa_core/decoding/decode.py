@@ -18,6 +18,7 @@ from PIL import ExifTags, Image, ImageFile
 
 from jepa_core.decoding import file_headers, netpbm, pixel_depth
 from jepa_core.errors import BadImage
+from jepa_core.wording import listed
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "HEIF", "JPEG2000", "PSD")
 MAX_MEGAPIXELS = 100
@@ -25,7 +26,7 @@ MAX_MEGAPIXELS = 100
 MAX_OF_FORMAT = {"WEBP": 24, "AVIF": 24, "HEIF": 24, "JPEG2000": 12, "progressive JPEG": 45}
 MAX_ASPECT = 100  # encoders resize by the shorter side: 20000 x 1 px would become 4 million x 224
 MAX_SCANS = 64  # of a JPEG; programs write about ten, and each is a pass over all pixels
-ACCEPTED = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+ACCEPTED = listed(FORMATS, "or")
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

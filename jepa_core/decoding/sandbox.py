@@ -21,6 +21,7 @@ from typing import IO, Any
 from jepa_core.config import ROOT, hosted
 from jepa_core.decoding.decode import MAX_MEGAPIXELS
 from jepa_core.errors import BadImage, JepaError
+from jepa_core.progress import Cancelled, never
 
 SECONDS = 4.0  # of the processor, for one picture
 WALL_SECONDS = 60.0  # for one picture: on a busy machine the processor's seconds take longer
@@ -36,13 +37,8 @@ _PROGRAM = (
 )
 
 
-class Cancelled(JepaError):
+class DecodingCancelled(JepaError):
     """Decoding that was stopped since nobody waits for it any more."""
-
-
-def never() -> bool:
-    """Of work that nobody can cancel."""
-    return False
 
 
 @dataclass(eq=False)
@@ -116,7 +112,7 @@ class _Watch:
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def over(self, child: _Child, cancelled: Callable[[], bool]) -> Iterator[None]:
+    def over(self, child: _Child, cancelled: Cancelled) -> Iterator[None]:
         """While the child is at work."""
         with self._changed:
             self._at_work[child] = (time.monotonic() + WALL_SECONDS, cancelled)
@@ -155,7 +151,7 @@ class _Children:
         self.watch = _Watch()
 
     def ask(
-        self, request: dict[str, Any], data: bytes, name: str, cancelled: Callable[[], bool]
+        self, request: dict[str, Any], data: bytes, name: str, cancelled: Cancelled
     ) -> tuple[dict[str, Any], bytes]:
         while not self.places.acquire(timeout=_POLL):
             if cancelled():
@@ -166,7 +162,7 @@ class _Children:
             self.places.release()
 
     def _asked(
-        self, request: dict[str, Any], data: bytes, name: str, cancelled: Callable[[], bool]
+        self, request: dict[str, Any], data: bytes, name: str, cancelled: Cancelled
     ) -> tuple[dict[str, Any], bytes]:
         if cancelled():
             raise _cancelled(name)
@@ -212,12 +208,12 @@ atexit.register(lambda: _children.leave())
 def run(
     data: bytes,
     name: str,
-    cancelled: Callable[[], bool] = never,
+    cancelled: Cancelled = never,
     crop: dict[str, Any] | None = None,
 ) -> tuple[dict[str, Any], bytes]:
     """Have bytes decoded, and cropped under a data config if one is given.
 
-    Returns what `decoding_child.answer` says of the picture, and its pixels. Raises `BadImage`, and `Cancelled`.
+    Returns what `sandbox_worker.answer` says of the picture, and its pixels. Raises `BadImage` and `DecodingCancelled`.
     """
     global _children
     if _children.owner != os.getpid():
@@ -234,8 +230,8 @@ def megapixels() -> int:
     return VISITORS_MEGAPIXELS if hosted() else MAX_MEGAPIXELS
 
 
-def _cancelled(name: str) -> Cancelled:
-    return Cancelled(f"Decoding {name} was cancelled; it can be started again.")
+def _cancelled(name: str) -> DecodingCancelled:
+    return DecodingCancelled(f"Decoding {name} was cancelled; it can be started again.")
 
 
 def _why(child: _Child, status: int, name: str) -> JepaError:

@@ -10,7 +10,7 @@ import io
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +33,9 @@ from tqdm import tqdm
 
 from jepa_core.config import hosted
 from jepa_core.errors import EncoderError
+from jepa_core.progress import Progress, silent
 
 logging.set_verbosity_error()  # its retries: what fails in the end is said in one sentence
-
-Progress = Callable[[int, int], None]  # bytes done, bytes in all
 
 # In the order of preference: the second is a pickle, which is read weights-only.
 _FILES = ("model.safetensors", "pytorch_model.bin")
@@ -170,7 +169,7 @@ def at_hand(remote: Remote) -> Path | None:
     return None
 
 
-def fetch(remote: Remote, progress: Progress = lambda _done, _total: None) -> Path:
+def fetch(remote: Remote, progress: Progress = silent) -> Path:
     """The file with the weights, downloaded if it is not here yet. A download that was cut goes on where it was.
 
     Raises `EncoderError` without a network, without room on the disk, for a repository that is gated or gone, and for a

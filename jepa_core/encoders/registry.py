@@ -9,7 +9,7 @@ that a person trained, in `encoders/` of the cache folder. The encoders of the p
 
 import hashlib
 import json
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from jepa_core.encoders import catalog, timm_weights
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import EncoderError, UnknownName
 from jepa_core.jacobian.spectrum import Rank
+from jepa_core.progress import Progress, silent
 
 if TYPE_CHECKING:  # torch and timm take seconds to import; listing encoders must not pay for them
     import torch
@@ -246,9 +247,7 @@ def choose_device(device: str | None) -> str:
     return device
 
 
-def load_encoder(
-    name: str = "digits", device: str | None = None, progress: Callable[[int, int], None] | None = None
-) -> Encoder:
+def load_encoder(name: str = "digits", device: str | None = None, progress: Progress = silent) -> Encoder:
     """Load an encoder by name onto a device (`default_device()` for None), ready to score.
 
     Weights that are not on this machine are downloaded, and `progress` is called with (bytes done, bytes in all).

@@ -17,17 +17,17 @@ from jepa_core.encoders import catalog
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import EncoderError
 from jepa_core.files import replace_file
+from jepa_core.progress import Progress, silent
 
 if TYPE_CHECKING:  # torch takes seconds to import; recalling must not pay for it
     from torch import nn
 
-    from jepa_core.encoders.download import Progress
     from jepa_core.encoders.network import EncoderNet
     from jepa_core.encoders.registry import Encoder
     from jepa_core.encoders.weight_matching import Misfit, Terms
 
 
-def load_net(spec: EncoderSpec, progress: "Progress | None" = None) -> "EncoderNet":
+def load_net(spec: EncoderSpec, progress: Progress = silent) -> "EncoderNet":
     """The network of a timm encoder with its weights, downloaded first if they are neither given by hand nor here.
 
     Raises `EncoderError` where they cannot be had (`jepa_core.encoders.download.fetch`), are damaged or not of this
@@ -37,7 +37,7 @@ def load_net(spec: EncoderSpec, progress: "Progress | None" = None) -> "EncoderN
     from jepa_core.encoders.weight_matching import Terms
 
     if spec.weights is None:
-        path = download.fetch(download.remote_of(spec.architecture), progress or (lambda _done, _total: None))
+        path = download.fetch(download.remote_of(spec.architecture), progress)
         return _load(spec, path, Terms(given=False, resized=True, as_timm=True))[0]
     # Of those that an earlier version added it is not known what was asked for; it chose as timm does.
     before = spec.part is None

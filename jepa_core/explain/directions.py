@@ -8,7 +8,6 @@ rank: sum over k = 1..rank of v_k[i]^2. It is the derivative of the score by the
 column i of J), and all entries add up to the rank.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 from PIL import Image
+
+from jepa_core.progress import Cancelled, Progress, never, silent
+from jepa_core.wording import listed, per_cent
 
 if TYPE_CHECKING:
     from jepa_core.encoders.registry import Encoder
@@ -101,8 +103,8 @@ def directions_of(
     output: str,
     image: Image.Image,
     rank: int,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = silent,
+    cancelled: Cancelled = never,
 ) -> Directions | None:
     """Singular values and vectors of the Jacobian of an encoder's output at an RGB picture; None when cancelled.
 
@@ -136,12 +138,11 @@ def left_in_words(vector: Float[ndarray, "k"]) -> str:
     places = largest(vector)
     share = np.square(vector[places]).sum() / max(float(np.square(vector).sum()), 1e-30)
     names = [str(place + 1) for place in places]
-    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     noun = "Number" if len(names) == 1 else "Numbers"
     verb = "moves" if len(names) == 1 else "move"
     return (
-        f"{noun} {listed} of the embedding {verb} most: {100 * share:.0f} % of the squared length, where an even share "
-        f"of {len(names)} among {len(vector)} would be {100 * len(names) / len(vector):.0f} %."
+        f"{noun} {listed(names)} of the embedding {verb} most: {per_cent(share)} of the squared length, where an even "
+        f"share of {len(names)} among {len(vector)} would be {per_cent(len(names) / len(vector))}."
     )
 
 

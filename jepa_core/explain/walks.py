@@ -18,6 +18,7 @@ from PIL import Image
 
 from jepa_core.explain.directions import Directions
 from jepa_core.jacobian import spectrum
+from jepa_core.progress import Cancelled, Progress, never, silent
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,8 +92,8 @@ def walks(
     image: Image.Image,
     found: Directions,
     k: int,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = silent,
+    cancelled: Cancelled = never,
 ) -> Walks | None:
     """Walk along v_k (k from 0) and along a random direction; None when cancelled.
 
@@ -121,7 +122,7 @@ def walk(
     rank: int,
     slope: float,
     progress: Callable[[int], None] = lambda _done: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    cancelled: Cancelled = never,
 ) -> Walk | None:
     """The walk from a normalised image (C, H, W) along one direction; None when cancelled."""
     import torch

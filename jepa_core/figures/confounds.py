@@ -4,6 +4,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from jepa_core.figures.style import DOMAINS, LIKELY, NEUTRAL, finish, shaded_range
+from jepa_core.wording import with_interval
 
 
 def confounds_figure(table: pd.DataFrame, auroc: float, low: float, high: float) -> go.Figure:
@@ -21,7 +22,7 @@ def confounds_figure(table: pd.DataFrame, auroc: float, low: float, high: float)
         mode="lines",
         name="the score",
         line={"color": LIKELY, "width": 3},
-        hovertemplate=f"the score: AUROC {auroc:.2f} ({low:.2f} to {high:.2f})<extra></extra>",
+        hovertemplate=f"the score: AUROC {with_interval(auroc, low, high)}<extra></extra>",
     )
     figure.add_shape(shaded_range(low, high, LIKELY))
     figure.add_scatter(

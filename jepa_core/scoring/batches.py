@@ -14,9 +14,10 @@ import numpy as np
 from numpy import ndarray
 
 from jepa_core import images
-from jepa_core.decoding.sandbox import Cancelled
+from jepa_core.decoding.sandbox import DecodingCancelled
 from jepa_core.errors import JepaError
 from jepa_core.jacobian import spectrum
+from jepa_core.progress import Cancelled, never
 from jepa_core.store.records import Estimate, Result
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def score_pictures(
     work: Work,
     named: Sequence[Named],
     put: Callable[[list], None],
-    stop: Callable[[], bool] = lambda: False,
+    stop: Cancelled = never,
 ) -> list[tuple[str, str]]:
     """Do the work on pictures and return the failures as (name, sentence).
 
@@ -156,7 +157,7 @@ def score_pictures(
 _Ready = tuple[list[tuple[str, str, "Tensor"]], list[tuple[str, str]]]
 
 
-def _decoded(encoder: "Encoder", named: Sequence[Named], size: int, stop: Callable[[], bool]) -> Iterator[_Ready]:
+def _decoded(encoder: "Encoder", named: Sequence[Named], size: int, stop: Cancelled) -> Iterator[_Ready]:
     """Batches of (name, digest, input) with what could not be read, one batch ahead of who asks."""
 
     def decode(part: Sequence[Named]) -> _Ready:
@@ -165,7 +166,7 @@ def _decoded(encoder: "Encoder", named: Sequence[Named], size: int, stop: Callab
             try:
                 found = images.cropped(data, encoder.data_config, name, stop)
                 ready.append((name, digest, encoder.normalised(found.image)))
-            except Cancelled:
+            except DecodingCancelled:
                 break
             except JepaError as error:
                 failed.append((name, str(error)))

@@ -3,13 +3,14 @@
 The terminal and the pages take a `Way` as a person gave it, settle what it leaves open, and have it carried out.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
 from jepa_core.datasets.spec import DatasetSpec, Item
+from jepa_core.progress import Cancelled, Progress, never, silent
 from jepa_core.scoring import precision
 from jepa_core.scoring import sketch as scoring_sketch
 from jepa_core.scoring.rank import rank_of
@@ -58,7 +59,7 @@ def decide(
     dataset: str,
     items: Sequence[Item],
     way: Way,
-    cancelled: Callable[[], bool] = lambda: False,
+    cancelled: Cancelled = never,
 ) -> tuple[Way, str]:
     """The way with its precision decided, and the reason in words; where a person chose, what is slow about it."""
     if way.precision != "auto":
@@ -76,8 +77,8 @@ def score(
     way: Way,
     *,
     whole: bool = True,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = silent,
+    cancelled: Cancelled = never,
 ) -> RunSummary:
     """Score items of a dataset that the store lacks, in a way whose precision is decided."""
     if way.method == "exact":

@@ -4,16 +4,16 @@ Rounding to bfloat16 disturbs small singular values most, so an encoder with an 
 the score is made of. Therefore `auto` scores some images of the dataset at hand both ways and compares the ranks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scipy.stats import spearmanr
-
 from jepa_core.datasets.spec import Item
 from jepa_core.keys import make_key
+from jepa_core.progress import Cancelled, never
 from jepa_core.scoring.rank import rank_of_loaded
 from jepa_core.scoring.run import loaded_config, score_items, score_table
+from jepa_core.stats.rank_correlation import spearman
 from jepa_core.store import sketches
 from jepa_core.store.results import Store
 
@@ -58,7 +58,7 @@ def choose(
     dataset: str,
     items: Sequence[Item],
     *,
-    cancelled: Callable[[], bool] = lambda: False,
+    cancelled: Cancelled = never,
 ) -> Chosen:
     """The precision for a dataset, decided once and recorded. The images that decide it are scored and stored.
 
@@ -89,7 +89,7 @@ def _agreement(
     output: str,
     dataset: str,
     items: Sequence[Item],
-    cancelled: Callable[[], bool],
+    cancelled: Cancelled,
 ) -> float | None:
     """Spearman's correlation of both precisions' scores; None where fewer than half of the images have both."""
     scores = []
@@ -102,7 +102,7 @@ def _agreement(
     common = scores[0].index.intersection(scores[1].index).intersection([item.name for item in items])
     if len(common) < IMAGES // 2:
         return None
-    return float(spearmanr(scores[0][common], scores[1][common]).statistic)
+    return spearman(scores[0][common].to_numpy(), scores[1][common].to_numpy())
 
 
 def recorded(store: Store, space: str, dataset: str) -> Chosen | None:

@@ -20,6 +20,7 @@ from jepa_core.image_inputs import Picture
 from jepa_core.jacobian import spectrum
 from jepa_core.jacobian.score_variants import VARIANTS
 from jepa_core.jacobian.spectrum import Rank
+from jepa_core.progress import Cancelled, Progress, never, silent
 from jepa_core.scoring import rank as scoring_rank
 from jepa_core.scoring.batches import Named, Work, exact_work, score_pictures
 from jepa_core.store.records import Member, Result, ResultConfig, Rows
@@ -71,8 +72,8 @@ def score_items(
     *,
     precision: "Precision" = "fp32",
     whole: bool = True,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = silent,
+    cancelled: Cancelled = never,
 ) -> RunSummary:
     """Score the items of a dataset fully that the store lacks.
 
@@ -118,8 +119,8 @@ def run_items(
     items: Sequence[Item],
     *,
     whole: bool,
-    progress: Callable[[int, int], None],
-    cancelled: Callable[[], bool],
+    progress: Progress,
+    cancelled: Cancelled,
 ) -> RunSummary:
     """`score_items` for any method."""
     summary = RunSummary()

@@ -1,6 +1,6 @@
 """Sketching a dataset: calibrate on some images, estimate the others, and score fully what an estimate leaves open."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from jepa_core.jacobian.score_variants import VARIANTS
 from jepa_core.jacobian.sketch import Calibration
 from jepa_core.jacobian.spectrum import Rank
 from jepa_core.keys import make_key
+from jepa_core.progress import Cancelled, Progress, never, silent
 from jepa_core.scoring.batches import Grams, exact_work, sketch_work
 from jepa_core.scoring.rank import confirm, rank_of, rank_of_loaded
 from jepa_core.scoring.run import Method, RunSummary, config_of, loaded_config, run_items, score_items, score_table
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from jepa_core.encoders.spec import EncoderSpec
     from jepa_core.jacobian.engine import Precision
 
-Progress = Callable[[int, int], None]
 SHARE = 12
 """Products a sketch takes unless told otherwise: one for every so many numbers of the embedding."""
 
@@ -86,8 +86,8 @@ def sketch_items(
     settings: SketchSettings | None = None,
     precision: "Precision" = "fp32",
     whole: bool = True,
-    progress: Progress = lambda _done, _total: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = silent,
+    cancelled: Cancelled = never,
 ) -> RunSummary:
     """Estimate the scores of a dataset; images with a full score keep it, images far off get one.
 
@@ -129,7 +129,7 @@ def _calibrate(
     settings: SketchSettings,
     precision: "Precision",
     progress: Progress,
-    cancelled: Callable[[], bool],
+    cancelled: Cancelled,
 ) -> Calibration | None:
     """Full Grams of some images, drawn at random; None if it was cancelled."""
     if len(items) < settings.least:
@@ -171,7 +171,7 @@ def _score_fully(
     output: str,
     precision: "Precision",
     progress: Progress,
-    cancelled: Callable[[], bool],
+    cancelled: Cancelled,
 ) -> None:
     chosen = [item for item in items if item.name in names]
     if chosen:
@@ -209,8 +209,8 @@ def verify_ends(
     label: str | None = None,
     settings: SketchSettings | None = None,
     precision: "Precision" = "fp32",
-    progress: Progress = lambda _done, _total: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = silent,
+    cancelled: Cancelled = never,
 ) -> set[str]:
     """Score fully every image that may be among the `shown` lowest or highest, until none is left.
 

@@ -24,7 +24,8 @@ from scipy.special import betaincinv
 from scipy.stats import false_discovery_control
 
 from jepa_core.errors import NotEnoughData
-from jepa_core.stats.metrics import LEVEL
+from jepa_core.stats.bootstrap import LEVEL
+from jepa_core.wording import per_cent
 
 ALPHA = 0.05
 """What a reference has to be able to speak at; another level is anybody's choice."""
@@ -91,7 +92,7 @@ class Reference:
         word = "unlikely" if sides == 1 else "unlikely or too likely"
         return (
             f"The reference {self.name!r} has {size} scored images, too few to call an image {word} at "
-            f"{100 * ALPHA:.0f} %; at least {least} are needed; score more of them, or take a larger reference."
+            f"{per_cent(ALPHA)}; at least {least} are needed; score more of them, or take a larger reference."
         )
 
     def p_lower(self, scores: Float[ndarray, "m"]) -> Float[ndarray, "m"]:

@@ -1,21 +1,17 @@
-"""How well one score separates two sets, and how alike two scores order one set, each with its interval.
+"""How well one score separates two sets, with the interval of it.
 
 Outliers are the positives, and a larger score means more outlying. A JEPA-SCORE is high for likely images, so its
 outlier score is `-jepa_score`.
 """
 
-from functools import lru_cache
-
 import numpy as np
-from jaxtyping import Float, Int32
+from jaxtyping import Float, Num
 from numpy import ndarray
-from scipy.stats import rankdata, spearmanr
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from scipy.stats import rankdata
+from sklearn.metrics import average_precision_score, roc_curve
 
 from jepa_core.errors import NotEnoughData
-
-LEVEL = 0.9  # of every interval, those of the sketch's estimates too
-RESAMPLES = 500
+from jepa_core.stats.bootstrap import RESAMPLES, interval, times_drawn
 
 
 def _check(inliers: ndarray, outliers: ndarray) -> None:
@@ -41,7 +37,7 @@ def auroc(inliers: Float[ndarray, "n"], outliers: Float[ndarray, "m"]) -> float:
     >>> auroc(np.array([0.0, 1.0]), np.array([1.0, 2.0]))
     0.875
     """
-    return float(roc_auc_score(*_labelled(inliers, outliers)))
+    return float(auroc_each(inliers[:, None], outliers[:, None])[0])
 
 
 def fpr95(inliers: Float[ndarray, "n"], outliers: Float[ndarray, "m"]) -> float:
@@ -88,23 +84,52 @@ def auroc_each(inliers: Float[ndarray, "n k"], outliers: Float[ndarray, "m k"]) 
     return (ranks.sum(axis=0) - m * (m + 1) / 2) / (n * m)
 
 
+def weighted_auroc(
+    inliers: Float[ndarray, "n"],
+    outliers: Float[ndarray, "m"],
+    inlier_weights: Num[ndarray, "n draws"],
+    outlier_weights: Num[ndarray, "m draws"],
+) -> Float[ndarray, "draws"]:
+    """`auroc` with weights v of the inliers x and w of the outliers y, once for each column of weights.
+
+    sum over i, j of v_i w_j ([x_i < y_j] + [x_i = y_j] / 2) / (sum v sum w); 0 where all weights of a column are 0.
+
+    >>> weighted_auroc(np.array([0.0, 1.0]), np.array([1.0]), np.array([[1], [3]]), np.array([[1]]))
+    array([0.625])
+    """
+    _check(inliers, outliers)
+    smaller, not_larger = _weight_below(inliers, inlier_weights, outliers)
+    pairs = inlier_weights.sum(axis=0, dtype=np.float64) * outlier_weights.sum(axis=0, dtype=np.float64)
+    return _area(smaller + not_larger, outlier_weights) / np.maximum(pairs, 1e-9)
+
+
+def _weight_below(inliers: ndarray, weights: ndarray, outliers: ndarray) -> tuple[ndarray, ndarray]:
+    """The weight (m, draws) of the inliers below each outlier, and of those not above it."""
+    order = np.argsort(inliers)
+    # The sum of the weights of the i smallest inliers; whole numbers stay whole, others add up in float64.
+    kind = weights.dtype if weights.dtype.kind == "i" else np.float64
+    below = np.zeros((len(inliers) + 1, weights.shape[1]), dtype=kind)
+    np.cumsum(weights[order], axis=0, out=below[1:])
+    first, last = (np.searchsorted(inliers[order], outliers, side=side) for side in ("left", "right"))
+    return below[first], below[last]
+
+
+def _area(twice: ndarray, weights: ndarray) -> ndarray:
+    """The weight of the pairs in the right order, from twice the weight of the inliers below each outlier."""
+    kind = np.int64 if twice.dtype.kind == weights.dtype.kind == "i" else np.float64
+    return np.einsum("ij,ij->j", weights, twice, dtype=kind, casting="same_kind") / 2
+
+
 def resampled(inliers: Float[ndarray, "n"], outliers: Float[ndarray, "m"]) -> dict[str, Float[ndarray, "resamples"]]:
     """Every one of `METRICS` on `RESAMPLES` bootstrap resamples: as many inliers and outliers, drawn with replacement.
 
-    The seed is fixed, so two scores of the same images (in the same order) are judged on the same draws, and the
-    difference of their resampled values has an interval of its own. Raises `NotEnoughData` for an empty set.
+    Raises `NotEnoughData` for an empty set.
     """
     _check(inliers, outliers)
     n, m = inliers.size, outliers.size
-    times_in, times_out = _times_drawn(n, m)
     # Each array is (images, resamples), so that a row is taken as one piece.
-    order = np.argsort(inliers)
-    # below[i]: how many drawn inliers are among the i smallest.
-    below = np.zeros((n + 1, RESAMPLES), dtype=np.int32)
-    np.cumsum(times_in[order], axis=0, out=below[1:])
-    smaller = below[np.searchsorted(inliers[order], outliers, side="left")]
-    not_larger = below[np.searchsorted(inliers[order], outliers, side="right")]
-    half_pairs = np.einsum("ij,ij->j", times_out, smaller + not_larger, dtype=np.int64)
+    times_in, times_out = times_drawn(n, m)
+    smaller, not_larger = _weight_below(inliers, times_in, outliers)
     # The threshold is the first outlier from above at which 95 % of the drawn ones are caught.
     falling = np.argsort(-outliers)
     caught = np.cumsum(times_out[falling], axis=0, dtype=np.int32)
@@ -115,20 +140,10 @@ def resampled(inliers: Float[ndarray, "n"], outliers: Float[ndarray, "m"]) -> di
     found = at_or_above + (n - smaller)
     precision = np.divide(at_or_above, found, out=np.zeros(found.shape), where=times_out > 0)
     return {
-        "auroc": half_pairs / (2 * n * m),
+        "auroc": _area(smaller + not_larger, times_out) / (n * m),
         "fpr95": (n - passed) / n,
         "aupr": np.einsum("ij,ij->j", times_out, precision) / m,
     }
-
-
-def interval(values: Float[ndarray, "resamples"]) -> tuple[float, float]:
-    """The percentile bootstrap's interval: the middle `LEVEL` of the resampled values.
-
-    It says what another choice of as many images would change. It has no width where all resamples agree, as at a
-    perfect AUROC, and then claims too much.
-    """
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
 
 
 def separation(inliers: Float[ndarray, "n"], outliers: Float[ndarray, "m"]) -> dict[str, float]:
@@ -142,58 +157,3 @@ def separation(inliers: Float[ndarray, "n"], outliers: Float[ndarray, "m"]) -> d
         values = (metric(inliers, outliers), *interval(drawn[name]))
         found |= {name + end: value for end, value in zip(ENDS, values, strict=True)}
     return found
-
-
-_KEPT_DRAWS = 8  # of sets of up to so many images together; as many as 50 MB
-_KEPT_IMAGES = 3000
-
-
-def _times_drawn(*sizes: int) -> tuple[Int32[ndarray, "size resamples"], ...]:
-    """How often each image is in each resample, for sets of these sizes; the same each time, so it is kept."""
-    return (_drawn_and_kept if sum(sizes) <= _KEPT_IMAGES else _drawn)(*sizes)
-
-
-def _drawn(*sizes: int) -> tuple[Int32[ndarray, "size resamples"], ...]:
-    generator = np.random.default_rng(0)
-    counted = []
-    for size in sizes:
-        drawn = generator.integers(size, size=(RESAMPLES, size)) + size * np.arange(RESAMPLES)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=RESAMPLES * size).reshape(RESAMPLES, size)
-        counted.append(np.ascontiguousarray(times.T, dtype=np.int32))
-    return tuple(counted)
-
-
-_drawn_and_kept = lru_cache(maxsize=_KEPT_DRAWS)(_drawn)
-
-
-def rank_correlation(first: Float[ndarray, "n"], second: Float[ndarray, "n"]) -> tuple[float, float, float]:
-    """Spearman's rho of two columns, and its bootstrap `interval` over `RESAMPLES` draws of n rows (the seed is fixed).
-
-    rho is Pearson's correlation of the mid-ranks. Among drawn rows the mid-rank of a value is (b + a + 1) / 2, with b
-    of them below it and a not above it: a sum along the sorted column, so no draw is sorted anew. All three are NaN
-    where a column has one value only, which is no order.
-    """
-    if min(np.unique(first).size, np.unique(second).size) < 2:
-        return float("nan"), float("nan"), float("nan")
-    n = first.size
-    columns = []
-    for values in (first, second):
-        order = np.argsort(values)
-        below, not_above = (np.searchsorted(values[order], values, side=side) for side in ("left", "right"))
-        columns.append((order, below, not_above))
-    generator = np.random.default_rng(0)
-    drawn = np.full(RESAMPLES, np.nan)
-    for resample in range(RESAMPLES):
-        times = np.bincount(generator.integers(n, size=n), minlength=n)
-        one, other = (_drawn_ranks(times, *column) - (n + 1) / 2 for column in columns)
-        spread = np.sqrt((times @ one**2) * (times @ other**2))
-        if spread > 0:  # a draw may hit one value only
-            drawn[resample] = times @ (one * other) / spread
-    low, high = interval(drawn[~np.isnan(drawn)])
-    return float(spearmanr(first, second).statistic), low, high
-
-
-def _drawn_ranks(times: ndarray, order: ndarray, below: ndarray, not_above: ndarray) -> ndarray:
-    """The mid-rank of each row's value among the drawn rows, `times` being how often each row was drawn."""
-    smallest = np.concatenate([[0], np.cumsum(times[order])])
-    return (smallest[below] + smallest[not_above] + 1) / 2

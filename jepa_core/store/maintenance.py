@@ -6,7 +6,6 @@ Everything here but the copying may be done by the owner of a server alone (`jep
 import json
 import os
 import sqlite3
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from jepa_core.config import ASSETS, cache_dir, check_owner
 from jepa_core.errors import StoreError
 from jepa_core.files import replace_file
 from jepa_core.keys import make_key
+from jepa_core.progress import Cancelled, never
 from jepa_core.store.records import ResultConfig
 from jepa_core.store.results import Store
 
@@ -171,7 +171,7 @@ def export_path() -> Path:
     return cache_dir() / "export.sqlite"
 
 
-def export(store: Store, path: Path, cancelled: Callable[[], bool] = lambda: False) -> int:
+def export(store: Store, path: Path, cancelled: Cancelled = never) -> int:
     """Copy the whole store into one file, as it is at this moment; return its size in bytes, 0 where it was cancelled.
 
     A file at `path` is replaced once the copy is whole. Raises `NotAllowed` where the server has visitors, and
@@ -186,7 +186,7 @@ def export(store: Store, path: Path, cancelled: Callable[[], bool] = lambda: Fal
     return copy(store, path, cancelled)
 
 
-def copy(store: Store, path: Path, cancelled: Callable[[], bool] = lambda: False) -> int:
+def copy(store: Store, path: Path, cancelled: Cancelled = never) -> int:
     """`export` without asking who may."""
     try:
         replace_file(path, lambda to: _copy(store, to, cancelled))
@@ -204,7 +204,7 @@ class _Stopped(Exception):
     """The person does not wait any longer."""
 
 
-def _copy(store: Store, to: Path, cancelled: Callable[[], bool]) -> None:
+def _copy(store: Store, to: Path, cancelled: Cancelled) -> None:
     connection = sqlite3.connect(store.path, isolation_level=None)
     try:
         connection.set_progress_handler(cancelled, _STEPS)  # a true answer interrupts

@@ -6,7 +6,7 @@ cannot be checked is whether the numbers were honestly computed.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from jepa_core.config import check_owner
 from jepa_core.datasets.registry import list_datasets
 from jepa_core.errors import StoreError
 from jepa_core.files import temporary_folder
-from jepa_core.stats.neighbors import Progress
+from jepa_core.progress import Cancelled, Progress, never, silent
 from jepa_core.store.records import ResultConfig
 from jepa_core.store.results import Store
 from jepa_core.store.schema import (
@@ -58,8 +58,8 @@ class Merged:
 def merge(
     store: Store,
     path: Path,
-    progress: Progress = lambda _done, _total: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = silent,
+    cancelled: Cancelled = never,
 ) -> Merged:
     """Take over the rows of the store at `path` that this one lacks, in batches; return what was new.
 
@@ -88,8 +88,8 @@ def merge(
 def merge_bytes(
     store: Store,
     data: bytes,
-    progress: Progress = lambda _done, _total: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = silent,
+    cancelled: Cancelled = never,
 ) -> Merged:
     """`merge` of an uploaded file."""
     check_owner("import a store")
@@ -143,7 +143,7 @@ class _Merge:
         path: Path,
         version: int,
         progress: Progress,
-        cancelled: Callable[[], bool],
+        cancelled: Cancelled,
     ) -> None:
         self.store, self.source, self.path = store, source, path
         self.progress, self.cancelled = progress, cancelled

@@ -19,6 +19,7 @@ from jepa_core.config import ASSETS, cache_dir
 from jepa_core.errors import JepaError, TableError
 from jepa_core.files import replace_file
 from jepa_core.keys import make_key
+from jepa_core.progress import Cancelled, never
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ def compute(
     experiment: Experiment,
     settings: Any,
     show: Callable[[Step], None] = lambda _step: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    cancelled: Cancelled = never,
 ) -> Result | None:
     """The result of these settings, from the cache or computed and kept; None if it was cancelled before its end."""
     found = kept(experiment, settings)

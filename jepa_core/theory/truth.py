@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from numpy import ndarray
-from scipy.stats import spearmanr
 
+from jepa_core.stats.rank_correlation import spearman
 from jepa_core.theory import mixtures
 from jepa_core.theory.experiment import Cell, Experiment, Result, Step, rounded
 
@@ -128,7 +128,7 @@ def correlation(values: ndarray, truth: ndarray) -> float:
 
 
 def _spearman(values: ndarray, truth: ndarray) -> float:
-    return float(spearmanr(values, truth).statistic) if correlation(values, truth) else 0.0
+    return spearman(values, truth) if correlation(values, truth) else 0.0
 
 
 def _sheet(

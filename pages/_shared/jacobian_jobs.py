@@ -3,7 +3,6 @@
 import pandas as pd
 
 from jepa_core import images
-from jepa_core.analysis.paper_figures import lasting
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.explain.directions import Directions, directions_of
 from jepa_core.explain.walks import Walks, scores_needed, walks
@@ -12,6 +11,7 @@ from jepa_core.keys import make_key
 from jepa_core.scoring.rank import rank_of
 from jepa_core.store.crops import read_member
 from jepa_core.store.records import Member
+from jepa_core.wording import lasting
 from pages._shared import jobs_ui, resources
 from pages._shared.choice import Choice
 

@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 
 from jepa_core.analysis.methods import COMPARED, Domain
-from jepa_core.analysis.separation import distances_in_words, domain_table, in_words, most_telling, with_interval
+from jepa_core.analysis.separation import (
+    column_with_interval,
+    distances_in_words,
+    domain_table,
+    in_words,
+    most_telling,
+)
 from jepa_core.detectors import DETECTORS
 from jepa_core.encoders.registry import get_spec
 from jepa_core.stats.metrics import separation
@@ -204,7 +210,7 @@ def test_a_figure_is_written_with_its_interval_and_none_without_a_value():
     found = pd.DataFrame(
         {"auroc_knn": [0.567, np.nan], "auroc_knn_low": [0.5, np.nan], "auroc_knn_high": [0.61, np.nan]}
     )
-    assert with_interval(found, "auroc_knn").tolist() == ["0.57 (0.50 to 0.61)", None]
+    assert column_with_interval(found, "auroc_knn").tolist() == ["0.57 (0.50 to 0.61)", None]
 
 
 @pytest.mark.parametrize(

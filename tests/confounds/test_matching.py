@@ -5,9 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
-from jepa_core.confounds import matching
 from jepa_core.confounds.image_stats import MEASURES
 from jepa_core.confounds.matching import Confound, Explanation, Kind, Measured, among_equals, equals, explain
 from jepa_core.confounds.report import as_table, in_words
@@ -244,28 +242,6 @@ def test_measures_of_few_values_are_matched_by_their_ties():
 
 
 # --- correlations -----------------------------------------------------------------------------------------------------
-
-
-def test_spearman_is_scipys_and_a_constant_has_none():
-    rng = np.random.default_rng(0)
-    x = rng.integers(0, 5, 60).astype(float)
-    y = x + rng.normal(size=60)
-    assert matching.spearman(x, y) == pytest.approx(stats.spearmanr(x, y).statistic)
-    assert np.isnan(matching.spearman(np.ones(60), y))
-
-
-def test_partial_spearman_is_the_correlation_of_what_the_third_leaves_of_the_ranks():
-    rng = np.random.default_rng(0)
-    z = rng.normal(size=200)
-    x, y = z + rng.normal(size=200), z + rng.normal(size=200)
-    left = []
-    for column in (x, y):
-        ranks, given = stats.rankdata(column), np.column_stack([np.ones(200), stats.rankdata(z)])
-        left.append(ranks - given @ np.linalg.lstsq(given, ranks, rcond=None)[0])
-    assert matching.partial_spearman(x, y, z) == pytest.approx(np.corrcoef(*left)[0, 1])
-    assert matching.spearman(x, y) > 0.3 > abs(matching.partial_spearman(x, y, z))
-    assert np.isnan(matching.partial_spearman(x, z, z))
-    assert np.isnan(matching.partial_spearman(np.ones(200), y, z))
 
 
 def test_each_measure_is_given_the_strongest_and_the_strongest_the_second():

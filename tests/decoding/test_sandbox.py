@@ -16,7 +16,7 @@ from PIL import Image
 
 from jepa_core import images
 from jepa_core.decoding import sandbox
-from jepa_core.decoding.sandbox import Cancelled
+from jepa_core.decoding.sandbox import DecodingCancelled
 from jepa_core.errors import BadImage
 from jepa_core.scoring import batches
 from tests.helpers import picture, png
@@ -122,7 +122,7 @@ def test_more_memory_than_the_pixels_allow_is_refused(monkeypatch):
 
 def test_cancelling_stops_a_decode_at_once(endless):
     pid = children()[-1]
-    with pytest.raises(Cancelled, match="Decoding x was cancelled"):
+    with pytest.raises(DecodingCancelled, match="Decoding x was cancelled"):
         images.decode(endless, "x", soon(0.3))
     assert not is_alive(pid)
     assert images.decode(png(1)).width == 20
@@ -130,7 +130,7 @@ def test_cancelling_stops_a_decode_at_once(endless):
 
 def test_what_is_cancelled_before_is_not_begun(endless):
     before = children()
-    with pytest.raises(Cancelled):
+    with pytest.raises(DecodingCancelled):
         images.decode(endless, "x", lambda: True)
     assert children() == before
 

@@ -16,10 +16,11 @@ from jepa_core.datasets.registry import get_dataset
 from jepa_core.encoders import registry
 from jepa_core.encoders.registry import get_spec
 from jepa_core.scoring.method import Way, scores
+from jepa_core.wording import percentile as place
 from pages._sections.compare import disagreements
 from pages._shared import image_grid, resources
 from pages._shared.choice import Choice
-from pages._shared.text import escaped, place
+from pages._shared.text import escaped
 from tests.pages.test_domains import shown_text
 from tests.pages.test_pages import assert_no_error, settled
 

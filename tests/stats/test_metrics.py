@@ -2,21 +2,20 @@
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap, spearmanr
+from scipy.stats import bootstrap
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from jepa_core.errors import NotEnoughData
-from jepa_core.stats import metrics
+from jepa_core.stats.bootstrap import interval, times_drawn
 from jepa_core.stats.metrics import (
     METRICS,
     aupr,
     auroc,
     auroc_each,
     fpr95,
-    interval,
-    rank_correlation,
     resampled,
     separation,
+    weighted_auroc,
 )
 
 RNG = np.random.default_rng(0)
@@ -117,6 +116,17 @@ def test_columns_of_an_empty_set_are_told_in_a_sentence():
         auroc_each(np.empty((0, 3)), np.ones((2, 3)))
 
 
+def test_weights_count_as_scikit_learns_do_and_whole_ones_as_copies_of_the_image():
+    near, far = RNG.random((INLIERS.size, 3)), RNG.random((OUTLIERS.size, 3))
+    truth = np.repeat([0, 1], [INLIERS.size, OUTLIERS.size])
+    expected = [roc_auc_score(truth, [*INLIERS, *OUTLIERS], sample_weight=[*near[:, k], *far[:, k]]) for k in range(3)]
+    assert weighted_auroc(INLIERS, OUTLIERS, near, far) == pytest.approx(expected)
+    times = RNG.integers(0, 3, INLIERS.size)
+    once = np.ones((OUTLIERS.size, 1), dtype=int)
+    found = weighted_auroc(INLIERS, OUTLIERS, times[:, None], once)
+    assert found[0] == auroc(np.repeat(INLIERS, times), OUTLIERS)
+
+
 # --- empty sets -------------------------------------------------------------------------------------------------------
 
 
@@ -134,22 +144,11 @@ def test_an_empty_set_is_told_in_a_sentence(metric, inliers, outliers):
 
 def test_each_resample_is_judged_like_the_images_it_drew():
     found = resampled(INLIERS, OUTLIERS)
-    drawn = metrics._times_drawn(INLIERS.size, OUTLIERS.size)
+    drawn = times_drawn(INLIERS.size, OUTLIERS.size)
     for place, (times_in, times_out) in enumerate(zip(*(times.T for times in drawn), strict=True)):
         inliers, outliers = np.repeat(INLIERS, times_in), np.repeat(OUTLIERS, times_out)
         for name, metric in METRICS.items():
             assert found[name][place] == pytest.approx(metric(inliers, outliers))
-
-
-@pytest.mark.parametrize("size", [7, 5000])  # kept, and drawn anew each time
-def test_a_resample_has_as_many_images_as_there_are_each_as_likely(size):
-    times, others = metrics._times_drawn(size, 3)
-    assert (times.sum(axis=0) == size).all()
-    assert (others.sum(axis=0) == 3).all()
-    assert len(np.unique(times, axis=1).T) > 300
-    # 500 draws of each image: its mean is 1 with a standard deviation of 0.045.
-    assert times[:7].mean(axis=1) == pytest.approx(np.ones(7), abs=0.2)
-    assert (metrics._times_drawn(size, 3)[0] == times).all()
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -198,51 +197,3 @@ def test_a_separation_is_every_metric_with_the_interval_of_its_resamples():
         assert found[name] == metric(INLIERS, OUTLIERS)
         assert (found[f"{name}_low"], found[f"{name}_high"]) == interval(draws[name])
     assert len(found) == 9
-
-
-# --- the correlation of two orders ------------------------------------------------------------------------------------
-
-
-def test_the_rank_correlation_is_spearmans_with_the_interval_of_scipys_bootstrap_also_with_ties():
-    generator = np.random.default_rng(4)
-    first = generator.integers(0, 15, 120).astype(float)
-    second = first + generator.normal(0, 6, 120)
-    rho, low, high = rank_correlation(first, second)
-    assert rho == pytest.approx(spearmanr(first, second).statistic)
-    expected = bootstrap(
-        (first, second),
-        lambda one, other: spearmanr(one, other).statistic,
-        n_resamples=1000,
-        vectorized=False,
-        paired=True,
-        confidence_level=0.9,
-        method="percentile",
-        rng=np.random.default_rng(3),
-    ).confidence_interval
-    assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.03)
-    assert low < rho < high
-
-
-def test_the_interval_of_a_rank_correlation_holds_the_truth_nine_times_in_ten():
-    # Spearman's rho of a bivariate normal with correlation 1/2 is 6 / pi asin(1/4).
-    truth, generator, held = 6 / np.pi * np.arcsin(0.25), np.random.default_rng(1), 0
-    for _ in range(100):
-        one, other = generator.normal(size=(2, 60))
-        _rho, low, high = rank_correlation(one, one / 2 + np.sqrt(0.75) * other)
-        held += low <= truth <= high
-    assert 0.81 <= held / 100 <= 0.98  # three standard deviations below 0.9, nearly that above
-
-
-def test_only_the_orders_of_two_columns_are_correlated():
-    one, other = np.random.default_rng(0).normal(size=(2, 50))
-    assert rank_correlation(one, other) == pytest.approx(rank_correlation(np.exp(one), 3 * other - 7))
-    low, high = rank_correlation(one, other)[1:]
-    assert rank_correlation(one, -other)[1:] == pytest.approx((-high, -low))
-    one[0] = -np.inf
-    assert np.isfinite(rank_correlation(one, other)).all()
-
-
-def test_one_value_for_all_has_no_rank_correlation():
-    assert np.isnan(rank_correlation(np.zeros(5), np.arange(5.0))).all()
-    # A draw without the one that differs has none either, and is left out of the interval.
-    assert np.isfinite(rank_correlation(np.array([1.0, 0, 0, 0, 0]), np.arange(5.0))).all()

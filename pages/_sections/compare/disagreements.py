@@ -15,10 +15,11 @@ from jepa_core.figures.agreement import agreement_figure
 from jepa_core.figures.rank_scatter import SELECTABLE, rank_scatter_figure, selected_rows
 from jepa_core.figures.style import CONFIG
 from jepa_core.keys import make_key
+from jepa_core.wording import per_cent, percentile, with_interval
 from pages._shared import extremes, figure_cache, image_grid, score_tables, url_state
 from pages._shared.choice import Choice
 from pages._shared.errors import fragment
-from pages._shared.text import counted, escaped, place
+from pages._shared.text import counted, escaped
 
 _SHOWN = 24  # selected pictures
 _HEIGHT = 460  # px, of the figure and of the pictures beside it
@@ -152,14 +153,14 @@ def cards(
         places.to_dict("records"),
         strict=True,
     ):
-        lines = [f"{place(at[name])} · {name}" for name in encoders]
+        lines = [f"{percentile(at[name])} · {name}" for name in encoders]
         made.append(
             replace(
                 card,
                 title=lines[0],
                 aside=(*lines[1:], *([f"class {image.label}"] if several else [])),
                 alt=f"{image.name}, class {image.label}: percentile "
-                + ", ".join(f"{place(at[name])} by {name}" for name in encoders),
+                + ", ".join(f"{percentile(at[name])} by {name}" for name in encoders),
             )
         )
     return made
@@ -204,15 +205,12 @@ def _all_pairs(shared: Mapping[tuple[str, str], Agreement]) -> None:
             {
                 "pair": table["first"] + " and " + table["second"],
                 "spearman": [
-                    None
-                    if pd.isna(row.spearman)
-                    else f"{row.spearman:.2f} ({row.spearman_low:.2f} to {row.spearman_high:.2f})"
-                    for row in table.itertuples()
+                    with_interval(row.spearman, row.spearman_low, row.spearman_high) for row in table.itertuples()
                 ],
                 "least": 100 * table["least"],
                 "most": 100 * table["most"],
                 "chance": [
-                    f"{100 * row.chance:.0f} % ({100 * row.chance_low:.0f} to {100 * row.chance_high:.0f})"
+                    f"{per_cent(row.chance)} ({100 * row.chance_low:.0f} to {100 * row.chance_high:.0f})"
                     for row in table.itertuples()
                 ],
             }

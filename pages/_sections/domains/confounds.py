@@ -15,6 +15,7 @@ from jepa_core.figures.confounds import confounds_figure
 from jepa_core.figures.style import CONFIG
 from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
+from jepa_core.wording import with_interval
 from pages._shared import figure_cache, jobs_ui, resources, score_tables
 from pages._shared.choice import Choice
 from pages._shared.text import counted, escaped
@@ -130,10 +131,7 @@ def _show(found: Explanation, versions: Sequence[str | int]) -> None:
                 {
                     "measure": table["measure"],
                     "auroc": table["auroc"],
-                    "after": [
-                        None if pd.isna(row.after) else f"{row.after:.2f} ({row.after_low:.2f} to {row.after_high:.2f})"
-                        for row in table.itertuples()
-                    ],
+                    "after": [with_interval(row.after, row.after_low, row.after_high) for row in table.itertuples()],
                     "before": table["before"],
                     "matched": [f"{matched} of {found.images}" for matched in table["matched"]],
                     "equals": table["equals"],

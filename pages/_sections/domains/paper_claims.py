@@ -12,6 +12,7 @@ from jepa_core.errors import NotEnoughData
 from jepa_core.figures.agreement import agreement_figure
 from jepa_core.figures.style import CONFIG
 from jepa_core.figures.training_size import training_size_figure
+from jepa_core.wording import per_cent
 from pages._sections.domains.domain_scores import choice_of
 from pages._shared import figure_cache, score_tables
 from pages._shared.choice import Choice
@@ -67,7 +68,7 @@ def show_agreement(choice: Choice, reference: str) -> None:
         return
     words = (
         f"The paper says that different encoders find the same images least and most likely. Compared are the "
-        f"{100 * agreement.SHARE:.0f} % at each end of {title}. {agreement.all_in_words(list(found.values()))}"
+        f"{per_cent(agreement.SHARE)} at each end of {title}. {agreement.all_in_words(list(found.values()))}"
     )
     st.markdown(escaped(words))
     st.plotly_chart(

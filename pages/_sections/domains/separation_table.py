@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from jepa_core.analysis.methods import COMPARED, METHODS
-from jepa_core.analysis.separation import with_interval
+from jepa_core.analysis.separation import column_with_interval
 
 number, text = st.column_config.NumberColumn, st.column_config.TextColumn
 
@@ -16,7 +16,7 @@ def show(table: pd.DataFrame) -> None:
     st.dataframe(
         pd.DataFrame(
             {"domain": table["domain"]}
-            | {f"auroc_{method}": with_interval(table, f"auroc_{method}") for method in found}
+            | {f"auroc_{method}": column_with_interval(table, f"auroc_{method}") for method in found}
             | {"images": table["images"]}
         ),
         hide_index=True,
@@ -32,7 +32,7 @@ def show(table: pd.DataFrame) -> None:
                 {"domain": table["domain"]}
                 | {f"percentile_{method}": table[f"percentile_{method}"] for method in found}
                 | {
-                    f"{metric}_{method}": with_interval(table, f"{metric}_{method}")
+                    f"{metric}_{method}": column_with_interval(table, f"{metric}_{method}")
                     for metric in ("fpr95", "aupr")
                     for method in found
                 }

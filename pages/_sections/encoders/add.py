@@ -3,7 +3,6 @@
 import pandas as pd
 import streamlit as st
 
-from jepa_core.analysis.paper_figures import lasting
 from jepa_core.config import hosted
 from jepa_core.encoders import catalog
 from jepa_core.encoders.offers import Offer
@@ -12,6 +11,7 @@ from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import EncoderError, JepaError
 from jepa_core.jobs import Job, State
 from jepa_core.redaction import told
+from jepa_core.wording import lasting
 from pages._shared import jobs_ui, resources
 from pages._shared.text import escaped
 

@@ -3,8 +3,8 @@
 import pandas as pd
 import streamlit as st
 
-from jepa_core.analysis.paper_figures import lasting
 from jepa_core.jobs import Job, State
+from jepa_core.wording import lasting
 from pages._shared import jobs_ui, resources
 from pages._shared.errors import fragment, poll_interval
 from pages._shared.text import escaped

@@ -11,8 +11,9 @@ from jepa_core.files import expanded
 from jepa_core.jobs import Job, State
 from jepa_core.store import maintenance, merge
 from jepa_core.store.merge import Merged
+from jepa_core.wording import in_bytes
 from pages._shared import resources
-from pages._shared.text import escaped, in_bytes
+from pages._shared.text import escaped
 
 EXPORT, IMPORT = "upkeep:export", "upkeep:import"
 

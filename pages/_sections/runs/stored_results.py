@@ -6,16 +6,16 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from jepa_core.analysis.paper_figures import lasting
 from jepa_core.config import hosted
 from jepa_core.encoders.registry import list_encoders
 from jepa_core.jobs import Job
 from jepa_core.store import maintenance
 from jepa_core.store.maintenance import Holding
 from jepa_core.store.records import ResultConfig
+from jepa_core.wording import in_bytes, lasting
 from pages._sections.runs import store_copies
 from pages._shared import resources
-from pages._shared.text import counted, escaped, in_bytes
+from pages._shared.text import counted, escaped
 
 
 def encoder_name(config: ResultConfig) -> str:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import streamlit as st
 
 from jepa_core.analysis import paper_figures
-from jepa_core.analysis.paper_figures import Subject, lasting
+from jepa_core.analysis.paper_figures import Subject
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.encoders.registry import default_device
 from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
+from jepa_core.wording import lasting
 from pages._sections.studies.study import Study
 from pages._shared import jobs_ui, resources, score_tables
 from pages._shared.text import counted, escaped
