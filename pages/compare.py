@@ -12,7 +12,7 @@ from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.encoders.registry import list_encoders
 from jepa_core.errors import NotEnoughData
 from jepa_core.keys import make_key
-from jepa_core.scoring import method as scoring_method
+from jepa_core.scoring import stored
 from pages._sections.compare import disagreements
 from pages._shared import state, widgets
 from pages._shared.state import Choice
@@ -91,9 +91,8 @@ def _compared(version: str, _tables: dict[str, pd.DataFrame]) -> Comparison:  # 
 
 def say_how(choices: list[Choice], dataset: DatasetSpec, label: str | None, found: Comparison) -> None:
     """What the comparison is made of, and how a terminal makes it."""
-    made = scoring_method.in_words(
-        choices[0].spec,
-        choices[0].output,
+    made = stored.in_words(
+        choices[0].encoder_output.k,
         state.settled_way(choices[0], dataset),
         pd.concat([state.scores(choice, dataset) for choice in choices]),
     )
@@ -111,7 +110,7 @@ def say_how(choices: list[Choice], dataset: DatasetSpec, label: str | None, foun
     words += ["--data", dataset.name.removeprefix(registry.FOLDER_PREFIX)]
     words += ["--class", label] if label else []
     way = choices[0].way
-    words += ["--method", way.method] if way.method != "exact" else []
+    words += ["--method", way.name] if way.name != "exact" else []
     words += ["--precision", way.precision] if way.precision != "fp32" else []
     words += disagreements.share_option()
     st.caption("The same from a terminal:")

@@ -11,7 +11,6 @@ from jepa_core.figures.singular_vectors import energy_picture, left_figure, sign
 from jepa_core.figures.spectrum import spectrum_figure
 from jepa_core.figures.style import CONFIG
 from jepa_core.images import array_png
-from jepa_core.scoring.rank import rank_of
 from pages._sections.directions import walk
 from pages._shared import image_grid, jacobian_jobs, reference_sets, state, widgets
 from pages._shared.errors import fragment
@@ -174,7 +173,7 @@ if found is None:
 waiting.empty()
 show_direction(row, found, card)
 show_ends(found)
-rank = rank_of(choice.spec, choice.output)
+rank = choice.encoder_output.rank
 st.caption(
     f"Rank {rank.rank} of {choice.spec.outputs[choice.output]}: {rank.reason}. "
     f"{plain(state.how(choice, dataset, table))} The directions and walks are computed in float32."

@@ -8,7 +8,7 @@ import streamlit as st
 
 from jepa_core.analysis.separation import distances_in_words, in_words
 from jepa_core.datasets import registry
-from jepa_core.scoring import method as scoring_method
+from jepa_core.scoring import stored
 from pages._sections.domains import claims, figure, known_density, one_set, scores
 from pages._sections.domains import table as domains_table
 from pages._shared import state, widgets
@@ -77,7 +77,7 @@ with st.spinner("Comparing the domains"):
 st.markdown("\n".join(f"- {plain(sentence)}" for sentence in in_words(table, title)))
 domains_table.show(table)
 everything = pd.concat([state.scores(choice, listed[name]) for name in names])
-made = scoring_method.in_words(choice.spec, choice.output, state.settled_way(choice, listed[reference]), everything)
+made = stored.in_words(choice.encoder_output.k, state.settled_way(choice, listed[reference]), everything)
 fitted_on = replace(scores.domain(choice, training), name=listed[training].title) if training else None
 distances = distances_in_words(choice.spec, scores.domain(choice, reference), fitted_on)
 st.caption(

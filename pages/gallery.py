@@ -8,7 +8,7 @@ import streamlit as st
 from jepa_core.analysis import curation
 from jepa_core.figures.histogram import class_histogram
 from jepa_core.figures.style import CONFIG
-from jepa_core.scoring import rank
+from jepa_core.scoring import rank_findings
 from pages._sections.gallery import score_range, selection, to_drop
 from pages._shared import image_grid, state, widgets
 from pages._shared.text import counted, plain
@@ -152,7 +152,7 @@ else:
 
 flagged = int(table["rank_disagrees"].sum())
 note = f" {flagged} of them have a spectrum that does not fit the encoder's rank; compare them with care."
-found = rank.finding(state.store(), choice.config.space, rank.rank_of(choice.spec, choice.output))
+found = rank_findings.finding(state.store(), choice.encoder_output)
 st.caption(
     f"{counted(len(table), 'image')}, median {np.median(scores):.1f}. The coloured ends of the histogram are the "
     f"{counted(end, 'image')} of each end. Encoder {choice.spec.name}, output {choice.output}. "

@@ -6,7 +6,6 @@ import streamlit as st
 
 from jepa_core.errors import JepaError
 from jepa_core.explain import image as explain_image
-from jepa_core.scoring.rank import rank_of
 from jepa_core.stats.conformal import Reference
 from pages._sections.image import explanation, facts, original, provenance
 from pages._sections.image.explanation import Looked
@@ -82,7 +81,7 @@ def find() -> Looked:
         place=explain_image.place(table, row["digest"]) or place,
         count=len(table),
         way=state.settled_way(choice, dataset),
-        rank=rank_of(choice.spec, choice.output),
+        rank=choice.encoder_output.rank,
         reference=reference_sets.known_set(choice.spec.reference, choice),
     )
 

@@ -9,7 +9,6 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from jepa_core.analysis import paper_figures
-from jepa_core.analysis.paper_figures import Subject
 from jepa_core.datasets import registry
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.encoders.registry import default_device, list_encoders
@@ -20,7 +19,8 @@ from jepa_core.figures.style import CONFIG
 from jepa_core.images import array_png
 from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
-from jepa_core.scoring.rank import rank_of
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.run import ScoringRun
 from jepa_core.wording import lasting
 from pages._shared import extremes, image_grid, state, widgets
 from pages._shared.state import Choice
@@ -53,8 +53,7 @@ if not chosen:
 way = state.choice().way
 output = state.choice().output
 choices = [
-    Choice(subject.spec, subject.output, way)
-    for subject in paper_figures.subjects([here[name] for name in chosen], output)
+    Choice(found.spec, found.name, way) for found in paper_figures.outputs([here[name] for name in chosen], output)
 ]
 
 
@@ -62,7 +61,7 @@ def scored(sets: Sequence[DatasetSpec], label: str | None = None) -> None:
     """Have what is missing scored, once asked for. The page stops here until it is there."""
     pairs = [(choice, data) for choice in choices for data in sets if not data.listed]
     left = [(choice, data, state.missing(choice, data, label)) for choice, data in pairs]
-    wanted = [(Subject(choice.spec, choice.output), data) for choice, data, count in left if count]
+    wanted = [(choice.encoder_output, data) for choice, data, count in left if count]
     counts = [count for _choice, _data, count in left if count]
     if not wanted:
         return
@@ -87,7 +86,15 @@ def scored(sets: Sequence[DatasetSpec], label: str | None = None) -> None:
         def work(job: Job) -> None:
             for subject, dataset in wanted:
                 encoder = state.encoder(subject.spec.name)
-                paper_figures.score(state.store(), encoder, subject, dataset, way, label, job.report, job.cancelled)
+                ScoringRun.of_dataset(
+                    state.store(),
+                    EncoderOutput.of(encoder, subject.name),
+                    dataset,
+                    way,
+                    label,
+                    job.report,
+                    job.cancelled,
+                ).score()
                 if job.cancelled():
                     return
 
@@ -96,7 +103,7 @@ def scored(sets: Sequence[DatasetSpec], label: str | None = None) -> None:
     st.stop()
 
 
-def _forecast(wanted: Sequence[tuple[Subject, DatasetSpec]], counts: Sequence[int]) -> str:
+def _forecast(wanted: Sequence[tuple[EncoderOutput, DatasetSpec]], counts: Sequence[int]) -> str:
     """About how long it takes, once asked for: the machine is measured for it."""
     key = make_key(
         "study-forecast", *(f"{subject} {count}" for (subject, _), count in zip(wanted, counts, strict=True))
@@ -109,12 +116,12 @@ def _forecast(wanted: Sequence[tuple[Subject, DatasetSpec]], counts: Sequence[in
     return lasting(job.result) if job is not None and isinstance(job.result, float) else ""
 
 
-def _seconds(wanted: Sequence[tuple[Subject, DatasetSpec]], counts: Sequence[int]) -> float:
+def _seconds(wanted: Sequence[tuple[EncoderOutput, DatasetSpec]], counts: Sequence[int]) -> float:
     from jepa_core.encoders import cost
 
     device = default_device()
     return sum(
-        count * cost.seconds_an_image(subject.spec, subject.output, device)
+        count * cost.seconds_an_image(subject.spec, subject.name, device)
         for (subject, _dataset), count in zip(wanted, counts, strict=True)
     )
 
@@ -209,7 +216,7 @@ def show_figure7() -> None:
     scored([dataset])
     for choice in choices:
         table = state.ranked(choice, dataset, None)
-        rank = rank_of(choice.spec, choice.output).rank
+        rank = choice.encoder_output.rank.rank
         st.header(plain(f"{choice.spec.name}, {choice.output}"))
         if table.empty:
             _tell_unscored()
@@ -255,7 +262,7 @@ def _say_command(sets: Sequence[DatasetSpec], label: str | None = None) -> None:
         words += ["--output", output]
     words += ["--data", *(data.name.removeprefix(registry.FOLDER_PREFIX) for data in sets)]
     words += ["--class", label] if label else []
-    words += ["--method", way.method] if way.method != "exact" else []
+    words += ["--method", way.name] if way.name != "exact" else []
     words += ["--precision", way.precision] if way.precision != "fp32" else []
     words += ["--out", f"figure{figure}.{'html' if figure == '3' else 'png'}"]
     st.caption("The same from a terminal:")

@@ -24,7 +24,7 @@ def known_set(name: str, choice: Choice) -> DatasetSpec | None:
 
 @st.cache_data(show_spinner=False, max_entries=32)
 def _spread(version: str, _choice: Choice, _dataset: DatasetSpec, _precision: str) -> Spread | None:  # noqa: ARG001
-    return explain_image.reference_spread(state.store(), _choice.spec, _choice.output, _dataset, _precision)
+    return explain_image.reference_spread(state.store(), _choice.encoder_output, _dataset, _precision)
 
 
 def spread(choice: Choice, dataset: DatasetSpec) -> Spread | None:
@@ -40,7 +40,7 @@ def spread(choice: Choice, dataset: DatasetSpec) -> Spread | None:
 @st.cache_resource(show_spinner=False, max_entries=4)
 def _domain(version: str, _choice: Choice, _dataset: DatasetSpec) -> Domain:  # noqa: ARG001
     way = _choice.way_to(_dataset)
-    found = load_domain(state.store(), _choice.spec, _choice.output, _dataset.name, way)
+    found = load_domain(state.store(), _choice.encoder_output, _dataset.name, way)
     scores = found.table["jepa_score"].to_numpy()
     return Domain(found.name, found.table.assign(percentile=percentile(scores, scores)), found.embeddings)
 

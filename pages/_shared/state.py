@@ -25,11 +25,9 @@ from jepa_core.errors import JepaError
 from jepa_core.jobs import JobQueue
 from jepa_core.keys import make_key
 from jepa_core.redaction import for_visitors
-from jepa_core.scoring import method as scoring_method
-from jepa_core.scoring import precision
-from jepa_core.scoring import run as scoring_run
-from jepa_core.scoring.method import Way
-from jepa_core.scoring.rank import rank_of
+from jepa_core.scoring import precision, stored
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.method import METHODS, PRECISIONS, ScoringMethod
 from jepa_core.stats.conformal import percentile
 from jepa_core.store.records import ResultConfig
 from jepa_core.store.results import Store
@@ -49,16 +47,21 @@ class Choice:
 
     spec: EncoderSpec
     output: str
-    way: Way = field(default_factory=Way)
+    way: ScoringMethod = field(default_factory=ScoringMethod)
+
+    @property
+    def encoder_output(self) -> EncoderOutput:
+        """The encoder's output, not loaded."""
+        return EncoderOutput(self.spec, self.output)
 
     @property
     def config(self) -> ResultConfig:
         """The config of its full float32 results."""
-        return scoring_run.config_of(self.spec, self.output)
+        return self.encoder_output.config()
 
-    def way_to(self, dataset: DatasetSpec) -> Way:
+    def way_to(self, dataset: DatasetSpec) -> ScoringMethod:
         """The way to the scores of a dataset, which may allow no other than the full one. Its precision may be open."""
-        return scoring_method.possible(self.way, dataset)
+        return self.way.for_dataset(dataset)
 
 
 _run = threading.local()
@@ -203,9 +206,9 @@ def _standing(choice: Choice, dataset: DatasetSpec) -> _Standing:
         if found is not None and stamp and found.stamp == stamp:  # something else in the store has changed
             known[key] = replace(found, changes=changes)
             return known[key]
-        scored = scoring_method.scored(store(), choice.spec, choice.output, dataset.name, way)
-        rank = rank_of(choice.spec, choice.output).rank
-        settled = scoring_method.settled(store(), choice.spec, choice.output, dataset.name, way)
+        scored = stored.scored(store(), choice.encoder_output, dataset.name, way)
+        rank = choice.encoder_output.rank.rank
+        settled = precision.resolved(store(), choice.encoder_output, dataset.name, way)
         parts = (part for name, found in scored.items() for part in (name, *found))
         version = make_key(config.key, repr(settled), dataset.name, rank, *parts)
         found = _Standing(changes, scored, version, stamp)
@@ -216,12 +219,12 @@ def _standing(choice: Choice, dataset: DatasetSpec) -> _Standing:
     return found
 
 
-def _stamp(choice: Choice, dataset: DatasetSpec, way: Way) -> tuple:
-    settled = scoring_method.settled(store(), choice.spec, choice.output, dataset.name, way)
-    if settled.method != "exact":
+def _stamp(choice: Choice, dataset: DatasetSpec, way: ScoringMethod) -> tuple:
+    settled = precision.resolved(store(), choice.encoder_output, dataset.name, way)
+    if settled.name != "exact":
         return ()
-    config = scoring_run.config_of(choice.spec, choice.output, settled.decided)
-    return settled, rank_of(choice.spec, choice.output).rank, *store().stamp(config, dataset.name)
+    config = choice.encoder_output.config(settled.decided)
+    return settled, choice.encoder_output.rank.rank, *store().stamp(config, dataset.name)
 
 
 def scored(choice: Choice, dataset: DatasetSpec) -> dict[str, tuple[str, bool]]:
@@ -248,9 +251,9 @@ def _missing(
     return sum(_dataset.name_of(place) not in known for place in wanted)
 
 
-def settled_way(choice: Choice, dataset: DatasetSpec) -> Way:
+def settled_way(choice: Choice, dataset: DatasetSpec) -> ScoringMethod:
     """The way that a dataset's stored scores were made in."""
-    return scoring_method.settled(store(), choice.spec, choice.output, dataset.name, choice.way_to(dataset))
+    return precision.resolved(store(), choice.encoder_output, dataset.name, choice.way_to(dataset))
 
 
 def version(choice: Choice, dataset: DatasetSpec) -> str:
@@ -261,7 +264,7 @@ def version(choice: Choice, dataset: DatasetSpec) -> str:
 # Tables are kept as they are, not as a pickle that is read for every look: nobody may change them.
 @st.cache_resource(show_spinner=False, max_entries=256)
 def _scores(version: str, fingerprint: str, _dataset: DatasetSpec, _choice: Choice) -> pd.DataFrame:  # noqa: ARG001
-    table = scoring_method.scores(store(), _choice.spec, _choice.output, _dataset.name, _choice.way_to(_dataset))
+    table = stored.stored_scores(store(), _choice.encoder_output, _dataset.name, _choice.way_to(_dataset))
     if not fingerprint:
         return table
     return table[table["name"].isin({_dataset.name_of(position) for position in range(len(_dataset))})]
@@ -292,10 +295,10 @@ def ranked(choice: Choice, dataset: DatasetSpec, label: str | None) -> pd.DataFr
 def how(choice: Choice, dataset: DatasetSpec, table: pd.DataFrame) -> str:
     """How the scores of a table were made, in words."""
     way = settled_way(choice, dataset)
-    words = scoring_method.in_words(choice.spec, choice.output, way, table)
+    words = stored.in_words(choice.encoder_output.k, way, table)
     if dataset.listed:
         words += " Its pictures are not bundled, so these are the scores that came with the explorer."
-    elif way.method != choice.way.method:
+    elif way.name != choice.way.name:
         words += f" {dataset.title} is too small for a sketch, which needs {way.sketch.least} images."
     chosen = precision.recorded(store(), choice.config.space, dataset.name)
     if choice.way.precision == "auto" and chosen:
@@ -339,11 +342,11 @@ def not_there(key: str, asked: str, shown: str) -> None:
     st.toast(plain(sentence), icon=":material/link_off:", duration="long")
 
 
-def _choose_way() -> Way:
+def _choose_way() -> ScoringMethod:
     with st.expander("How scores are made", icon=":material/tune:"):
         method = st.selectbox(
             "Method",
-            scoring_method.METHODS,
+            METHODS,
             key="method",
             bind="query-params",
             help="exact: a full score takes a product of the Jacobian for each number of the embedding. sketch: an "
@@ -352,7 +355,7 @@ def _choose_way() -> Way:
         )
         chosen = st.selectbox(
             "Precision",
-            scoring_method.PRECISIONS,
+            PRECISIONS,
             key="precision",
             bind="query-params",
             help="Of the products. fp32: float32. bf16: bfloat16, faster and rounder. tf32: TensorFloat-32, on CUDA. "
@@ -361,7 +364,7 @@ def _choose_way() -> Way:
         # To ask for the device imports torch, for which the first page shall not wait.
         if chosen == "bf16" and (slow := precision.slow_in_words(chosen, default_device())):
             st.caption(f"Precision: {slow}.")
-    return Way(method, chosen)
+    return ScoringMethod(method, chosen)
 
 
 def warm_up() -> None:

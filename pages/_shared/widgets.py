@@ -15,10 +15,10 @@ from jepa_core.files import read_asset
 from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
 from jepa_core.redaction import told
-from jepa_core.scoring import method as scoring_method
-from jepa_core.scoring import sketch
-from jepa_core.scoring.run import RunSummary
-from jepa_core.scoring.sketch import open_ends
+from jepa_core.scoring import extremes
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.extremes import open_ends
+from jepa_core.scoring.run import RunSummary, ScoringRun
 from pages._shared import state
 from pages._shared.errors import fragment, polling
 from pages._shared.state import Choice
@@ -264,21 +264,11 @@ def _start(key: str, before: Job | None, choice: Choice, dataset: DatasetSpec) -
         return None
 
     def work(job: Job) -> RunSummary:
-        encoder, items = state.encoder(choice.spec.name), list(dataset.items())
-        way = choice.way_to(dataset)
-        way, _reason = scoring_method.decide(
-            state.store(), encoder, choice.output, dataset.name, items, way, job.cancelled
+        output = EncoderOutput.of(state.encoder(choice.spec.name), choice.output)
+        run = ScoringRun.of_dataset(
+            state.store(), output, dataset, choice.way, progress=job.report, cancelled=job.cancelled
         )
-        return scoring_method.score(
-            state.store(),
-            encoder,
-            choice.output,
-            dataset.name,
-            items,
-            way,
-            progress=job.report,
-            cancelled=job.cancelled,
-        )
+        return run.score()
 
     return state.jobs().submit(key, f"Scoring {dataset.title} with {choice.spec.name}", work)
 
@@ -295,19 +285,9 @@ def verify_ends(choice: Choice, shown: Shown, count: int) -> None:
     key = make_key("ends", choice.config.key, repr(way), dataset.name, dataset.fingerprint, shown.label or "", count)
 
     def work(job: Job) -> set[str]:
-        return sketch.verify_ends(
-            state.store(),
-            state.encoder(choice.spec.name),
-            dataset.name,
-            list(dataset.items()),
-            choice.output,
-            shown=count,
-            label=shown.label,
-            settings=way.sketch,
-            precision=way.decided,
-            progress=job.report,
-            cancelled=job.cancelled,
-        )
+        output = EncoderOutput.of(state.encoder(choice.spec.name), choice.output)
+        run = ScoringRun.of_dataset(state.store(), output, dataset, way, progress=job.report, cancelled=job.cancelled)
+        return extremes.verify_ends(run, count, shown.label)
 
     job = state.jobs().get(key)
     # What a finished job left open could not be scored; anything else is new.

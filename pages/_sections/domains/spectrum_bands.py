@@ -22,7 +22,7 @@ def _found(
     _domain: str,
     _precision: str,
 ) -> spectrum_bands.Ends:
-    return spectrum_bands.ends_between(state.store(), _choice.spec, _choice.output, _reference, _domain, _precision)
+    return spectrum_bands.ends_between(state.store(), _choice.encoder_output, _reference, _domain, _precision)
 
 
 def show(choice: Choice, reference: str, domain: str) -> None:
