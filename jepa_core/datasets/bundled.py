@@ -1,6 +1,7 @@
 """The datasets that come with the explorer: drawn by code, or with a dependency (scikit-learn)."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import numpy as np
@@ -54,6 +55,15 @@ def _numbered(name: str, position: int) -> str:
     return f"{name}/{position}"
 
 
+@dataclass(frozen=True)
+class _Origin:
+    """Where pictures come from, and whether no bundled encoder was trained on them."""
+
+    source: str = "drawn by code"
+    licence: str = "MIT"
+    held_out: bool = True
+
+
 def _bundled(
     name: str,
     title: str,
@@ -61,19 +71,16 @@ def _bundled(
     draw: Callable[[int], np.ndarray],
     label_of: Callable[[int], str],
     classes: tuple[str, ...],
-    *,
     size: int = DRAWN_COUNT,
-    source: str = "drawn by code",
-    licence: str = "MIT",
-    held_out: bool = True,
+    origin: _Origin = _Origin(),
 ) -> DatasetSpec:
     return DatasetSpec(
         name=name,
         title=title,
         description=description,
-        source=source,
-        licence=licence,
-        held_out=held_out,
+        source=origin.source,
+        licence=origin.licence,
+        held_out=origin.held_out,
         classes=classes,
         size=size,
         label_of=label_of,
@@ -96,9 +103,7 @@ def _digit_split(split: str, title: str, size: int, use: str) -> DatasetSpec:
         partial(_digit_label, split),
         _DIGIT_CLASSES,
         size=size,
-        source="scikit-learn",
-        licence=_DIGITS_LICENCE,
-        held_out=split != "train",
+        origin=_Origin("scikit-learn", _DIGITS_LICENCE, split != "train"),
     )
 
 
@@ -111,8 +116,7 @@ def _changed_digits(name: str, title: str, how: str, draw: Callable[[int], np.nd
         partial(_digit_label, "test"),
         _DIGIT_CLASSES,
         size=360,
-        source="scikit-learn",
-        licence=_DIGITS_LICENCE,
+        origin=_Origin("scikit-learn", _DIGITS_LICENCE),
     )
 
 
@@ -127,7 +131,7 @@ def _world_split(split: str, title: str, use: str) -> DatasetSpec:
         partial(_world_label, split),
         known_density.NAMES,
         size=WORLD_COUNT,
-        held_out=split != "train",
+        origin=_Origin(held_out=split != "train"),
     )
 
 
@@ -149,9 +153,7 @@ def _mixed_split(split: str, title: str, use: str) -> DatasetSpec:
         partial(_mixed_label, kinds),
         kinds,
         size=MIXED_COUNT * len(kinds),
-        source="scikit-learn and drawn by code",
-        licence=f"MIT; digits: {_DIGITS_LICENCE}",
-        held_out=split != "train",
+        origin=_Origin("scikit-learn and drawn by code", f"MIT; digits: {_DIGITS_LICENCE}", split != "train"),
     )
 
 
@@ -182,8 +184,7 @@ BUNDLED = (
         synthetic.photo_tile,
         synthetic.photo_label,
         synthetic.PHOTOS,
-        source="scikit-learn",
-        licence=_PHOTOS_LICENCE,
+        origin=_Origin("scikit-learn", _PHOTOS_LICENCE),
     ),
     _bundled(
         "noise",
