@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from jepa_core.analysis.methods import METHODS, Domain, Judges, load_domain
 from jepa_core.encoders.registry import list_encoders
 from jepa_core.encoders.spec import EncoderSpec
+from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.stats.conformal import Reference
 from jepa_core.store import shipped
 from jepa_core.store.results import Store
@@ -60,7 +61,7 @@ def kinds_of(known: Domain, judges: Judges) -> list[tuple[str, ndarray, str]]:
 
 def lines(store: Store, spec: EncoderSpec, splits: int) -> list[str]:
     """The rows of one encoder, its default output."""
-    known, training = (load_domain(store, spec, spec.default_output, name) for name in (spec.reference, spec.training))
+    known, training = (load_domain(store, EncoderOutput.of(spec), name) for name in (spec.reference, spec.training))
     found = []
     for title, scores, side in kinds_of(known, Judges(training)):
         for n in (n for n in SIZES if n + LEFT <= len(scores)):
@@ -77,9 +78,7 @@ def lines(store: Store, spec: EncoderSpec, splits: int) -> list[str]:
 def across_sets(store: Store, encoder: str, reference: str, new: str) -> str:
     """One sentence on two sets that were split long before: what one reference finds of the other set's images."""
     spec = list_encoders()[encoder]
-    first, second = (
-        load_domain(store, spec, spec.default_output, name).table["jepa_score"] for name in (reference, new)
-    )
+    first, second = (load_domain(store, EncoderOutput.of(spec), name).table["jepa_score"] for name in (reference, new))
     rate = np.mean(Reference(reference, first.to_numpy()).p_lower(second.to_numpy()) <= ALPHAS[0])
     calls = int(np.floor(ALPHAS[0] * (len(first) + 1)))
     # Of m new images the number of calls is beta-binomial: the reference's own rate is a draw, and so are the images.

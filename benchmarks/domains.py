@@ -22,7 +22,8 @@ from jepa_core.analysis.separation import column_with_interval, distances_in_wor
 from jepa_core.datasets.registry import list_datasets
 from jepa_core.encoders.registry import list_encoders
 from jepa_core.encoders.spec import EncoderSpec
-from jepa_core.scoring import method as scoring_method
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.stored import stored_scores
 from jepa_core.store import shipped
 from jepa_core.store.results import Store
 
@@ -41,7 +42,7 @@ Known = dict[tuple[str, str], dict[str, pd.DataFrame]]
 
 def scores_by_domain(store: Store, spec: EncoderSpec, output: str) -> dict[str, pd.DataFrame]:
     """The score tables of all datasets that have enough of their images scored, in full float32."""
-    found = {name: scoring_method.scores(store, spec, output, name, scoring_method.Way()) for name in list_datasets()}
+    found = {name: stored_scores(store, EncoderOutput(spec, output), name) for name in list_datasets()}
     return {name: table for name, table in found.items() if len(table) >= min(LEAST, len(list_datasets()[name]))}
 
 
@@ -51,7 +52,7 @@ def show_separation(store: Store, spec: EncoderSpec, output: str, known: dict[st
     if spec.reference not in known:
         print(f"Left out: its reference {spec.reference or '(none is named)'} has too few scores here.")
         return
-    domains: dict[str, Domain] = {name: load_domain(store, spec, output, name) for name in known}
+    domains: dict[str, Domain] = {name: load_domain(store, EncoderOutput(spec, output), name) for name in known}
     reference, training = domains[spec.reference], domains.get(spec.training)
     table = domain_table(list(domains.values()), reference, training)
     columns = {"domain": table["domain"], "images": table["images"]}

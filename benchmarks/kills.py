@@ -35,9 +35,10 @@ from jepa_core.cli import parser as cli_parser
 from jepa_core.datasets.registry import get_dataset
 from jepa_core.encoders import registry
 from jepa_core.errors import StoreError
-from jepa_core.scoring import sketch as scoring_sketch
 from jepa_core.scoring import verify
-from jepa_core.scoring.run import config_of
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.method import ScoringMethod, SketchSettings
+from jepa_core.scoring.run import ScoringRun
 from jepa_core.store import maintenance, merge, shipped
 from jepa_core.store.results import Store
 
@@ -119,8 +120,8 @@ def sketch(place: Place) -> None:
     """Estimates, as small as they may be."""
     store, encoder = Store(), registry.load_encoder(ENCODER, "cpu")
     dataset = get_dataset(str(place.pictures))
-    settings = scoring_sketch.SketchSettings(rows=4, images=16)
-    scoring_sketch.sketch_items(store, encoder, dataset.name, list(dataset.items()), OUTPUT, settings=settings)
+    method = ScoringMethod("sketch", sketch=SketchSettings(rows=4, images=16))
+    ScoringRun(store, EncoderOutput.of(encoder, OUTPUT), dataset.name, list(dataset.items()), method).score()
 
 
 def export(place: Place) -> None:
@@ -320,7 +321,7 @@ def _ship_a_part(root: Path) -> None:
     store = Store(root / "shipped.sqlite")
     shipped.load_shipped(store, shipped.shipped_path(spec, OUTPUT))
     shipped.ASSETS = root / "assets"
-    shipped.ship(store, config_of(spec, OUTPUT), ["digits-test"], shipped.shipped_path(spec, OUTPUT))
+    shipped.ship(store, EncoderOutput.of(spec, OUTPUT).config(), ["digits-test"], shipped.shipped_path(spec, OUTPUT))
     store.close()
 
 

@@ -22,12 +22,15 @@ def score(count: int, output: str) -> None:
     """Score `count` drawn images and print the seconds and the peak resident memory in GB."""
     from jepa_core.datasets.registry import get_dataset
     from jepa_core.encoders.registry import load_encoder
-    from jepa_core.scoring.run import score_items
+    from jepa_core.scoring.encoder_output import EncoderOutput
+    from jepa_core.scoring.run import ScoringRun
     from jepa_core.store.results import Store
 
     dataset = dataclasses.replace(get_dataset("shapes"), size=count)
     start = time.perf_counter()
-    summary = score_items(Store(), load_encoder("digits"), "drawn", list(dataset.items()), output)
+    summary = ScoringRun(
+        Store(), EncoderOutput.of(load_encoder("digits"), output), "drawn", list(dataset.items())
+    ).score()
     seconds = time.perf_counter() - start
     if summary.scored + summary.reused != count:
         raise SystemExit(f"{len(summary.failed)} images failed")

@@ -19,8 +19,9 @@ from jepa_core.datasets import registry
 from jepa_core.encoders.registry import list_encoders, load_encoder
 from jepa_core.pretrain.recipes import get_recipe
 from jepa_core.pretrain.train import pretrain
-from jepa_core.scoring import method as scoring_method
-from jepa_core.scoring.run import score_items
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.run import ScoringRun
+from jepa_core.scoring.stored import stored_scores
 from jepa_core.store import shipped
 from jepa_core.store.results import Store
 
@@ -45,14 +46,12 @@ def main() -> None:
     dataset = registry.with_pictures(photo.reference, args.pictures)
     twins = []
     for output in photo.outputs:
-        mine = scoring_method.scores(store, photo, output, dataset.name, scoring_method.Way())
+        mine = stored_scores(store, EncoderOutput(photo, output), dataset.name)
         if mine.empty:
             print(f"{output}: photo ships no scores of it")
             continue
-        score_items(store, twin, dataset.name, list(dataset.items()), output)
-        found = agreement.agreement(
-            mine, scoring_method.scores(store, twin.spec, output, dataset.name, scoring_method.Way())
-        )
+        ScoringRun(store, EncoderOutput.of(twin, output), dataset.name, list(dataset.items())).score()
+        found = agreement.agreement(mine, stored_scores(store, EncoderOutput.of(twin, output), dataset.name))
         print(f"{output}: {agreement.in_words(found, photo.name, name)}")
         twins.append(agreement.Twin(photo.name, output, dataset.name, name, args.made, found))
     if args.write:

@@ -20,6 +20,7 @@ from jepa_core.analysis.separation import column_with_interval
 from jepa_core.analysis.spectrum_bands import SpectrumBands, spectrum_bands_between
 from jepa_core.datasets.registry import list_datasets
 from jepa_core.encoders.registry import list_encoders
+from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.stats.metrics import METRICS
 from jepa_core.store import shipped
 from jepa_core.store.results import Store
@@ -64,7 +65,7 @@ def main() -> None:
         print(problem)
     for spec in list_encoders().values():
         others = [name for name, one in list_datasets().items() if one.held_out and name != spec.reference]
-        found = ood_benchmark.benchmark(store, spec, spec.default_output, spec.reference, others, spec.training)
+        found = ood_benchmark.benchmark(store, EncoderOutput.of(spec), spec.reference, others, spec.training)
         every[spec.name] = found.table
         seconds = found.table.groupby("method")["seconds"].median()
         print(f"\n### {spec.name}, {spec.default_output}; known: {spec.reference}\n")
@@ -78,7 +79,7 @@ def main() -> None:
             print(f"\n**{metric.upper()}**\n\n{markdown(pivoted(found.table, metric))}")
         rows = []
         for name in others:
-            one = spectrum_bands_between(store, spec, spec.default_output, spec.reference, name)
+            one = spectrum_bands_between(store, EncoderOutput.of(spec), spec.reference, name)
             quarters = {
                 f"{title} quarter": with_interval(end.auroc, end.low, end.high)
                 for title, end in (("largest", one.head), ("smallest", one.tail))

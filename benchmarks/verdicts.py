@@ -20,6 +20,7 @@ from jepa_core.check import evidence
 from jepa_core.check.verdict import VerdictKind
 from jepa_core.datasets import registry
 from jepa_core.encoders.registry import load_encoder
+from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.store.results import Store
 from jepa_core.store.shipped import load_all_shipped
 
@@ -91,11 +92,11 @@ def main() -> None:
     spec = encoder.spec
     output = spec.check_output(None)
     reference = registry.get_dataset(spec.reference)
-    known = evidence.load_known(store, spec, output, reference.name)
+    known = evidence.load_known(store, EncoderOutput(spec, output), reference.name)
     plain = evidence.measured_reference(store, spec, reference, known)
 
     def checked(named: list[tuple[str, bytes]]) -> list[evidence.Checked]:
-        return evidence.check_pictures(encoder, output, named, known, plain).checked
+        return evidence.check_pictures(EncoderOutput.of(encoder, output), named, known, plain).checked
 
     for item in checked(list(shown.items())):
         print(f"- **{item.name}**: {item.verdict.kind}. {item.verdict.headline}")

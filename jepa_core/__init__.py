@@ -13,7 +13,7 @@ _HOMES = {
     "list_datasets": "jepa_core.datasets.registry",
     "list_encoders": "jepa_core.encoders.registry",
     "load_encoder": "jepa_core.encoders.registry",
-    "score_images": "jepa_core.scoring.run",
+    "score_images": "jepa_core.scoring.score_images",
 }
 __all__ = sorted(_HOMES)
 

@@ -55,9 +55,7 @@ held = session_uploads.of_session()
 
 @st.cache_resource(show_spinner=False, max_entries=8)
 def _known(versions: Sequence[str], _dataset: DatasetSpec, of_class: str | None, _choice: Choice) -> KnownSet:  # noqa: ARG001
-    return load_known(
-        resources.store(), _choice.spec, _choice.output, _dataset.name, _choice.way_to(_dataset), of_class
-    )
+    return load_known(resources.store(), _choice.encoder_output, _dataset.name, _choice.way_to(_dataset), of_class)
 
 
 def take_uploads(key: str) -> None:

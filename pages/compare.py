@@ -5,14 +5,14 @@ import shlex
 import pandas as pd
 import streamlit as st
 
-from jepa_core.analysis.paper_figures import subjects
+from jepa_core.analysis.paper_figures import outputs
 from jepa_core.analysis.ranking import FEWEST, MOST, Comparison, compare
 from jepa_core.datasets import registry
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.encoders.registry import list_encoders
 from jepa_core.errors import NotEnoughData
 from jepa_core.keys import make_key
-from jepa_core.scoring import method as scoring_method
+from jepa_core.scoring import stored
 from pages._sections.compare import disagreements
 from pages._shared import dataset_picker, layout, score_tables, scoring_job, url_state
 from pages._shared.choice import Choice, current_choice
@@ -52,8 +52,8 @@ def choose_encoders() -> list[Choice]:
     if len(names) < FEWEST:
         st.info(f"Choose {FEWEST} to {MOST} encoders.", icon=":material/checklist:")
         st.stop()
-    found = subjects([here[name] for name in names], chosen.output)
-    return [Choice(subject.spec, subject.output, chosen.way) for subject in found]
+    found = outputs([here[name] for name in names], chosen.output)
+    return [Choice(output.spec, output.name, chosen.way) for output in found]
 
 
 def scored_choices(choices: list[Choice], dataset: DatasetSpec) -> list[Choice]:
@@ -91,9 +91,8 @@ def _compared(version: str, _tables: dict[str, pd.DataFrame]) -> Comparison:  # 
 
 def show_provenance(choices: list[Choice], dataset: DatasetSpec, label: str | None, found: Comparison) -> None:
     """What the comparison is made of, and how a terminal makes it."""
-    made = scoring_method.in_words(
-        choices[0].spec,
-        choices[0].output,
+    made = stored.in_words(
+        choices[0].encoder_output.k,
         score_tables.settled_way(choices[0], dataset),
         pd.concat([score_tables.scores(choice, dataset) for choice in choices]),
     )
@@ -111,7 +110,7 @@ def show_provenance(choices: list[Choice], dataset: DatasetSpec, label: str | No
     words += ["--data", dataset.name.removeprefix(registry.FOLDER_PREFIX)]
     words += ["--class", label] if label else []
     way = choices[0].way
-    words += ["--method", way.method] if way.method != "exact" else []
+    words += ["--method", way.name] if way.name != "exact" else []
     words += ["--precision", way.precision] if way.precision != "fp32" else []
     words += disagreements.share_option()
     st.caption("The same from a terminal:")

@@ -11,7 +11,6 @@ from jepa_core.figures.singular_vectors import energy_picture, left_vector_figur
 from jepa_core.figures.spectrum import spectrum_figure
 from jepa_core.figures.style import CONFIG
 from jepa_core.images import array_png
-from jepa_core.scoring.rank import rank_of
 from pages._sections.directions import walk
 from pages._shared import image_grid, jacobian_jobs, layout, reference_sets, score_tables, scoring_job, url_state
 from pages._shared.choice import current_choice
@@ -177,7 +176,7 @@ if found is None:
 waiting.empty()
 show_direction(row, found, card)
 show_strips(found)
-rank = rank_of(choice.spec, choice.output)
+rank = choice.encoder_output.rank
 st.caption(
     f"Rank {rank.rank} of {choice.spec.outputs[choice.output]}: {rank.reason}. "
     f"{escaped(score_tables.provenance_in_words(choice, dataset, table))} The directions and walks are computed in "

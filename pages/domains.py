@@ -7,7 +7,7 @@ import streamlit as st
 
 from jepa_core.analysis.separation import distances_in_words, in_words, most_telling
 from jepa_core.datasets import registry
-from jepa_core.scoring import method as scoring_method
+from jepa_core.scoring import stored
 from pages._sections.domains import (
     domain_details,
     domain_scores,
@@ -83,9 +83,7 @@ with st.spinner("Comparing the domains"):
 st.markdown("\n".join(f"- {escaped(sentence)}" for sentence in in_words(table, title)))
 separation_table.show(table)
 everything = pd.concat([score_tables.scores(choice, listed[name]) for name in names])
-made = scoring_method.in_words(
-    choice.spec, choice.output, score_tables.settled_way(choice, listed[reference]), everything
-)
+made = stored.in_words(choice.encoder_output.k, score_tables.settled_way(choice, listed[reference]), everything)
 fitted_on = replace(domain_scores.domain(choice, training), name=listed[training].title) if training else None
 distances = distances_in_words(choice.spec, domain_scores.domain(choice, reference), fitted_on)
 st.caption(

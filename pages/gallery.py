@@ -7,7 +7,7 @@ import streamlit as st
 from jepa_core.analysis import curation
 from jepa_core.figures.histogram import class_histogram, class_histogram_in_words
 from jepa_core.figures.style import CONFIG
-from jepa_core.scoring import rank
+from jepa_core.scoring import rank_findings
 from pages._sections.gallery import score_range, selection, to_drop
 from pages._shared import image_grid, layout, resources, score_tables, scoring_job, url_state
 from pages._shared.choice import current_choice
@@ -149,7 +149,7 @@ else:
 
 flagged = int(table["rank_disagrees"].sum())
 note = f" {flagged} of them have a spectrum that does not fit the encoder's rank; compare them with care."
-found = rank.finding(resources.store(), choice.config.space, rank.rank_of(choice.spec, choice.output))
+found = rank_findings.finding(resources.store(), choice.encoder_output)
 st.caption(
     f"{counted(len(table), 'image')}, median {table['jepa_score'].median():.1f}. The coloured ends of the histogram "
     f"are the {counted(end, 'image')} of each end. Encoder {choice.spec.name}, output {choice.output}. "

@@ -7,7 +7,6 @@ import streamlit as st
 from jepa_core.analysis.percentiles import places_in_sets
 from jepa_core.errors import JepaError
 from jepa_core.explain import image as explain_image
-from jepa_core.scoring.rank import rank_of
 from pages._sections.image import explanation, facts, original, provenance
 from pages._sections.image.explanation import ViewedImage
 from pages._sections.image.facts import Fact
@@ -83,7 +82,7 @@ def find_image() -> ViewedImage:
         place=explain_image.place(table, row["digest"]) or place,
         count=len(table),
         way=score_tables.settled_way(choice, dataset),
-        rank=rank_of(choice.spec, choice.output),
+        rank=choice.encoder_output.rank,
         reference=reference_sets.scored_set(choice.spec.reference, choice),
     )
 

@@ -30,6 +30,6 @@ if not names:
     st.info("Choose one encoder or more.", icon=":material/checklist:")
     st.stop()
 chosen = current_choice()
-subjects = paper_figures.subjects([here[name] for name in names], chosen.output)
-encoders = tuple(Choice(subject.spec, subject.output, chosen.way) for subject in subjects)
+outputs = paper_figures.outputs([here[name] for name in names], chosen.output)
+encoders = tuple(Choice(output.spec, output.name, chosen.way) for output in outputs)
 FIGURES[figure].show(Study(figure, encoders, chosen))

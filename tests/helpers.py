@@ -11,8 +11,10 @@ from PIL import Image
 from jepa_core import images
 from jepa_core.datasets.registry import get_dataset
 from jepa_core.encoders.registry import Encoder
-from jepa_core.scoring import run as scoring_run
-from jepa_core.scoring.run import score_items, stored_scores
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.method import ScoringMethod
+from jepa_core.scoring.run import RunSummary, ScoringRun
+from jepa_core.scoring.stored import stored_scores
 from jepa_core.store.results import Store
 
 if TYPE_CHECKING:
@@ -27,9 +29,16 @@ def png(seed: int) -> bytes:
     return images.to_png(picture(seed))
 
 
-def run(store: Store, encoder: Encoder, folder: Path, output: str | None = None, **options) -> scoring_run.RunSummary:
+def score(
+    store: Store, encoder: Encoder, dataset: str, items: list, output: str | None = None, precision="fp32", **options
+) -> RunSummary:
+    method = options.pop("method", ScoringMethod(precision=precision))
+    return ScoringRun(store, EncoderOutput.of(encoder, output), dataset, items, method, **options).score()
+
+
+def run(store: Store, encoder: Encoder, folder: Path, output: str | None = None, **options) -> RunSummary:
     dataset = get_dataset(str(folder))
-    return score_items(store, encoder, dataset.name, list(dataset.items()), output, **options)
+    return score(store, encoder, dataset.name, list(dataset.items()), output, **options)
 
 
 def names(store: Store, folder: Path) -> list[str]:
@@ -37,7 +46,7 @@ def names(store: Store, folder: Path) -> list[str]:
 
 
 def scores(store: Store, encoder: Encoder, folder: Path, output: str = "projector") -> pd.DataFrame:
-    return stored_scores(store, encoder.spec, output, f"folder:{folder}")
+    return stored_scores(store, EncoderOutput(encoder.spec, output), f"folder:{folder}")
 
 
 def grids(app: "AppTest") -> dict[str, list[dict]]:

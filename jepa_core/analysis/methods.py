@@ -12,11 +12,10 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from jepa_core.detectors import DETECTORS, Detector
-from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.jacobian.score_variants import VARIANTS
-from jepa_core.scoring import method as scoring_method
-from jepa_core.scoring.method import Way
-from jepa_core.scoring.run import config_of
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.method import ScoringMethod
+from jepa_core.scoring.stored import stored_scores
 from jepa_core.store.results import Store
 
 METHODS = {name: variant.title for name, variant in VARIANTS.items()} | {
@@ -49,10 +48,10 @@ class Domain:
         return np.array([digest in digests for digest in self.table["digest"].tolist()], dtype=bool)
 
 
-def load_domain(store: Store, spec: EncoderSpec, output: str, name: str, way: Way | None = None) -> Domain:
-    """What the store holds of a domain; empty if nothing."""
-    table = scoring_method.scores(store, spec, output, name, way or Way())
-    return Domain(name, table, store.embeddings(config_of(spec, output).space, table["digest"].tolist()))
+def load_domain(store: Store, output: EncoderOutput, name: str, method: ScoringMethod | None = None) -> Domain:
+    """What the store holds of a domain by a method, full float32 scores for None; empty if nothing."""
+    table = stored_scores(store, output, name, method)
+    return Domain(name, table, store.embeddings(output.space, table["digest"].tolist()))
 
 
 class Judges:

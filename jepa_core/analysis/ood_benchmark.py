@@ -14,8 +14,8 @@ import pandas as pd
 from jepa_core.analysis.methods import LEAST_FIT, METHODS, Domain, Judges, load_domain
 from jepa_core.analysis.separation import column_with_interval
 from jepa_core.detectors import DETECTORS
-from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import JepaError, NotEnoughData
+from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.stats.metrics import METRICS, separation
 from jepa_core.store.results import Store
 
@@ -28,9 +28,7 @@ class Benchmark:
     notes: list[str]
 
 
-def benchmark(
-    store: Store, spec: EncoderSpec, output: str, known: str, others: Sequence[str], fit: str = ""
-) -> Benchmark:
+def benchmark(store: Store, output: EncoderOutput, known: str, others: Sequence[str], fit: str = "") -> Benchmark:
     """Judge the images of `others` against those of `known` by every method of `METHODS`.
 
     Columns: domain, images (outliers), known (inliers), method, title; auroc, fpr95 and aupr (outliers are the
@@ -41,8 +39,7 @@ def benchmark(
 
     Args:
         store: where full float32 scores and embeddings are.
-        spec: the encoder.
-        output: one of its outputs.
+        output: of an encoder.
         known: the set whose images are the inliers.
         others: the sets whose images are the outliers. Images that are in the known set too, or that the encoder was
             trained or a detector was fitted on, are left out.
@@ -52,15 +49,16 @@ def benchmark(
         JepaError: where the known set has images that the encoder was trained or the detectors are fitted on.
         NotEnoughData: where a set has no scores or too few to fit on, or no image is left of one.
     """
-    inliers = _loaded(store, spec, output, known)
-    training = _loaded(store, spec, output, fit) if fit else None
-    trained = {member.digest for member in store.members(spec.training)} if spec.training else set()
-    for name, digests in ((fit, set(training.table["digest"]) if training else set()), (spec.training, trained)):
+    inliers = _loaded(store, output, known)
+    training = _loaded(store, output, fit) if fit else None
+    trained_on = output.spec.training
+    trained = {member.digest for member in store.members(trained_on)} if trained_on else set()
+    for name, digests in ((fit, set(training.table["digest"]) if training else set()), (trained_on, trained)):
         if shared := int(inliers.among(digests).sum()):
             raise JepaError(
                 f"The known set {known!r} shares {shared} of its {len(inliers.table)} images with {name!r}, which "
-                f"{spec.name} was trained or its distances are fitted on; a set of held-out images is accepted; choose "
-                "another with --known or --fit."
+                f"{output.spec.name} was trained or its distances are fitted on; a set of held-out images is accepted; "
+                "choose another with --known or --fit."
             )
     if training and len(training.table) < LEAST_FIT:
         raise NotEnoughData(
@@ -68,13 +66,12 @@ def benchmark(
             f"{LEAST_FIT} are needed; score more of them, or choose another set with --fit."
         )
     judges = Judges(training)
-    normal = {method: judges.outlying(method, inliers) for method in judges.methods}
     notes = ["There are no distances: no set to fit them on was named; name one with --fit."]
     if training:
         notes = [f"Distances are fitted on the {len(training.table)} images of {fit}, none of them judged."]
     lines = []
     for name in others:
-        domain = _loaded(store, spec, output, name)
+        domain = _loaded(store, output, name)
         left = ~domain.among(set(inliers.table["digest"]) | judges.seen | trained)
         if not left.all():
             notes.append(
@@ -83,32 +80,39 @@ def benchmark(
             )
         if not left.any():
             raise NotEnoughData(f"No image of {name!r} is left to judge; a set of other images is accepted.")
-        outliers = domain.only(left)
-        stored = float(np.median(np.concatenate([one.table["seconds"] for one in (inliers, outliers)])))
-        for method in judges.methods:
-            start = time.perf_counter()
-            foreign = judges.outlying(method, outliers)
-            seconds = (time.perf_counter() - start) / len(foreign)
-            measured = method in DETECTORS
-            lines.append(
-                {"domain": name, "images": len(foreign), "known": len(inliers.table)}
-                | {"method": method, "title": METHODS[method]}
-                | separation(normal[method], foreign)
-                | {
-                    "chance_aupr": len(foreign) / (len(foreign) + len(inliers.table)),
-                    "seconds": seconds if measured else stored,
-                    "seconds_are": "measured" if measured else "stored",
-                }
-            )
+        lines += _lines(judges, inliers, domain.only(left))
     return Benchmark(pd.DataFrame(lines), notes)
 
 
-def _loaded(store: Store, spec: EncoderSpec, output: str, name: str) -> Domain:
-    domain = load_domain(store, spec, output, name)
+def _lines(judges: Judges, inliers: Domain, outliers: Domain) -> list[dict[str, object]]:
+    """One for each method that can judge."""
+    stored = float(np.median(np.concatenate([one.table["seconds"] for one in (inliers, outliers)])))
+    lines = []
+    for method in judges.methods:
+        start = time.perf_counter()
+        foreign = judges.outlying(method, outliers)
+        seconds = (time.perf_counter() - start) / len(foreign)
+        measured = method in DETECTORS
+        lines.append(
+            {"domain": outliers.name, "images": len(foreign), "known": len(inliers.table)}
+            | {"method": method, "title": METHODS[method]}
+            | separation(judges.outlying(method, inliers), foreign)
+            | {
+                "chance_aupr": len(foreign) / (len(foreign) + len(inliers.table)),
+                "seconds": seconds if measured else stored,
+                "seconds_are": "measured" if measured else "stored",
+            }
+        )
+    return lines
+
+
+def _loaded(store: Store, output: EncoderOutput, name: str) -> Domain:
+    domain = load_domain(store, output, name)
     if domain.table.empty:
         raise NotEnoughData(
-            f"The store has no full scores of {name!r} for encoder {spec.name!r}, output {output!r}; a scored set is "
-            f"accepted; run 'python -m jepa_core score --encoder {spec.name} --output {output} --data {name}' first."
+            f"The store has no full scores of {name!r} for encoder {output.spec.name!r}, output {output.name!r}; a "
+            f"scored set is accepted; run 'python -m jepa_core score --encoder {output.spec.name} "
+            f"--output {output.name} --data {name}' first."
         )
     return domain
 

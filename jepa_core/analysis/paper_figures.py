@@ -5,7 +5,6 @@ stopped goes on where it was, and one that was done costs nothing.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -13,12 +12,11 @@ from PIL import Image
 
 from jepa_core import images
 from jepa_core.datasets.spec import DatasetSpec
-from jepa_core.encoders.registry import Encoder
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import DatasetError, NotEnoughData
-from jepa_core.progress import Cancelled, Progress, never, silent
-from jepa_core.scoring import method as scoring_method
-from jepa_core.scoring.method import Way
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.method import ScoringMethod
+from jepa_core.scoring.stored import scored, stored_scores
 from jepa_core.store.crops import read_member, scored_crop
 from jepa_core.store.records import Member
 from jepa_core.store.results import Store
@@ -26,62 +24,24 @@ from jepa_core.store.results import Store
 ENDS = 5  # pictures of each end, as in the paper
 
 
-@dataclass(frozen=True)
-class Subject:
-    """One output of an encoder, which a study looks at."""
-
-    spec: EncoderSpec
-    output: str
-
-    def __str__(self) -> str:
-        return f"{self.spec.name}, {self.output}"
-
-
-def missing(store: Store, subject: Subject, dataset: DatasetSpec, way: Way, label: str | None = None) -> int:
+def missing(
+    store: Store, output: EncoderOutput, dataset: DatasetSpec, method: ScoringMethod, label: str | None = None
+) -> int:
     """How many images (of a class) have no score yet."""
-    known = scoring_method.scored(
-        store, subject.spec, subject.output, dataset.name, scoring_method.possible(way, dataset)
-    )
+    known = scored(store, output, dataset.name, method.for_dataset(dataset))
     return sum(item.name not in known for item in dataset.items(label))
 
 
-def score(
-    store: Store,
-    encoder: Encoder,
-    subject: Subject,
-    dataset: DatasetSpec,
-    way: Way,
-    label: str | None = None,
-    progress: Progress = silent,
-    cancelled: Cancelled = never,
-) -> None:
-    """Score what is missing of a dataset, or of a class of it."""
-    items = list(dataset.items(label))
-    way = scoring_method.possible(way, dataset)
-    way, _reason = scoring_method.decide(store, encoder, subject.output, dataset.name, items, way, cancelled)
-    scoring_method.score(
-        store,
-        encoder,
-        subject.output,
-        dataset.name,
-        items,
-        way,
-        whole=label is None,
-        progress=progress,
-        cancelled=cancelled,
-    )
-
-
-def table(store: Store, subject: Subject, dataset: DatasetSpec, way: Way, label: str | None = None) -> pd.DataFrame:
+def table(
+    store: Store, output: EncoderOutput, dataset: DatasetSpec, method: ScoringMethod, label: str | None = None
+) -> pd.DataFrame:
     """The stored scores of a dataset (or a class), least likely first; `NotEnoughData` if there are none."""
-    found = scoring_method.scores(
-        store, subject.spec, subject.output, dataset.name, scoring_method.possible(way, dataset)
-    )
+    found = stored_scores(store, output, dataset.name, method.for_dataset(dataset))
     if label is not None:
         found = found[found["label"] == label]
     if found.empty:
         raise NotEnoughData(
-            f"{dataset.title} has no scores for {subject}; at least one image that can be read is needed; score it "
+            f"{dataset.title} has no scores for {output}; at least one image that can be read is needed; score it "
             "first."
         )
     return found.sort_values("jepa_score", kind="stable")
@@ -93,14 +53,14 @@ def ends(found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return found.iloc[:count], found.iloc[len(found) - count :]
 
 
-def pictures(store: Store, subject: Subject, dataset: DatasetSpec, found: pd.DataFrame) -> list[Image.Image]:
+def pictures(store: Store, output: EncoderOutput, dataset: DatasetSpec, found: pd.DataFrame) -> list[Image.Image]:
     """The crops that an encoder scored of a table's rows; `DatasetError` for a listed dataset."""
     if dataset.listed:
         raise DatasetError(
             f"The pictures of {dataset.title} are not bundled; a dataset whose pictures are here is accepted; give the "
             "folder that holds them."
         )
-    crops = [scored_crop(store, subject.spec.transform, dataset, member) for member in _members(found)]
+    crops = [scored_crop(store, output.spec.transform, dataset, member) for member in _members(found)]
     return [images.decode(crop).image for crop in crops]
 
 
@@ -122,17 +82,17 @@ def drawn_at_random(found: pd.DataFrame, count: int, seed: int = 0) -> pd.DataFr
     return found.iloc[np.sort(order)]
 
 
-def subjects(specs: Sequence[EncoderSpec], output: str | None) -> Iterator[Subject]:
+def outputs(specs: Sequence[EncoderSpec], name: str | None) -> Iterator[EncoderOutput]:
     """Each encoder's output of that name, or its default where it has none or for None."""
     for spec in specs:
-        yield Subject(spec, output if output in spec.outputs else spec.default_output)
+        yield EncoderOutput.of(spec, name if name in spec.outputs else None)
 
 
-def seconds_to_score(subjects: Sequence[Subject], counts: Sequence[int], device: str) -> float:
+def seconds_to_score(outputs: Sequence[EncoderOutput], counts: Sequence[int], device: str) -> float:
     """About how long full scores of so many images of each take on a device, which is measured for it."""
     from jepa_core.encoders import cost  # imports torch, for which a page must not wait
 
     return sum(
-        count * cost.seconds_an_image(subject.spec, subject.output, device)
-        for subject, count in zip(subjects, counts, strict=True)
+        count * cost.seconds_an_image(output.spec, output.name, device)
+        for output, count in zip(outputs, counts, strict=True)
     )

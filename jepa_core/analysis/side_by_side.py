@@ -110,7 +110,7 @@ def _pivoted(
     table: pd.DataFrame, encoders: Sequence[str], columns: Sequence[str], digits: int
 ) -> dict[str, list[str | None]]:
     said = {}
-    for encoder, domain, *values in table[["encoder", "domain", *columns]].itertuples(index=False):
-        said[encoder, domain] = with_interval(*values, digits)
+    for encoder, domain, value, low, high in table[["encoder", "domain", *columns]].itertuples(index=False):
+        said[encoder, domain] = with_interval(value, low, high, digits)
     domains = dict.fromkeys(table["domain"])
     return {encoder: [said.get((encoder, domain)) for domain in domains] for encoder in encoders}

@@ -11,11 +11,9 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from jepa_core.analysis.separation import CHANCE, GAIN
-from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import NotEnoughData
 from jepa_core.jacobian.score_variants import quarter
-from jepa_core.scoring.rank import rank_of
-from jepa_core.scoring.run import config_of
+from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.stats.bootstrap import interval
 from jepa_core.stats.metrics import auroc, auroc_each, resampled
 from jepa_core.store.results import Store
@@ -91,13 +89,13 @@ def spectrum_bands(inliers: Float[ndarray, "n k"], outliers: Float[ndarray, "m k
 
 
 def spectrum_bands_between(
-    store: Store, spec: EncoderSpec, output: str, reference: str, domain: str, precision: str = "fp32"
+    store: Store, output: EncoderOutput, reference: str, domain: str, precision: str = "fp32"
 ) -> SpectrumBands:
     """`spectrum_bands` of two datasets' stored spectra, images with full scores only; no image is in both.
 
     Raises `NotEnoughData` where one of them has no such images.
     """
-    config = config_of(spec, output, precision)
+    config = output.config(precision)
     inliers, outliers = (store.rows(config, name) for name in (reference, domain))
     own = {member.digest for member in inliers.members}
     foreign = [place for place, member in enumerate(outliers.members) if member.digest not in own]
@@ -106,7 +104,7 @@ def spectrum_bands_between(
             f"The spectrum was asked of {len(own)} images of {reference} and {len(foreign)} others of {domain}; at "
             "least one fully scored image of each is needed; score both sets fully first."
         )
-    return spectrum_bands(inliers.spectra, outliers.spectra[foreign], rank_of(spec, output).rank)
+    return spectrum_bands(inliers.spectra, outliers.spectra[foreign], output.rank.rank)
 
 
 def in_words(found: SpectrumBands, domain: str, reference: str) -> str:

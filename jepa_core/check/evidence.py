@@ -25,15 +25,15 @@ from jepa_core.datasets.registry import FOLDER_PREFIX
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.decoding.sandbox import DecodingCancelled
 from jepa_core.detectors import DETECTORS
-from jepa_core.encoders.registry import Encoder
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import JepaError, NotEnoughData, StoreError, UnknownName
 from jepa_core.jacobian.score_variants import VARIANTS
 from jepa_core.progress import Cancelled, Progress, never, silent
-from jepa_core.scoring import method as scoring_method
+from jepa_core.scoring import precision as scoring_precision
 from jepa_core.scoring.batches import exact_work, score_pictures
-from jepa_core.scoring.method import Way
-from jepa_core.scoring.run import table_of
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.method import ScoringMethod
+from jepa_core.scoring.score_images import table_of
 from jepa_core.stats.conformal import LEAST, Place, Reference, adjusted
 from jepa_core.stats.neighbors import nearest
 from jepa_core.store.records import Result
@@ -100,7 +100,11 @@ class Outcome:
 
 
 def load_known(
-    store: Store, spec: EncoderSpec, output: str, dataset: str, way: Way | None = None, label: str | None = None
+    store: Store,
+    output: EncoderOutput,
+    dataset: str,
+    method: ScoringMethod | None = None,
+    label: str | None = None,
 ) -> KnownSet:
     """The known set out of the store; of one class for a `label`.
 
@@ -110,15 +114,15 @@ def load_known(
     Raises `NotEnoughData` for fewer than 19 scored images, which cannot speak at 5 %, and `UnknownName` for a class
     that has none.
     """
-    way = scoring_method.settled(store, spec, output, dataset, way or Way())
-    domain = load_domain(store, spec, output, dataset, way)
+    method = scoring_precision.resolved(store, output, dataset, method or ScoringMethod())
+    domain = load_domain(store, output, dataset, method)
     data = shlex.quote(dataset.removeprefix(FOLDER_PREFIX))
     if len(domain.table) < LEAST:
         raise NotEnoughData(
             f"The reference {dataset!r} has {len(domain.table)} scored images; at least {LEAST} are needed; "
-            f"run 'python -m jepa_core score --encoder {spec.name} --output {output} --data {data}' first."
+            f"run 'python -m jepa_core score --encoder {output.spec.name} --output {output.name} --data {data}' first."
         )
-    judges, fitted_on = _fitted(store, spec, output, domain, way)
+    judges, fitted_on = _fitted(store, output, domain, method)
     name = dataset
     if label is not None:
         of_class = (domain.table["label"] == label).to_numpy()
@@ -126,24 +130,24 @@ def load_known(
             raise UnknownName(f"class of the reference {dataset!r}", label, sorted(set(domain.table["label"])))
         name, domain = f"{dataset}, class {label}", domain.only(of_class)
     references = {}
-    for method in COMPARED:
-        values = judges.outlying(method, domain) if method in judges.methods else np.empty(0)
+    for judge in COMPARED:
+        values = judges.outlying(judge, domain) if judge in judges.methods else np.empty(0)
         values = values[~np.isnan(values)]
         if values.size:
-            references[method] = Reference(name, -values)
+            references[judge] = Reference(name, -values)
     if sentence := references["jepa"].too_few():
         raise NotEnoughData(sentence)
     table = with_percentiles(domain.table)
-    return KnownSet(Domain(name, table, domain.embeddings), judges, references, fitted_on, way.decided)
+    return KnownSet(Domain(name, table, domain.embeddings), judges, references, fitted_on, method.decided)
 
 
-def _fitted(store: Store, spec: EncoderSpec, output: str, domain: Domain, way: Way) -> tuple[Judges, str]:
+def _fitted(store: Store, output: EncoderOutput, domain: Domain, method: ScoringMethod) -> tuple[Judges, str]:
     """The judges of a known set, and what they were fitted on in words."""
-    if spec.training:
-        training = load_domain(store, spec, output, spec.training, way)
+    if name := output.spec.training:
+        training = load_domain(store, output, name, method)
         left = ~domain.among(set(training.table["digest"]))
         if len(training.table) >= LEAST_FIT and left.sum() >= LEAST:
-            return Judges(training), f"the {len(training.table)} images of {spec.training}"
+            return Judges(training), f"the {len(training.table)} images of {name}"
     # A digest is as good as a random number, and the same on every machine.
     order = domain.table["digest"].rank(method="first").to_numpy()
     half = domain.only(order <= np.ceil(len(order) / 2))
@@ -171,8 +175,7 @@ def measured_reference(
 
 
 def check_pictures(
-    encoder: Encoder,
-    output: str,
+    output: EncoderOutput,
     named: Sequence[tuple[str, bytes]],
     known: KnownSet,
     plain: PlainMeasures | None = None,
@@ -184,59 +187,67 @@ def check_pictures(
     With `plain`, the known set's measures, the verdict also says whether a picture is like the others in these, and
     whether they explain its score. Once `cancelled` it stops with the pictures that were scored by then.
     """
-    output = encoder.spec.check_output(output)
     results: dict[str, Result] = {}
     triples = [(name, images.digest(data), data) for name, data in named]
-    work = exact_work(encoder, output, known.precision)
 
     def put(batch: list[Result]) -> None:
         results.update({result.digest: result for result in batch})
         progress(len(results), len(triples))
 
-    failed = score_pictures(encoder, work, triples, put, cancelled)
+    failed = score_pictures(output.loaded, exact_work(output, known.precision), triples, put, cancelled)
     good = [(name, results[digest], data) for name, digest, data in triples if digest in results]
     if not good:
         return Outcome([], failed)
-    table = table_of(encoder, output, [(name, result) for name, result, _data in good], known.precision)
+    table = table_of(output, [(name, result) for name, result, _data in good], known.precision)
     given = Domain("the pictures", table, np.stack([result.embedding for _name, result, _data in good]))
     outlying = {method: known.judges.outlying(method, given) for method in known.references}
-    references = set(known.domain.table["digest"])
     neighbours = _neighbours(given.embeddings, known)
     checked = []
     for position, (name, _result, data) in enumerate(good):
         try:
-            decoded = images.cropped(data, encoder.data_config, name, cancelled)
+            crop = images.cropped(data, output.loaded.data_config, name, cancelled)
         except DecodingCancelled:
             break
-        nearest_ones, likely, unlikely = neighbours[position]
         places = {
             method: known.references[method].place(-values[position])
             for method, values in outlying.items()
             if not np.isnan(values[position])
         }
-        complexity = strangest = None
-        measures = pd.DataFrame()
-        if plain:
-            values = image_stats.measured_crop(decoded.image, decoded.scale)
-            complexity = complexity_of(places["jepa"].score, values, plain.measured)
-            places[PLAIN], strangest = plain.place(values), plain.strangest(values)
-            measures = plain.table(values)
-        checked.append(
-            Checked(
-                name=name,
-                crop=decoded.image,
-                notes=decoded.notes + ((_KNOWN,) if table["digest"].iloc[position] in references else ()),
-                scores=table.iloc[position],
-                places=places,
-                complexity=complexity,
-                measures=measures,
-                verdict=verdict(places, known.fitted_on, complexity, strangest),
-                nearest=nearest_ones,
-                likely=likely,
-                unlikely=unlikely,
-            )
-        )
+        checked.append(_weighed(table.iloc[position], crop, places, neighbours[position], known, plain))
     return Outcome(checked, failed)
+
+
+def _weighed(
+    scores: pd.Series,
+    crop: images.Cropped,
+    places: dict[str, Place],
+    near: tuple[pd.DataFrame, ...],
+    known: KnownSet,
+    plain: PlainMeasures | None,
+) -> Checked:
+    """All evidence for one picture, and the verdict on it."""
+    complexity = strangest = None
+    measures = pd.DataFrame()
+    if plain:
+        values = image_stats.measured_crop(crop.image, crop.scale)
+        complexity = complexity_of(places["jepa"].score, values, plain.measured)
+        places, strangest = places | {PLAIN: plain.place(values)}, plain.strangest(values)
+        measures = plain.table(values)
+    is_reference = (known.domain.table["digest"] == scores["digest"]).any()
+    nearest_ones, likely, unlikely = near
+    return Checked(
+        name=scores["name"],
+        crop=crop.image,
+        notes=crop.notes + ((_KNOWN,) if is_reference else ()),
+        scores=scores,
+        places=places,
+        complexity=complexity,
+        measures=measures,
+        verdict=verdict(places, known.fitted_on, complexity, strangest),
+        nearest=nearest_ones,
+        likely=likely,
+        unlikely=unlikely,
+    )
 
 
 def _neighbours(embeddings: ndarray, known: KnownSet) -> list[tuple[pd.DataFrame, ...]]:

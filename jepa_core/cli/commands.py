@@ -19,11 +19,11 @@ from jepa_core.encoders import catalog
 from jepa_core.encoders.registry import get_spec, list_encoders
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import JepaError, StoreError, UnknownName
-from jepa_core.scoring import method as scoring_method
-from jepa_core.scoring import rank
-from jepa_core.scoring.method import Way
-from jepa_core.scoring.run import config_of
-from jepa_core.scoring.sketch import SketchSettings
+from jepa_core.scoring import precision, rank_findings
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.method import ScoringMethod, SketchSettings
+from jepa_core.scoring.run import ScoringRun
+from jepa_core.scoring.stored import stored_scores
 from jepa_core.store import shipped
 from jepa_core.store.results import Store
 from jepa_core.wording import lasting
@@ -158,8 +158,7 @@ def run_score(args: argparse.Namespace) -> None:
     if args.image:
         _score_one(args)
         return
-    spec = get_spec(args.encoder)
-    output = spec.check_output(args.output)
+    get_spec(args.encoder).check_output(args.output)  # before anything is loaded
     dataset = registry.get_dataset(args.data)
     if told := dataset.tell_left_out():
         note(told)
@@ -167,23 +166,14 @@ def run_score(args: argparse.Namespace) -> None:
     if args.limit is not None:
         items = registry.sample(dataset, args.limit, args.seed, args.label)
     store = open_store()
-    encoder = load(args.encoder, args.device)
-    spec = encoder.spec
-    way, reason = scoring_method.decide(store, encoder, output, dataset.name, items, way_of(args))
-    if reason:
-        note(f"Precision: {reason}.")
-    summary = scoring_method.score(
-        store,
-        encoder,
-        output,
-        dataset.name,
-        items,
-        way,
-        whole=len(items) == len(dataset),
-        progress=Bar(dataset.title),
-    )
-    frame = scoring_method.scores(store, spec, output, dataset.name, way)
-    frame = frame.assign(precision=way.precision)
+    output = EncoderOutput.of(load(args.encoder, args.device), args.output)
+    whole = len(items) == len(dataset)
+    run = ScoringRun(store, output, dataset.name, items, method_of(args), whole, Bar(dataset.title)).decided()
+    if run.reason:
+        note(f"Precision: {run.reason}.")
+    summary = run.score()
+    frame = stored_scores(store, output, dataset.name, run.method)
+    frame = frame.assign(precision=run.method.precision)
     frame = frame[frame["name"].isin({item.name for item in items})]
     for sentence in [sentence for _name, sentence in summary.failed] + summary.notes:
         note(sentence)
@@ -203,22 +193,21 @@ def run_score(args: argparse.Namespace) -> None:
 def _score_one(args: argparse.Namespace) -> None:
     """One picture of a dataset, fully and anew, whatever the store has of it."""
     from jepa_core.explain import image as explain_image
-    from jepa_core.scoring import run as scoring_run
+    from jepa_core.scoring.score_images import score_images
 
     if args.method != "exact":
         raise JepaError(
             "A sketch of one image was asked for, but a sketch is calibrated on a whole dataset; --method exact is "
             "accepted with --image; leave one of them out."
         )
-    spec = get_spec(args.encoder)
-    output = spec.check_output(args.output)
+    get_spec(args.encoder).check_output(args.output)
     dataset = registry.get_dataset(args.data)
     item = explain_image.find_item(dataset, args.image)
     data, store = item.read(), open_store()
-    encoder = load(args.encoder, args.device)
-    precision = scoring_method.settled(store, encoder.spec, output, dataset.name, way_of(args)).decided
-    frame = scoring_run.score_images([data], encoder, output, precision=precision)
-    show(frame.assign(name=item.name, label=item.label, precision=precision), args.json)
+    output = EncoderOutput.of(load(args.encoder, args.device), args.output)
+    used = precision.resolved(store, output, dataset.name, method_of(args)).decided
+    frame = score_images([data], output.loaded, output.name, precision=used)
+    show(frame.assign(name=item.name, label=item.label, precision=used), args.json)
 
 
 def _read_pictures(paths: Sequence[Path]) -> tuple[list[tuple[str, bytes]], list[tuple[str, str]]]:
@@ -233,9 +222,9 @@ def _read_pictures(paths: Sequence[Path]) -> tuple[list[tuple[str, bytes]], list
     return named, unread
 
 
-def _note_rank(store: Store, spec: EncoderSpec, output: str) -> None:
+def _note_rank(store: Store, output: EncoderOutput) -> None:
     """Say, once, where a store of an earlier version summed its scores over another rank."""
-    if sentence := rank.confirm(store, config_of(spec, output).space, rank.rank_of(spec, output)):
+    if sentence := rank_findings.confirm(store, output):
         note(sentence)
 
 
@@ -244,7 +233,7 @@ def run_check(args: argparse.Namespace) -> None:
     from jepa_core.check import evidence
 
     spec = get_spec(args.encoder)
-    output = spec.check_output(args.output)
+    output = EncoderOutput.of(spec, args.output)
     named, unread = _read_pictures(args.images)
     if not named:
         raise JepaError(" ".join(sentence for _name, sentence in unread))
@@ -255,10 +244,11 @@ def run_check(args: argparse.Namespace) -> None:
         )
     reference = registry.get_dataset(args.reference or spec.reference)  # a folder is stored by its full path
     store = open_store(whole=True)
-    _note_rank(store, spec, output)
-    known = evidence.load_known(store, spec, output, reference.name, way_of(args), args.label)
+    _note_rank(store, output)
+    known = evidence.load_known(store, output, reference.name, method_of(args), args.label)
     plain = evidence.measured_reference(store, spec, reference, known)
-    outcome = evidence.check_pictures(load(args.encoder, args.device), output, named, known, plain)
+    loaded = EncoderOutput.of(load(args.encoder, args.device), output.name)
+    outcome = evidence.check_pictures(loaded, named, known, plain)
     outcome = replace(outcome, failed=unread + outcome.failed)
     for _name, sentence in outcome.failed:
         note(sentence)
@@ -268,16 +258,15 @@ def run_check(args: argparse.Namespace) -> None:
 
 def run_export(args: argparse.Namespace) -> None:
     """Write stored scores to a file."""
-    spec = get_spec(args.encoder)
-    output = spec.check_output(args.output)
+    output = EncoderOutput.of(get_spec(args.encoder), args.output)
     dataset, store = registry.get_dataset(args.data), open_store(whole=True)
-    _note_rank(store, spec, output)
-    frame = scoring_method.scores(store, spec, output, dataset.name, way_of(args))
+    _note_rank(store, output)
+    frame = stored_scores(store, output, dataset.name, method_of(args))
     if frame.empty:
         data = shlex.quote(dataset.name.removeprefix(registry.FOLDER_PREFIX))
         raise JepaError(
-            f"The store has no scores of {dataset.title} for encoder {spec.name!r}, output {output!r}; "
-            f"run 'python -m jepa_core score --encoder {spec.name} --output {output} --data {data}' first."
+            f"The store has no scores of {dataset.title} for encoder {output.spec.name!r}, output {output.name!r}; run "
+            f"'python -m jepa_core score --encoder {output.spec.name} --output {output.name} --data {data}' first."
         )
     if len(frame) < len(dataset):
         note(f"{len(dataset) - len(frame)} of the {len(dataset)} images of {dataset.title} have no score yet.")
@@ -320,8 +309,8 @@ def run_ood(args: argparse.Namespace) -> None:
     """Measure how well each method tells a known set from others."""
     from jepa_core.analysis import ood_benchmark
 
-    spec = get_spec(args.encoder)
-    output = spec.check_output(args.output)
+    output = EncoderOutput.of(get_spec(args.encoder), args.output)
+    spec = output.spec
     known = args.known or spec.reference
     if not known:
         raise JepaError(
@@ -333,15 +322,15 @@ def run_ood(args: argparse.Namespace) -> None:
     given = [registry.get_dataset(name).name for name in args.others or ()]
     store = open_store(whole=True)
     if not given:
-        config = config_of(spec, output)
+        config = output.config()
         scored = (name for name, one in registry.list_datasets().items() if one.held_out and store.scored(config, name))
         given = [name for name in scored if name != known]
     if not given:
         raise JepaError(
-            f"No other held-out set has scores for encoder {spec.name!r}, output {output!r}; at least one is needed; "
-            "score one, and name it with --others."
+            f"No other held-out set has scores for encoder {spec.name!r}, output {output.name!r}; at least one is "
+            "needed; score one, and name it with --others."
         )
-    found = ood_benchmark.benchmark(store, spec, output, known, list(dict.fromkeys(given)), fit)
+    found = ood_benchmark.benchmark(store, output, known, list(dict.fromkeys(given)), fit)
     for sentence in found.notes:
         note(sentence)
     show(found.table if args.json else ood_benchmark.readable(found.table), args.json)
@@ -380,6 +369,6 @@ def run_verify(args: argparse.Namespace) -> None:
         )
 
 
-def way_of(args: argparse.Namespace) -> Way:
-    """The way to scores that the arguments ask for."""
-    return Way(args.method, args.precision, SketchSettings(args.rows))
+def method_of(args: argparse.Namespace) -> ScoringMethod:
+    """How the arguments ask for scores to be made."""
+    return ScoringMethod(args.method, args.precision, SketchSettings(args.rows))

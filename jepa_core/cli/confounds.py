@@ -4,24 +4,24 @@ import argparse
 
 import pandas as pd
 
-from jepa_core.cli.commands import open_store, way_of
+from jepa_core.cli.commands import method_of, open_store
 from jepa_core.cli.output import Bar, note, show
 from jepa_core.confounds import matching, measure
 from jepa_core.confounds.report import as_table, in_words
 from jepa_core.datasets import registry
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.encoders.registry import get_spec
-from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import JepaError, NotEnoughData
-from jepa_core.scoring import method as scoring_method
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.stored import stored_scores
 from jepa_core.store import shipped
 from jepa_core.store.results import Store
 
 
 def run_confounds(args: argparse.Namespace) -> None:
     """Print what the measures have to do with the separation of sets from a reference."""
-    spec = get_spec(args.encoder)
-    output = spec.check_output(args.output)
+    output = EncoderOutput.of(get_spec(args.encoder), args.output)
+    spec = output.spec
     bundled = registry.list_datasets()
     pictures = {name: registry.with_pictures(name, folder) for name, folder in args.pictures}
     name = args.reference or spec.reference
@@ -34,10 +34,10 @@ def run_confounds(args: argparse.Namespace) -> None:
     given = args.data or [one.name for one in bundled.values() if one.held_out and one.name != reference.name]
     sets = [pictures.get(one) or registry.get_dataset(one) for one in given]
     store, found_for = open_store(whole=True), []
-    normal = _measured(store, spec, output, reference, args)
+    normal = _measured(store, output, reference, args)
     for dataset in sets:
         try:
-            found = matching.explain(normal, _measured(store, spec, output, dataset, args))
+            found = matching.explain(normal, _measured(store, output, dataset, args))
         except NotEnoughData as error:
             if args.data:
                 raise
@@ -57,11 +57,9 @@ def run_confounds(args: argparse.Namespace) -> None:
         note(f"{shipped.ship_measures(store, space, digests)} measures in {shipped.measures_path(space)}")
 
 
-def _measured(
-    store: Store, spec: EncoderSpec, output: str, dataset: DatasetSpec, args: argparse.Namespace
-) -> matching.Measured:
+def _measured(store: Store, output: EncoderOutput, dataset: DatasetSpec, args: argparse.Namespace) -> matching.Measured:
     """A scored set with the measures of its pictures, computed now where the store lacks them."""
-    table = scoring_method.scores(store, spec, output, dataset.name, scoring_method.possible(way_of(args), dataset))
+    spec, table = output.spec, stored_scores(store, output, dataset.name, method_of(args).for_dataset(dataset))
     if not dataset.listed or dataset.name in dict(args.pictures):
         failed = measure.measure_missing(store, spec, dataset, table, Bar(f"Measuring {dataset.title}"))
         for _name, sentence in failed:

@@ -13,8 +13,7 @@ from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import DatasetError
 from jepa_core.explain import attribution
 from jepa_core.explain.attribution import SpectrumSpread
-from jepa_core.scoring.rank import rank_of
-from jepa_core.scoring.run import config_of
+from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.stats.neighbors import nearest
 from jepa_core.store.results import Store
 
@@ -55,13 +54,13 @@ def neighbours(embedding: np.ndarray, digest: str, among: Domain, count: int) ->
 
 
 def reference_spread(
-    store: Store, spec: EncoderSpec, output: str, dataset: DatasetSpec, precision: str = "fp32"
+    store: Store, output: EncoderOutput, dataset: DatasetSpec, precision: str = "fp32"
 ) -> SpectrumSpread | None:
     """The spread of a dataset's fully scored spectra; None where there are too few for quantiles."""
-    rows = store.rows(config_of(spec, output, precision), dataset.name)
+    rows = store.rows(output.config(precision), dataset.name)
     if len(rows.members) < LEAST_SPREAD:
         return None
-    return attribution.spectrum_spread(dataset.title, rows.spectra, rank_of(spec, output).rank)
+    return attribution.spectrum_spread(dataset.title, rows.spectra, output.rank.rank)
 
 
 def find_item(dataset: DatasetSpec, given: str) -> Item:

@@ -18,6 +18,7 @@ from jepa_core.decoding.sandbox import DecodingCancelled
 from jepa_core.errors import JepaError
 from jepa_core.jacobian import spectrum
 from jepa_core.progress import Cancelled, never
+from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.store.records import Estimate, Result
 
 if TYPE_CHECKING:
@@ -49,11 +50,12 @@ class Grams:
     features: list[ndarray]
 
 
-def exact_work(encoder: "Encoder", output: str, precision: "Precision" = "fp32", keep: Grams | None = None) -> Work:
+def exact_work(output: EncoderOutput, precision: "Precision" = "fp32", keep: Grams | None = None) -> Work:
     """All K products an image; Grams are added to `keep` if it is given."""
     from jepa_core.jacobian import engine as jacobian_engine
 
-    engine = jacobian_engine.engine_of(encoder, output, precision=precision)
+    encoder = output.loaded
+    engine = jacobian_engine.engine_of(encoder, output.name, precision=precision)
 
     def compute(digests: Sequence[str], inputs: "Tensor") -> list[Scored | None]:
         start = time.perf_counter()
@@ -80,13 +82,14 @@ def exact_work(encoder: "Encoder", output: str, precision: "Precision" = "fp32",
     return Work(engine.plan.images, compute)
 
 
-def sketch_work(encoder: "Encoder", output: str, calibration: "Calibration", precision: "Precision" = "fp32") -> Work:
+def sketch_work(output: EncoderOutput, calibration: "Calibration", precision: "Precision" = "fp32") -> Work:
     """The calibration's r products an image, and an estimate with its interval."""
     import torch
 
     from jepa_core.jacobian import engine as jacobian_engine
 
-    engine = jacobian_engine.engine_of(encoder, output, rows=calibration.r, precision=precision)
+    encoder = output.loaded
+    engine = jacobian_engine.engine_of(encoder, output.name, rows=calibration.r, precision=precision)
     directions = torch.from_numpy(calibration.directions).float()
 
     def compute(digests: Sequence[str], inputs: "Tensor") -> list[Scored | None]:

@@ -37,9 +37,9 @@ from jepa_core.jacobian import engine as jacobian_engine
 from jepa_core.jacobian import linearize, sketch, spectrum
 from jepa_core.jacobian.engine import Engine, Precision
 from jepa_core.scoring.batches import Grams, exact_work
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.method import SHARE
 from jepa_core.scoring.precision import is_fast
-from jepa_core.scoring.rank import rank_of_loaded
-from jepa_core.scoring.sketch import SHARE
 
 REPEATS = 3
 # A run shorter than so many seconds is repeated until it is not: the first after another way finds cold caches.
@@ -337,14 +337,15 @@ def fidelity(encoder: Encoder, output: str, ways: Sequence[str]) -> dict[str, tu
     """
     items = list(registry.get_dataset(encoder.spec.reference).items())
     inputs = torch.stack([encoder.preprocess(images.decode(item.read()).image) for item in items])
-    rank = rank_of_loaded(encoder, output).rank
+    scored = EncoderOutput.of(encoder, output)
+    rank = scored.rank.rank
     order = np.random.default_rng(0).permutation(len(items))
     calibrated, others = order[: sketch.IMAGES], order[sketch.IMAGES :]
     full: dict[str, ndarray] = {}
     found: dict[str, tuple[float, float]] = {}
     for precision in _precisions(encoder.device):
         kept = Grams([], [], [])
-        work = exact_work(encoder, output, precision, keep=kept)
+        work = exact_work(scored, precision, keep=kept)
         for start in range(0, len(items), work.size):
             part = inputs[start : start + work.size]
             work.compute([str(start + place) for place in range(len(part))], part)

@@ -4,21 +4,18 @@ Rounding to bfloat16 disturbs small singular values most, so an encoder with an 
 the score is made of. Therefore `auto` scores some images of the dataset at hand both ways and compares the ranks.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jepa_core.datasets.spec import Item
 from jepa_core.keys import make_key
-from jepa_core.progress import Cancelled, never
-from jepa_core.scoring.rank import rank_of_loaded
-from jepa_core.scoring.run import loaded_config, score_items, score_table
-from jepa_core.stats.rank_correlation import spearman
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.method import ScoringMethod
 from jepa_core.store import sketches
 from jepa_core.store.results import Store
 
 if TYPE_CHECKING:
-    from jepa_core.encoders.registry import Encoder
     from jepa_core.jacobian.engine import Precision
 
 IMAGES = 32
@@ -51,58 +48,44 @@ def slow_in_words(precision: str, device: str) -> str:
     return "bfloat16, which this processor emulates: dozens of times slower than fp32"
 
 
+def resolved(store: Store, output: EncoderOutput, dataset: str, method: ScoringMethod) -> ScoringMethod:
+    """The method with what "auto" stands for now: what the dataset decided, float32 before that."""
+    if method.precision != "auto":
+        return method
+    chosen = recorded(store, output.space, dataset)
+    return replace(method, precision=chosen.precision if chosen else "fp32")
+
+
 def choose(
     store: Store,
-    encoder: "Encoder",
-    output: str,
+    output: EncoderOutput,
     dataset: str,
     items: Sequence[Item],
-    *,
-    cancelled: Cancelled = never,
+    agreement_on: Callable[[Sequence[Item]], float | None],
 ) -> Chosen:
-    """The precision for a dataset, decided once and recorded. The images that decide it are scored and stored.
+    """The precision for a dataset, decided once and recorded.
 
-    Once recorded it holds on every device, so that the scores of a dataset stay comparable.
+    `agreement_on` scores images both ways and gives Spearman's correlation, or None where that failed. Once recorded
+    the precision holds on every device, so that the scores of a dataset stay comparable.
     """
-    config = loaded_config(encoder, output)
+    config = output.config()
     found = recorded(store, config.space, dataset)
     if found:
         return found
     known = store.scored(config, dataset)
     if all(item.name in known for item in items):
         return Chosen("fp32", "float32, since these images have such scores already")
-    if not is_fast(encoder.device):
-        return Chosen("fp32", f"float32, since {encoder.device} gains nothing from bfloat16")
+    device = output.loaded.device
+    if not is_fast(device):
+        return Chosen("fp32", f"float32, since {device} gains nothing from bfloat16")
     if len(items) <= IMAGES:
         return Chosen("fp32", f"float32, since {len(items)} images are too few to test bfloat16 on")
-    agreement = _agreement(store, encoder, output, dataset, items[:: len(items) // IMAGES][:IMAGES], cancelled)
+    agreement = agreement_on(items[:: len(items) // IMAGES][:IMAGES])
     if agreement is None:
         return Chosen("fp32", "float32, since bfloat16 could not be tested")
     better: Precision = "bf16" if agreement >= AGREEMENT else "fp32"
     sketches.put_precision(store, make_key(config.space, dataset), better, agreement)
     return _chosen(better, agreement)
-
-
-def _agreement(
-    store: Store,
-    encoder: "Encoder",
-    output: str,
-    dataset: str,
-    items: Sequence[Item],
-    cancelled: Cancelled,
-) -> float | None:
-    """Spearman's correlation of both precisions' scores; None where fewer than half of the images have both."""
-    scores = []
-    for precision in ("fp32", "bf16"):
-        score_items(store, encoder, dataset, items, output, precision=precision, whole=False, cancelled=cancelled)
-    rank = rank_of_loaded(encoder, output)
-    for precision in ("fp32", "bf16"):
-        table = score_table(store.rows(loaded_config(encoder, output, precision), dataset), rank, precision)
-        scores.append(table.set_index("name")["jepa_score"])
-    common = scores[0].index.intersection(scores[1].index).intersection([item.name for item in items])
-    if len(common) < IMAGES // 2:
-        return None
-    return spearman(scores[0][common].to_numpy(), scores[1][common].to_numpy())
 
 
 def recorded(store: Store, space: str, dataset: str) -> Chosen | None:

@@ -2,7 +2,7 @@
 
 A card records it, else it is found once (`jepa_core.jacobian.rank`) with a fixed probe and kept in `ranks.json` of the
 cache folder, by the embedding space (weights, transform, output). So pages, which load no encoder, have it too. What
-calibration images show is recorded in the store and said (`confirm`); it never changes a score.
+calibration images show (`jepa_core.scoring.rank_findings`) never changes a score.
 """
 
 import json
@@ -16,26 +16,25 @@ from jepa_core.errors import JepaError
 from jepa_core.files import replace_file
 from jepa_core.jacobian import spectrum
 from jepa_core.jacobian.spectrum import Rank
-from jepa_core.store.records import ResultConfig
-from jepa_core.store.results import Store
 
 if TYPE_CHECKING:  # torch takes seconds to import; looking a rank up must not pay for it
-    from numpy import ndarray
     from torch import nn
 
     from jepa_core.encoders.registry import Encoder
     from jepa_core.encoders.spec import EncoderSpec
 
 
-def rank_of(spec: "EncoderSpec", output: str) -> Rank:
-    """The rank of an output; nothing is loaded where it is recorded or was found before.
+def resolve(spec: "EncoderSpec", output: str, space: str, encoder: "Encoder | None" = None) -> Rank:
+    """The rank of an output, whose embedding space has this key; nothing is computed where it is known.
 
-    Where it was not (scores that an earlier version made), it is found on the architecture with random weights.
+    Where it is not it is found on the encoder itself, or, for one that is not loaded (scores that an earlier version
+    made), on its architecture with random weights.
     """
-    space = ResultConfig(spec.weights_digest, spec.transform, output).space
-    recorded = _recorded(spec, output) or _kept().get(space)
-    if recorded:
-        return recorded
+    known = _recorded(spec, output) or _kept().get(space)
+    if known:
+        return known
+    if encoder is not None:
+        return _keep(space, _found(encoder.module(output), encoder.input_shape, encoder.device))
     if not spec.weights_digest:  # never loaded here, so nothing of it is scored
         return Rank(spec.outputs[output], "it is found when the encoder is loaded")
     try:
@@ -43,36 +42,6 @@ def rank_of(spec: "EncoderSpec", output: str) -> Rank:
     except (JepaError, RuntimeError) as error:  # an architecture that this version of timm does not have, say
         return Rank(spec.outputs[output], f"the architecture could not be looked at ({error})")
     return _keep(space, found)
-
-
-def rank_of_loaded(encoder: "Encoder", output: str) -> Rank:
-    """`rank_of` of a loaded encoder, found on the encoder itself where it is not known."""
-    space = ResultConfig(encoder.weights, encoder.transform, output).space
-    recorded = _recorded(encoder.spec, output) or _kept().get(space)
-    return recorded or _keep(space, _found(encoder.module(output), encoder.input_shape, encoder.device))
-
-
-def confirm(store: Store, space: str, used: Rank, spectra: "ndarray | None" = None) -> str:
-    """Record what calibration spectra (n, K) show of the rank that is used; what differs as a sentence, the first time.
-
-    A store of an earlier version may have another rank on record, which its scores were summed over. It counts as what
-    was found, and is said once.
-    """
-    before = store.rank(space)
-    if before is None and spectra is not None and len(spectra) >= spectrum.CALIBRATION_IMAGES:
-        shown = spectrum.observed_rank(used, spectra[: spectrum.CALIBRATION_IMAGES])
-    elif before is not None and before.rank != used.rank and not spectrum.is_finding(before):
-        shown = spectrum.finding(before, used)
-    else:
-        return ""
-    store.put_rank(space, shown, over=True)
-    return finding(store, space, used)
-
-
-def finding(store: Store, space: str, used: Rank) -> str:
-    """What the store has on record that differs from the rank that is used, as a sentence; "" for nothing."""
-    shown = store.rank(space)
-    return "" if shown is None or shown.rank == used.rank else f"Rank: {spectrum.finding(shown, used).reason}."
 
 
 def _recorded(spec: "EncoderSpec", output: str) -> Rank | None:

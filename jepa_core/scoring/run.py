@@ -1,34 +1,26 @@
-"""Scoring: images x encoder x output -> rows in the store. Resumable, and nothing is scored twice.
+"""A scoring run: images x encoder output -> rows in the store. Resumable, and nothing is scored twice.
 
-`score_items` adds the store, progress and cancelling to the work on batches (`jepa_core.scoring.batches`);
-`score_images` is the three-line way from a notebook.
+It adds the store, progress and cancelling to the work on batches (`jepa_core.scoring.batches`), decides what its method
+leaves open, and puts a sketch together.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
-import numpy as np
-import pandas as pd
-
-from jepa_core import image_inputs, images
-from jepa_core.datasets.spec import Item
-from jepa_core.encoders.spec import EncoderSpec
-from jepa_core.errors import BadImage, JepaError
-from jepa_core.image_inputs import Picture
-from jepa_core.jacobian import spectrum
-from jepa_core.jacobian.score_variants import VARIANTS
-from jepa_core.jacobian.spectrum import Rank
+from jepa_core import images
+from jepa_core.datasets.spec import DatasetSpec, Item
+from jepa_core.errors import JepaError
 from jepa_core.progress import Cancelled, Progress, never, silent
-from jepa_core.scoring import rank as scoring_rank
-from jepa_core.scoring.batches import Named, Work, exact_work, score_pictures
-from jepa_core.store.records import Member, Result, ResultConfig, Rows
+from jepa_core.scoring import precision, rank_findings, sketch
+from jepa_core.scoring.batches import Grams, Named, Work, exact_work, score_pictures, sketch_work
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.method import ScoringMethod
+from jepa_core.scoring.stored import stored_scores
+from jepa_core.stats.rank_correlation import spearman
+from jepa_core.store import sketches
+from jepa_core.store.records import Member
 from jepa_core.store.results import Store
-
-if TYPE_CHECKING:
-    from jepa_core.encoders.registry import Encoder
-    from jepa_core.jacobian.engine import Precision
 
 # About how many images are read and looked up together. Their scoring goes batch by batch.
 _BLOCK = 64
@@ -48,117 +40,181 @@ class RunSummary:
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def done(self) -> int:
+        """How many images are dealt with."""
+        return self.scored + self.reused + len(self.failed)
+
     def tell(self, sentence: str) -> None:
         """Add a sentence to the notes, unless it is empty."""
         self.notes += [sentence] if sentence else []
 
 
-def config_of(spec: EncoderSpec, output: str | None = None, precision: str = "fp32") -> ResultConfig:
-    """The config of exact results of a bundled encoder, read off its card without loading it."""
-    return ResultConfig(spec.weights_digest, spec.transform, spec.check_output(output), precision=precision)
+@dataclass(frozen=True, eq=False)
+class ScoringRun:
+    """What is to be scored, how, and who is told of it. `score` does it.
 
-
-def loaded_config(encoder: "Encoder", output: str | None = None, precision: str = "fp32") -> ResultConfig:
-    """The config of exact results of a loaded encoder."""
-    return ResultConfig(encoder.weights, encoder.transform, encoder.spec.check_output(output), precision=precision)
-
-
-def score_items(
-    store: Store,
-    encoder: "Encoder",
-    dataset: str,
-    items: Sequence[Item],
-    output: str | None = None,
-    *,
-    precision: "Precision" = "fp32",
-    whole: bool = True,
-    progress: Progress = silent,
-    cancelled: Cancelled = never,
-) -> RunSummary:
-    """Score the items of a dataset fully that the store lacks.
-
-    Args:
+    Attributes:
         store: where results are looked up and kept.
-        encoder: a loaded encoder.
+        output: of a loaded encoder.
         dataset: the dataset's name, under which the items are recorded as members.
         items: which images; unreadable ones are reported in the summary and the run goes on.
-        output: the encoder's output; its default for None.
-        precision: of the products.
+        method: fully or by a sketch, and the precision; an open one is decided by the dataset.
         whole: whether `items` is the whole dataset, so that recorded members that are not among them are gone.
         progress: called with (done, total) after each batch.
         cancelled: asked before each batch.
+        reason: of a run that is `decided`, why it has its precision; "" where there is nothing to say.
     """
-    output = encoder.spec.check_output(output)
-    config = loaded_config(encoder, output, precision)
-    method = Method(
-        work=exact_work(encoder, output, precision),
-        known=lambda digests: store.done(config, digests),
-        put=lambda results: store.put(config, results),
-    )
-    summary = run_items(store, encoder, method, dataset, items, whole=whole, progress=progress, cancelled=cancelled)
-    if precision == "fp32":  # with less, noise hides what the rank leaves out
-        used, spectra = scoring_rank.rank_of_loaded(encoder, output), store.rows(config, dataset).spectra
-        summary.tell(scoring_rank.confirm(store, config.space, used, spectra))
-    return summary
 
+    store: Store
+    output: EncoderOutput
+    dataset: str
+    items: Sequence[Item]
+    method: ScoringMethod = field(default_factory=ScoringMethod)
+    whole: bool = True
+    progress: Progress = silent
+    cancelled: Cancelled = never
+    reason: str = ""
 
-@dataclass(frozen=True)
-class Method:
-    """A way to score: the work on a batch, which images need none, and where results go."""
+    @classmethod
+    def of_dataset(
+        cls,
+        store: Store,
+        output: EncoderOutput,
+        dataset: DatasetSpec,
+        method: ScoringMethod,
+        label: str | None = None,
+        progress: Progress = silent,
+        cancelled: Cancelled = never,
+    ) -> "ScoringRun":
+        """The run over a dataset, or over a class of it, by the method that it allows."""
+        method, items = method.for_dataset(dataset), list(dataset.items(label))
+        return cls(store, output, dataset.name, items, method, label is None, progress, cancelled)
 
-    work: Work
-    known: Callable[[Sequence[str]], set[str]]
-    put: Callable[[list], None]
+    def decided(self) -> "ScoringRun":
+        """The run with a precision, and the reason for it; an open one may take scoring some images both ways.
 
+        Where a person chose the precision, the reason is what is slow about it.
+        """
+        if self.method.precision != "auto":
+            reason = self.reason or precision.slow_in_words(self.method.precision, self.output.loaded.device)
+            return replace(self, reason=reason)
+        chosen = precision.choose(self.store, self.output, self.dataset, self.items, self._agreement)
+        return replace(self, method=replace(self.method, precision=chosen.precision), reason=chosen.reason)
 
-def run_items(
-    store: Store,
-    encoder: "Encoder",
-    method: Method,
-    dataset: str,
-    items: Sequence[Item],
-    *,
-    whole: bool,
-    progress: Progress,
-    cancelled: Cancelled,
-) -> RunSummary:
-    """`score_items` for any method."""
-    summary = RunSummary()
+    def score(self) -> RunSummary:
+        """Score the images that the store lacks, after deciding what is open.
 
-    def put(results: list) -> None:
-        method.put(results)
-        summary.scored += len(results)
-        summary.reused += sum(len(names[result.digest]) - 1 for result in results)
-        tell()
+        Raises `NotEnoughData` for a sketch of a dataset that is too small to gain anything by it.
+        """
+        run = self.decided()
+        return run._score_fully() if run.method.name == "exact" else run._estimate()
 
-    def done() -> int:
-        return summary.scored + summary.reused + len(summary.failed)
+    def restricted_to(self, names: set[str]) -> "ScoringRun":
+        """The run that scores only these of its images, and fully."""
+        items = [item for item in self.items if item.name in names]
+        return replace(self, items=items, method=replace(self.method, name="exact"), whole=False)
 
-    def tell() -> None:
-        progress(done(), len(items))
+    def _agreement(self, items: Sequence[Item]) -> float | None:
+        """Spearman's correlation of both precisions' scores; None where fewer than half of the images have both."""
+        scores = []
+        for each in (ScoringMethod(precision="fp32"), ScoringMethod(precision="bf16")):
+            replace(self, items=items, method=each, whole=False, progress=silent).score()
+            table = stored_scores(self.store, self.output, self.dataset, each)
+            scores.append(table.set_index("name")["jepa_score"])
+        common = scores[0].index.intersection(scores[1].index).intersection([item.name for item in items])
+        if len(common) < len(items) // 2:
+            return None
+        return spearman(scores[0][common].to_numpy(), scores[1][common].to_numpy())
 
-    names: dict[str, list[str]] = {}  # digest -> the images of the block that have it
-    if whole:
-        listed = {item.name for item in items}
-        store.forget_members(dataset, [member.name for member in store.members(dataset) if member.name not in listed])
-    start = time.perf_counter()
-    tell()
-    block = method.work.size * max(1, _BLOCK // method.work.size)  # whole batches
-    for first in range(0, len(items), block):
-        if cancelled():
-            break
-        names, missing = _missing(store, method.known, dataset, items[first : first + block], summary)
-        failed = dict(score_pictures(encoder, method.work, missing, put, cancelled))
-        summary.failed += [
-            (name, failed[same[0]].replace(same[0], name))  # equal files fail for the same reason
-            for same in names.values()
-            if same[0] in failed
-            for name in same
-        ]
-        tell()
-    summary.cancelled = done() < len(items)
-    summary.seconds = time.perf_counter() - start
-    return summary
+    def _score_fully(self) -> RunSummary:
+        config = self.output.config(self.method.decided)
+        summary = self._score_missing(
+            exact_work(self.output, self.method.decided),
+            known=lambda digests: self.store.done(config, digests),
+            put=lambda results: self.store.put(config, results),
+        )
+        self._tell_rank(summary)
+        return summary
+
+    def _tell_rank(self, summary: RunSummary) -> None:
+        if self.method.decided == "fp32":  # with less, noise hides what the rank leaves out
+            summary.tell(rank_findings.confirm(self.store, self.output, self.dataset))
+
+    def _estimate(self) -> RunSummary:
+        """Estimates by a sketch; images with a full score keep it, images far off get one."""
+        store, exact = self.store, self.output.config(self.method.decided)
+        calibration = sketch.kept_calibration(store, self.output, self.dataset, self.method)
+        if calibration is None:
+            known = store.scored(exact, self.dataset)
+            if all(item.name in known for item in self.items):  # nothing is left to estimate
+                return replace(self, method=replace(self.method, name="exact"))._score_fully()
+            full = self._full_grams()
+            if full is None:
+                return RunSummary(cancelled=True)
+            calibration = sketch.calibrate(store, self.output, self.dataset, self.method, full)
+        config = sketch.sketch_config(exact, calibration)
+        summary = self._score_missing(
+            sketch_work(self.output, calibration, self.method.decided),
+            known=lambda digests: store.done(exact, digests) | sketches.estimated(store, config, digests),
+            put=lambda found: sketches.put_estimates(store, config, found),
+        )
+        self._tell_rank(summary)
+        far = self.restricted_to(sketches.far_off(store, config, self.dataset))
+        if far.items:
+            far.score()
+        summary.cancelled |= self.cancelled()
+        return summary
+
+    def _full_grams(self) -> Grams | None:
+        """Full Grams of the images to calibrate on, whose scores are stored; None if it was cancelled."""
+        exact, full = self.output.config(self.method.decided), Grams([], [], [])
+        chosen = replace(self, items=sketch.calibration_items(self.items, self.method.sketch), whole=False)
+        chosen._score_missing(
+            exact_work(self.output, self.method.decided, keep=full),
+            known=lambda _digests: set(),  # Grams are not stored, so an image that has a score is computed again
+            put=lambda results: self.store.put(exact, results),
+        )
+        if self.cancelled():
+            return None
+        self.progress(0, 0)  # what comes now has no steps
+        return full
+
+    def _score_missing(
+        self, work: Work, known: Callable[[Sequence[str]], set[str]], put: Callable[[list], None]
+    ) -> RunSummary:
+        """Do the work on the images that are not `known`, by their digests, and `put` what comes of it."""
+        summary = RunSummary()
+
+        def keep(results: list) -> None:
+            put(results)
+            summary.scored += len(results)
+            summary.reused += sum(len(names[result.digest]) - 1 for result in results)
+            self.progress(summary.done, len(self.items))
+
+        names: dict[str, list[str]] = {}  # digest -> the images of the block that have it
+        if self.whole:
+            listed = {item.name for item in self.items}
+            gone = [member.name for member in self.store.members(self.dataset) if member.name not in listed]
+            self.store.forget_members(self.dataset, gone)
+        start = time.perf_counter()
+        self.progress(0, len(self.items))
+        block = work.size * max(1, _BLOCK // work.size)  # whole batches
+        for first in range(0, len(self.items), block):
+            if self.cancelled():
+                break
+            names, missing = _missing(self.store, known, self.dataset, self.items[first : first + block], summary)
+            failed = dict(score_pictures(self.output.loaded, work, missing, keep, self.cancelled))
+            summary.failed += [
+                (name, failed[same[0]].replace(same[0], name))  # equal files fail for the same reason
+                for same in names.values()
+                if same[0] in failed
+                for name in same
+            ]
+            self.progress(summary.done, len(self.items))
+        summary.cancelled = summary.done < len(self.items)
+        summary.seconds = time.perf_counter() - start
+        return summary
 
 
 def _missing(
@@ -198,91 +254,3 @@ def _missing(
             missing.append((item.name, digest, data))
         names.setdefault(digest, []).append(item.name)
     return names, missing
-
-
-def score_table(rows: Rows, rank: Rank, precision: str = "fp32") -> pd.DataFrame:
-    """Scores derived from stored rows: one line an image, in the order of the dataset.
-
-    Columns: name, label, position, digest, NAME_score of each variant (`jepa_core.jacobian.score_variants`; jepa_score
-    is Eq. 5), squared_norm, seconds, device, and rank_disagrees (True where the spectrum does not have the encoder's
-    rank; with less than float32, whose noise hides what the rank leaves out, never).
-    """
-    spectra = rows.spectra if rows.members else np.ones((0, rank.rank), dtype=np.float32)
-    return pd.DataFrame(
-        {
-            "name": [member.name for member in rows.members],
-            "label": [member.label for member in rows.members],
-            "position": [member.position for member in rows.members],
-            "digest": [member.digest for member in rows.members],
-        }
-        | {f"{name}_score": variant.score(spectra, rank.rank, rows.squared_norm) for name, variant in VARIANTS.items()}
-        | {
-            "squared_norm": rows.squared_norm,
-            "seconds": rows.seconds,
-            "device": rows.device,
-            "rank_disagrees": spectrum.disagrees(spectra, rank.rank) & (precision == "fp32"),
-        }
-    )
-
-
-def stored_scores(store: Store, spec: EncoderSpec, output: str, dataset: str, precision: str = "fp32") -> pd.DataFrame:
-    """`score_table` of what the store holds for a dataset; empty before anything is scored. Loads no encoder."""
-    rows = store.rows(config_of(spec, output, precision), dataset)
-    return score_table(rows, scoring_rank.rank_of(spec, output), precision)
-
-
-def score_images(
-    pictures: Iterable[Picture],
-    encoder: "Encoder | str" = "digits",
-    output: str | None = None,
-    *,
-    precision: "Precision" = "fp32",
-) -> pd.DataFrame:
-    """Score pictures given as paths, bytes, PIL images or arrays (`images.decode`); nothing is stored.
-
-    Returns the columns of `score_table`, one line a picture in the order given.
-
-    Raises:
-        BadImage: for what is no picture, or no list of pictures; `JepaError` for an unknown encoder or output.
-
-    Example:
-        from jepa_core import score_images
-        score_images(["a.png", "b.jpg"], encoder="digits")
-    """
-    if isinstance(encoder, str):
-        from jepa_core.encoders.registry import load_encoder
-
-        encoder = load_encoder(encoder)
-    output = encoder.spec.check_output(output)
-    named = [
-        image_inputs.named_bytes(position, picture) for position, picture in enumerate(image_inputs.several(pictures))
-    ]
-    results: dict[str, Result] = {}
-    unique = {digest: (name, digest, data) for name, digest, data in named}
-    work = exact_work(encoder, output, precision)
-    failed = score_pictures(
-        encoder, work, list(unique.values()), lambda batch: results.update({r.digest: r for r in batch})
-    )
-    if failed:
-        raise BadImage(failed[0][1])
-    return table_of(encoder, output, [(name, results[digest]) for name, digest, _data in named], precision)
-
-
-def table_of(
-    encoder: "Encoder",
-    output: str,
-    named: Sequence[tuple[str, Result]],
-    precision: str = "fp32",
-) -> pd.DataFrame:
-    """`score_table` of results that belong to no dataset, such as uploads."""
-    if not named:
-        return score_table(Rows([], np.empty((0, 0), np.float32), np.empty(0), np.empty(0), []), Rank(1, "no images"))
-    results = [result for _name, result in named]
-    rows = Rows(
-        members=[Member(name, position, "", result.digest) for position, (name, result) in enumerate(named)],
-        spectra=np.stack([result.spectrum for result in results]),
-        squared_norm=np.array([result.squared_norm for result in results]),
-        seconds=np.array([result.seconds for result in results]),
-        device=[result.device for result in results],
-    )
-    return score_table(rows, scoring_rank.rank_of_loaded(encoder, output), precision)

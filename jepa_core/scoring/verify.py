@@ -16,8 +16,8 @@ from jepa_core.encoders.registry import Encoder, load_encoder
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import StoreError
 from jepa_core.scoring.batches import exact_work
-from jepa_core.scoring.rank import rank_of_loaded
-from jepa_core.scoring.run import loaded_config, score_items
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.run import ScoringRun
 from jepa_core.store import shipped as store_shipped
 from jepa_core.store.records import Result
 from jepa_core.store.results import Store
@@ -55,9 +55,10 @@ def verify_table(
     """
     import torch
 
+    scored = EncoderOutput.of(encoder, output)
     path = store_shipped.shipped_path(encoder.spec, output)
     shipped = store_shipped.read_shipped(path)
-    if shipped.config != loaded_config(encoder, output):
+    if shipped.config != scored.config():
         raise StoreError(
             f"The score table {path.name} was made with other weights or another transform than encoder "
             f"{encoder.spec.name!r} has now; make it again with 'python -m jepa_core verify --write'."
@@ -79,8 +80,8 @@ def verify_table(
     differences = np.zeros((1, 3))
     if inputs:
         digests = [result.digest for result in old]
-        fresh = exact_work(encoder, output).compute(digests, torch.stack(inputs))
-        rank = rank_of_loaded(encoder, output).rank
+        fresh = exact_work(scored).compute(digests, torch.stack(inputs))
+        rank = scored.rank.rank
         differences = np.array([_differences(then, now, rank) for then, now in zip(old, fresh, strict=True)])
     # NumPy's maximum, unlike Python's, does not pass over a NaN.
     log_sigma, score, moved = differences.max(axis=0).tolist()
@@ -112,16 +113,14 @@ def write_tables(
     Of a listed dataset without pictures the table keeps the scores that the store has. `progress_of` makes a progress
     callable (done, total) for a title. Returns the number of rows, and the names of datasets with images left out.
     """
-    incomplete = []
+    scored, incomplete = EncoderOutput.of(encoder, output), []
     for dataset in sets:
         title = f"{encoder.spec.name}, {output}, {dataset.name}"
-        summary = score_items(store, encoder, dataset.name, list(dataset.items()), output, progress=progress_of(title))
+        summary = ScoringRun(store, scored, dataset.name, list(dataset.items()), progress=progress_of(title)).score()
         if summary.failed:
             incomplete.append(dataset.name)
     path = store_shipped.shipped_path(encoder.spec, output)
-    return store_shipped.ship(
-        store, loaded_config(encoder, output), [dataset.name for dataset in sets], path
-    ), incomplete
+    return store_shipped.ship(store, scored.config(), [dataset.name for dataset in sets], path), incomplete
 
 
 def shipped_sets(spec: EncoderSpec, pictures: Mapping[str, DatasetSpec]) -> list[DatasetSpec]:

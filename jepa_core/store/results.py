@@ -109,14 +109,15 @@ class Store(Database):
             self.select(f"SELECT {MEMBER} FROM members WHERE dataset = ? ORDER BY position", dataset)
         )
 
-    def rows(self, config: ResultConfig, dataset: str) -> Rows:
-        """All results of a config on the recorded images of a dataset, in order."""
+    def rows(self, config: ResultConfig, dataset: str, first: int = -1) -> Rows:
+        """The results of a config on the recorded images of a dataset, in order: the `first` so many, or all."""
         joined = self.select(
             f"SELECT {MEMBER}, config, results.digest, spectrum, squared_norm, seconds, device, results.crc "
             "FROM members JOIN results ON results.digest = members.digest "
-            "WHERE dataset = ? AND config = (SELECT id FROM configs WHERE key = ?) ORDER BY position",
+            "WHERE dataset = ? AND config = (SELECT id FROM configs WHERE key = ?) ORDER BY position LIMIT ?",
             dataset,
             config.key,
+            first,
         )
         members = self.whole_members(row[:6] for row in joined)
         found = self.whole("results", (row[6:] for row in joined))
@@ -147,18 +148,15 @@ class Store(Database):
 
     def done(self, config: ResultConfig, digests: Sequence[str]) -> set[str]:
         """Which of the images have a result."""
+        return self.there("results", config, digests)
+
+    def there(self, table: str, config: ResultConfig, digests: Sequence[str]) -> set[str]:
+        """Which of the images have a row of a config in a table. Only theirs are looked at."""
         found: set[str] = set()
         for part in _parts(digests):
             marks = ",".join("?" * len(part))
-            found |= {
-                row[0]
-                for row in self.select(
-                    "SELECT digest FROM results WHERE config = (SELECT id FROM configs WHERE key = ?) "
-                    f"AND digest IN ({marks})",
-                    config.key,
-                    *part,
-                )
-            }
+            sql = f"SELECT digest FROM {table} WHERE config = (SELECT id FROM configs WHERE key = ?)"
+            found |= {digest for (digest,) in self.select(f"{sql} AND digest IN ({marks})", config.key, *part)}
         return found
 
     def scored(self, config: ResultConfig, dataset: str) -> dict[str, str]:

@@ -53,10 +53,18 @@ def estimates(store: Store, config: ResultConfig, dataset: str) -> list[tuple[Me
 
 def estimated(store: Store, config: ResultConfig, digests: Sequence[str]) -> set[str]:
     """Which of the images have an estimate."""
+    return store.there("estimates", config, digests)
+
+
+def far_off(store: Store, config: ResultConfig, dataset: str) -> set[str]:
+    """The names of a dataset's images that are too far from the calibration images for their estimates."""
     rows = store.select(
-        "SELECT digest FROM estimates WHERE config = (SELECT id FROM configs WHERE key = ?)", config.key
+        "SELECT name FROM members JOIN estimates ON estimates.digest = members.digest "
+        "WHERE dataset = ? AND config = (SELECT id FROM configs WHERE key = ?) AND far",
+        dataset,
+        config.key,
     )
-    return {row[0] for row in rows} & set(digests)
+    return {name for (name,) in rows}
 
 
 def put_calibration(store: Store, key: str, calibration: Calibration) -> None:

@@ -65,7 +65,7 @@ def run(settings: Settings) -> Iterator[Step]:
     from jepa_core import images
     from jepa_core.datasets import registry
     from jepa_core.encoders.registry import load_encoder
-    from jepa_core.scoring.rank import rank_of_loaded
+    from jepa_core.scoring.encoder_output import EncoderOutput
 
     encoder = load_encoder(settings.encoder, "cpu")
     output = encoder.spec.default_output
@@ -76,7 +76,7 @@ def run(settings: Settings) -> Iterator[Step]:
     else:
         items = list(registry.get_dataset(encoder.spec.reference).items())
         point = encoder.preprocess(images.decode(items[settings.image % len(items)].read()).image)
-    rank = rank_of_loaded(encoder, output).rank
+    rank = EncoderOutput.of(encoder, output).rank.rank
     every = max(1, settings.steps // (_FRAMES - 1))
     path: list[Result] = []
     frames: list[Result] = []

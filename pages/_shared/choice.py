@@ -7,10 +7,9 @@ import streamlit as st
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.encoders.registry import default_device, list_encoders
 from jepa_core.encoders.spec import EncoderSpec
-from jepa_core.scoring import method as scoring_method
 from jepa_core.scoring import precision
-from jepa_core.scoring import run as scoring_run
-from jepa_core.scoring.method import Way
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.method import METHODS, PRECISIONS, ScoringMethod
 from jepa_core.store.records import ResultConfig
 from pages._shared import resources, url_state
 
@@ -21,16 +20,21 @@ class Choice:
 
     spec: EncoderSpec
     output: str
-    way: Way = field(default_factory=Way)
+    way: ScoringMethod = field(default_factory=ScoringMethod)
+
+    @property
+    def encoder_output(self) -> EncoderOutput:
+        """The encoder's output, not loaded."""
+        return EncoderOutput(self.spec, self.output)
 
     @property
     def config(self) -> ResultConfig:
         """The config of its full float32 results."""
-        return scoring_run.config_of(self.spec, self.output)
+        return self.encoder_output.config()
 
-    def way_to(self, dataset: DatasetSpec) -> Way:
+    def way_to(self, dataset: DatasetSpec) -> ScoringMethod:
         """The way to the scores of a dataset, which may allow no other than the full one. Its precision may be open."""
-        return scoring_method.possible(self.way, dataset)
+        return self.way.for_dataset(dataset)
 
 
 def choose_encoder() -> None:
@@ -63,11 +67,11 @@ def choose_encoder() -> None:
         url_state.warn_unknown("encoder", asked, name)
 
 
-def _choose_method() -> Way:
+def _choose_method() -> ScoringMethod:
     with st.expander("How scores are made", icon=":material/tune:"):
         method = st.selectbox(
             "Method",
-            scoring_method.METHODS,
+            METHODS,
             key="method",
             bind="query-params",
             help="exact: a full score takes a product of the Jacobian for each number of the embedding. sketch: an "
@@ -76,7 +80,7 @@ def _choose_method() -> Way:
         )
         chosen = st.selectbox(
             "Precision",
-            scoring_method.PRECISIONS,
+            PRECISIONS,
             key="precision",
             bind="query-params",
             help="Of the products. fp32: float32. bf16: bfloat16, faster and rounder. tf32: TensorFloat-32, on CUDA. "
@@ -85,7 +89,7 @@ def _choose_method() -> Way:
         # To ask for the device imports torch, for which the first page shall not wait.
         if chosen == "bf16" and (slow := precision.slow_in_words(chosen, default_device())):
             st.caption(f"Precision: {slow}.")
-    return Way(method, chosen)
+    return ScoringMethod(method, chosen)
 
 
 def preload_encoder() -> None:

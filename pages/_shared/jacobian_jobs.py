@@ -8,7 +8,6 @@ from jepa_core.explain.directions import Directions, directions_of
 from jepa_core.explain.walks import Walks, scores_needed, walks
 from jepa_core.jobs import Job
 from jepa_core.keys import make_key
-from jepa_core.scoring.rank import rank_of
 from jepa_core.store.crops import read_member
 from jepa_core.store.records import Member
 from jepa_core.wording import lasting
@@ -34,7 +33,7 @@ def _asked(seconds: float, what: str) -> str:
 
 
 def _rank(choice: Choice) -> int:
-    return rank_of(choice.spec, choice.output).rank
+    return choice.encoder_output.rank.rank
 
 
 def _key(choice: Choice, row: pd.Series) -> str:

@@ -26,7 +26,7 @@ def scored_set(name: str, choice: Choice) -> DatasetSpec | None:
 
 @st.cache_data(show_spinner=False, max_entries=32)
 def _spread(version: str, _choice: Choice, _dataset: DatasetSpec, _precision: str) -> SpectrumSpread | None:  # noqa: ARG001
-    return explain_image.reference_spread(resources.store(), _choice.spec, _choice.output, _dataset, _precision)
+    return explain_image.reference_spread(resources.store(), _choice.encoder_output, _dataset, _precision)
 
 
 def spread(choice: Choice, dataset: DatasetSpec) -> SpectrumSpread | None:
@@ -44,7 +44,7 @@ def spread(choice: Choice, dataset: DatasetSpec) -> SpectrumSpread | None:
 @st.cache_resource(show_spinner=False, max_entries=4)
 def _domain(version: str, _choice: Choice, _dataset: DatasetSpec) -> Domain:  # noqa: ARG001
     way = _choice.way_to(_dataset)
-    found = load_domain(resources.store(), _choice.spec, _choice.output, _dataset.name, way)
+    found = load_domain(resources.store(), _choice.encoder_output, _dataset.name, way)
     return replace(found, table=with_percentiles(found.table))
 
 

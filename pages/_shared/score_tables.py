@@ -9,11 +9,8 @@ import streamlit as st
 from jepa_core.analysis.percentiles import with_percentiles
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.keys import make_key
-from jepa_core.scoring import method as scoring_method
-from jepa_core.scoring import precision
-from jepa_core.scoring import run as scoring_run
-from jepa_core.scoring.method import Way
-from jepa_core.scoring.rank import rank_of
+from jepa_core.scoring import precision, stored
+from jepa_core.scoring.method import ScoringMethod
 from pages._shared import resources
 from pages._shared.choice import Choice
 
@@ -46,9 +43,9 @@ def _stored_scores(choice: Choice, dataset: DatasetSpec) -> _StoredScores:
         if found is not None and stamp and found.stamp == stamp:  # something else in the store has changed
             known[key] = replace(found, changes=changes)
             return known[key]
-        scored = scoring_method.scored(resources.store(), choice.spec, choice.output, dataset.name, way)
-        rank = rank_of(choice.spec, choice.output).rank
-        settled = scoring_method.settled(resources.store(), choice.spec, choice.output, dataset.name, way)
+        scored = stored.scored(resources.store(), choice.encoder_output, dataset.name, way)
+        rank = choice.encoder_output.rank.rank
+        settled = precision.resolved(resources.store(), choice.encoder_output, dataset.name, way)
         parts = (part for name, found in scored.items() for part in (name, *found))
         version = make_key(config.key, repr(settled), dataset.name, rank, *parts)
         found = _StoredScores(changes, scored, version, stamp)
@@ -59,12 +56,12 @@ def _stored_scores(choice: Choice, dataset: DatasetSpec) -> _StoredScores:
     return found
 
 
-def _stamp(choice: Choice, dataset: DatasetSpec, way: Way) -> tuple:
-    settled = scoring_method.settled(resources.store(), choice.spec, choice.output, dataset.name, way)
-    if settled.method != "exact":
+def _stamp(choice: Choice, dataset: DatasetSpec, way: ScoringMethod) -> tuple:
+    settled = precision.resolved(resources.store(), choice.encoder_output, dataset.name, way)
+    if settled.name != "exact":
         return ()
-    config = scoring_run.config_of(choice.spec, choice.output, settled.decided)
-    return settled, rank_of(choice.spec, choice.output).rank, *resources.store().stamp(config, dataset.name)
+    config = choice.encoder_output.config(settled.decided)
+    return settled, choice.encoder_output.rank.rank, *resources.store().stamp(config, dataset.name)
 
 
 def scored(choice: Choice, dataset: DatasetSpec) -> dict[str, tuple[str, bool]]:
@@ -91,9 +88,9 @@ def _missing(
     return sum(_dataset.name_of(place) not in known for place in wanted)
 
 
-def settled_way(choice: Choice, dataset: DatasetSpec) -> Way:
+def settled_way(choice: Choice, dataset: DatasetSpec) -> ScoringMethod:
     """The way that a dataset's stored scores were made in."""
-    return scoring_method.settled(resources.store(), choice.spec, choice.output, dataset.name, choice.way_to(dataset))
+    return precision.resolved(resources.store(), choice.encoder_output, dataset.name, choice.way_to(dataset))
 
 
 def version(choice: Choice, dataset: DatasetSpec) -> str:
@@ -104,9 +101,7 @@ def version(choice: Choice, dataset: DatasetSpec) -> str:
 # Tables are kept as they are, not as a pickle that is read for every look: nobody may change them.
 @st.cache_resource(show_spinner=False, max_entries=256)
 def _scores(version: str, fingerprint: str, _dataset: DatasetSpec, _choice: Choice) -> pd.DataFrame:  # noqa: ARG001
-    table = scoring_method.scores(
-        resources.store(), _choice.spec, _choice.output, _dataset.name, _choice.way_to(_dataset)
-    )
+    table = stored.stored_scores(resources.store(), _choice.encoder_output, _dataset.name, _choice.way_to(_dataset))
     if not fingerprint:
         return table
     return table[table["name"].isin({_dataset.name_of(position) for position in range(len(_dataset))})]
@@ -135,10 +130,10 @@ def ranked(choice: Choice, dataset: DatasetSpec, label: str | None) -> pd.DataFr
 def provenance_in_words(choice: Choice, dataset: DatasetSpec, table: pd.DataFrame) -> str:
     """How the scores of a table were made, in words."""
     way = settled_way(choice, dataset)
-    words = scoring_method.in_words(choice.spec, choice.output, way, table)
+    words = stored.in_words(choice.encoder_output.k, way, table)
     if dataset.listed:
         words += " Its pictures are not bundled, so these are the scores that came with the explorer."
-    elif way.method != choice.way.method:
+    elif way.name != choice.way.name:
         words += f" {dataset.title} is too small for a sketch, which needs {way.sketch.least} images."
     chosen = precision.recorded(resources.store(), choice.config.space, dataset.name)
     if choice.way.precision == "auto" and chosen:

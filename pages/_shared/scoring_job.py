@@ -8,10 +8,10 @@ import streamlit as st
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
-from jepa_core.scoring import method as scoring_method
-from jepa_core.scoring import sketch
-from jepa_core.scoring.run import RunSummary
-from jepa_core.scoring.sketch import open_ends
+from jepa_core.scoring import extremes
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.extremes import open_ends
+from jepa_core.scoring.run import RunSummary, ScoringRun
 from pages._shared import dataset_picker, jobs_ui, resources, score_tables
 from pages._shared.choice import Choice
 from pages._shared.text import counted, escaped
@@ -103,21 +103,11 @@ def _start_scoring(key: str, before: Job | None, choice: Choice, dataset: Datase
         return None
 
     def work(job: Job) -> RunSummary:
-        encoder, items = resources.encoder(choice.spec.name), list(dataset.items())
-        way = choice.way_to(dataset)
-        way, _reason = scoring_method.decide(
-            resources.store(), encoder, choice.output, dataset.name, items, way, job.cancelled
+        output = EncoderOutput.of(resources.encoder(choice.spec.name), choice.output)
+        run = ScoringRun.of_dataset(
+            resources.store(), output, dataset, choice.way, progress=job.report, cancelled=job.cancelled
         )
-        return scoring_method.score(
-            resources.store(),
-            encoder,
-            choice.output,
-            dataset.name,
-            items,
-            way,
-            progress=job.report,
-            cancelled=job.cancelled,
-        )
+        return run.score()
 
     return resources.jobs().submit(key, f"Scoring {dataset.title} with {choice.spec.name}", work)
 
@@ -134,19 +124,11 @@ def verify_extremes(choice: Choice, shown: ScoredDataset, count: int) -> None:
     key = make_key("ends", choice.config.key, repr(way), dataset.name, dataset.fingerprint, shown.label or "", count)
 
     def work(job: Job) -> set[str]:
-        return sketch.verify_ends(
-            resources.store(),
-            resources.encoder(choice.spec.name),
-            dataset.name,
-            list(dataset.items()),
-            choice.output,
-            shown=count,
-            label=shown.label,
-            settings=way.sketch,
-            precision=way.decided,
-            progress=job.report,
-            cancelled=job.cancelled,
+        output = EncoderOutput.of(resources.encoder(choice.spec.name), choice.output)
+        run = ScoringRun.of_dataset(
+            resources.store(), output, dataset, way, progress=job.report, cancelled=job.cancelled
         )
+        return extremes.verify_ends(run, count, shown.label)
 
     job = resources.jobs().get(key)
     # What a finished job left open could not be scored; anything else is new.

@@ -12,9 +12,9 @@ from jepa_core.datasets.registry import get_dataset, sample
 from jepa_core.detectors.knn import KNN
 from jepa_core.encoders.registry import get_spec
 from jepa_core.errors import JepaError, NotEnoughData
-from jepa_core.scoring.run import score_items
+from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.stats.metrics import separation
-from tests.helpers import run
+from tests.helpers import run, score
 
 COUNTS = {"digits-train": 12, "digits-test": 20}
 
@@ -23,7 +23,7 @@ COUNTS = {"digits-train": 12, "digits-test": 20}
 def spec(store, tiny, folder):
     """The tiny encoder after it has scored 12 training digits, 20 test digits and a folder of 12 noise pictures."""
     for name, count in COUNTS.items():
-        score_items(store, tiny, name, sample(get_dataset(name), count, seed=0), whole=False)
+        score(store, tiny, name, sample(get_dataset(name), count, seed=0), whole=False)
     run(store, tiny, folder)
     return tiny.spec
 
@@ -34,12 +34,14 @@ def noise(folder) -> str:
 
 
 def test_every_method_is_judged_on_every_domain(store, spec, noise):
-    found = ood_benchmark.benchmark(store, spec, "projector", "digits-test", [noise], "digits-train")
+    found = ood_benchmark.benchmark(store, EncoderOutput(spec, "projector"), "digits-test", [noise], "digits-train")
     assert found.notes == ["Distances are fitted on the 12 images of digits-train, none of them judged."]
     assert found.table["method"].tolist() == list(METHODS)
     assert set(found.table["domain"]) == {noise}
     lines = found.table.set_index("method")
-    near, far, fit = (load_domain(store, spec, "projector", name) for name in ("digits-test", noise, "digits-train"))
+    near, far, fit = (
+        load_domain(store, EncoderOutput(spec, "projector"), name) for name in ("digits-test", noise, "digits-train")
+    )
     score = separation(-near.table["jepa_score"].to_numpy(), -far.table["jepa_score"].to_numpy())
     detector = KNN().fit(fit.embeddings)
     knn = separation(detector.score(near.embeddings), detector.score(far.embeddings))
@@ -61,7 +63,7 @@ def test_images_of_the_known_set_or_of_training_are_no_outliers(store, spec, fol
         item = sample(get_dataset(name), count, seed=0)[0]
         (folder / f"{name}.ppm").write_bytes(item.read())
     run(store, tiny, folder)
-    found = ood_benchmark.benchmark(store, spec, "projector", "digits-test", [noise], "digits-train")
+    found = ood_benchmark.benchmark(store, EncoderOutput(spec, "projector"), "digits-test", [noise], "digits-train")
     assert (found.table["images"] == 12).all()
     assert found.notes[1].startswith(f"2 of 14 images of {noise} are left out: they are in digits-test too, or the")
 
@@ -70,29 +72,29 @@ def test_a_known_set_that_was_trained_or_fitted_on_is_refused(store, spec, noise
     with pytest.raises(
         JepaError, match=r"'digits-train' shares 12 of its 12 images with 'digits-train', which tiny was"
     ):
-        ood_benchmark.benchmark(store, spec, "projector", "digits-train", [noise], "")
+        ood_benchmark.benchmark(store, EncoderOutput(spec, "projector"), "digits-train", [noise], "")
     with pytest.raises(
         JepaError, match=r"known set 'digits-test' shares 20 of its 20 images with 'digits-test'.*--fit"
     ):
-        ood_benchmark.benchmark(store, spec, "projector", "digits-test", [noise], "digits-test")
+        ood_benchmark.benchmark(store, EncoderOutput(spec, "projector"), "digits-test", [noise], "digits-test")
 
 
 def test_a_set_that_is_all_known_leaves_nothing_to_judge(store, spec):
     with pytest.raises(NotEnoughData, match="No image of 'digits-test' is left to judge"):
-        ood_benchmark.benchmark(store, spec, "projector", "digits-test", ["digits-test"], "digits-train")
+        ood_benchmark.benchmark(store, EncoderOutput(spec, "projector"), "digits-test", ["digits-test"], "digits-train")
 
 
 def test_without_a_set_to_fit_on_only_methods_that_need_none_are_judged(store, spec, noise):
-    found = ood_benchmark.benchmark(store, spec, "projector", "digits-test", [noise], "")
+    found = ood_benchmark.benchmark(store, EncoderOutput(spec, "projector"), "digits-test", [noise], "")
     assert not {"knn", "mahalanobis"} & set(found.table["method"])
     assert "norm" in set(found.table["method"])
     assert found.notes == ["There are no distances: no set to fit them on was named; name one with --fit."]
 
 
 def test_too_few_images_to_fit_on_are_refused(store, spec, tiny, noise):
-    score_items(store, tiny, "shapes", sample(get_dataset("shapes"), 9, seed=0), whole=False)
+    score(store, tiny, "shapes", sample(get_dataset("shapes"), 9, seed=0), whole=False)
     with pytest.raises(NotEnoughData, match=r"given the 9 scored images of 'shapes' to be fitted on; at least 10 are"):
-        ood_benchmark.benchmark(store, spec, "projector", "digits-test", [noise], "shapes")
+        ood_benchmark.benchmark(store, EncoderOutput(spec, "projector"), "digits-test", [noise], "shapes")
 
 
 def test_a_set_without_scores_is_told_with_the_command_that_helps(store, spec):
@@ -101,7 +103,7 @@ def test_a_set_without_scores_is_told_with_the_command_that_helps(store, spec):
         match=r"no full scores of 'noise' for encoder 'tiny', output 'projector'; .* run 'python -m jepa_core score "
         r"--encoder tiny --output projector --data noise' first",
     ):
-        ood_benchmark.benchmark(store, spec, "projector", "digits-test", ["noise"], "digits-train")
+        ood_benchmark.benchmark(store, EncoderOutput(spec, "projector"), "digits-test", ["noise"], "digits-train")
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

@@ -5,13 +5,13 @@ import pytest
 from PIL import Image
 
 from jepa_core.analysis import paper_figures
-from jepa_core.analysis.paper_figures import Subject
 from jepa_core.datasets.registry import get_dataset
 from jepa_core.encoders import cost
 from jepa_core.encoders.registry import get_spec
 from jepa_core.errors import DatasetError, NotEnoughData
 from jepa_core.figures.contact_sheet import Row, contact_sheet
-from jepa_core.scoring.method import Way
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.method import ScoringMethod
 
 pytestmark = pytest.mark.usefixtures("tiny", "own_assets", "rate")
 
@@ -43,15 +43,15 @@ def test_figure_1_has_a_row_for_each_encoder_and_goes_on_from_the_store(command,
 
 def test_figure_1_shows_the_ends_that_the_scores_name(command, folder, store):
     command("score", "--encoder", "tiny", "--data", folder, "--device", "cpu")
-    subject, dataset = Subject(get_spec("tiny"), "projector"), get_dataset(str(folder))
-    found = paper_figures.table(store, subject, dataset, Way())
+    subject, dataset = EncoderOutput(get_spec("tiny"), "projector"), get_dataset(str(folder))
+    found = paper_figures.table(store, subject, dataset, ScoringMethod())
     assert found["jepa_score"].is_monotonic_increasing
     least, most = paper_figures.ends(found)
     assert (len(least), len(most)) == (5, 5)
     assert least["jepa_score"].max() <= most["jepa_score"].min()
     least, most = paper_figures.ends(found.iloc[:3])
     assert (len(least), len(most)) == (1, 1)
-    assert paper_figures.missing(store, subject, dataset, Way()) == 0
+    assert paper_figures.missing(store, subject, dataset, ScoringMethod()) == 0
     crops = paper_figures.pictures(store, subject, dataset, found)
     assert len(crops) == 12
     assert crops[0].size == (16, 16)
@@ -101,9 +101,9 @@ def test_wrong_arguments_are_one_line(command, monkeypatch, tmp_path, words, sai
 
 
 def test_without_scores_or_pictures_a_study_says_so(store):
-    subject = Subject(get_spec("tiny"), "projector")
+    subject = EncoderOutput(get_spec("tiny"), "projector")
     with pytest.raises(NotEnoughData, match="has no scores for tiny, projector"):
-        paper_figures.table(store, subject, get_dataset("digits-test"), Way())
+        paper_figures.table(store, subject, get_dataset("digits-test"), ScoringMethod())
     listed = get_dataset("mnist")
     with pytest.raises(DatasetError, match="are not bundled"):
         paper_figures.pictures(store, subject, listed, None)
@@ -118,7 +118,7 @@ def test_a_sheet_holds_pictures_of_any_size():
 
 def test_the_time_of_a_study_is_that_of_all_its_missing_scores(monkeypatch):
     monkeypatch.setattr(cost, "seconds_an_image", lambda spec, output, _device: spec.outputs[output] / 8)
-    subjects = [Subject(get_spec("tiny"), output) for output in list(get_spec("tiny").outputs)[:2]]
-    assert len(subjects) == 2
-    expected = sum(count * one.spec.outputs[one.output] / 8 for one, count in zip(subjects, (10, 3), strict=True))
-    assert paper_figures.seconds_to_score(subjects, (10, 3), "cpu") == expected > 0
+    outputs = [EncoderOutput(get_spec("tiny"), name) for name in list(get_spec("tiny").outputs)[:2]]
+    assert len(outputs) == 2
+    expected = sum(count * one.k / 8 for one, count in zip(outputs, (10, 3), strict=True))
+    assert paper_figures.seconds_to_score(outputs, (10, 3), "cpu") == expected > 0

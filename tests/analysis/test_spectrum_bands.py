@@ -9,10 +9,9 @@ from jepa_core.analysis.spectrum_bands import SpectrumBand, in_words, spectrum_b
 from jepa_core.datasets.registry import get_dataset, sample
 from jepa_core.errors import NotEnoughData
 from jepa_core.figures.spectrum_bands import spectrum_bands_figure
-from jepa_core.scoring.rank import rank_of
-from jepa_core.scoring.run import config_of, score_items
+from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.stats.metrics import auroc, interval, resampled
-from tests.helpers import run
+from tests.helpers import run, score
 
 RANK, QUARTER = 12, 3
 
@@ -102,19 +101,20 @@ def test_a_zero_singular_value_is_the_least_likely():
 
 
 def test_the_ends_of_stored_spectra_leave_out_images_of_the_reference(store, tiny, folder):
-    score_items(store, tiny, "digits-test", sample(get_dataset("digits-test"), 20, seed=0), whole=False)
+    score(store, tiny, "digits-test", sample(get_dataset("digits-test"), 20, seed=0), whole=False)
     run(store, tiny, folder)
     name = f"folder:{folder}"
-    found = spectrum_bands_between(store, tiny.spec, "projector", "digits-test", name)
-    rows = [store.rows(config_of(tiny.spec, "projector"), one).spectra for one in ("digits-test", name)]
-    rank = rank_of(tiny.spec, "projector").rank
+    output = EncoderOutput(tiny.spec, "projector")
+    found = spectrum_bands_between(store, output, "digits-test", name)
+    rows = [store.rows(output.config(), one).spectra for one in ("digits-test", name)]
+    rank = output.rank.rank
     assert found.single.tolist() == spectrum_bands(*rows, rank).single.tolist()
     own = sample(get_dataset("digits-test"), 20, seed=0)[0]
     (folder / "same.ppm").write_bytes(own.read())
     run(store, tiny, folder)
-    assert spectrum_bands_between(store, tiny.spec, "projector", "digits-test", name).outliers == len(rows[1])
+    assert spectrum_bands_between(store, output, "digits-test", name).outliers == len(rows[1])
     with pytest.raises(NotEnoughData, match=r"asked of 20 images of digits-test and 0 others of digits-test; at least"):
-        spectrum_bands_between(store, tiny.spec, "projector", "digits-test", "digits-test")
+        spectrum_bands_between(store, output, "digits-test", "digits-test")
 
 
 def test_the_figure_shows_the_three_curves_and_shades_both_ends():

@@ -16,32 +16,35 @@ from jepa_core.detectors.knn import KNN
 from jepa_core.errors import JepaError, NotEnoughData, UnknownName
 from jepa_core.jacobian import engine
 from jepa_core.jacobian.spectrum import Rank, jepa_score, singular_values
-from jepa_core.scoring.run import config_of, loaded_config, score_images, score_items
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.score_images import score_images
 from jepa_core.stats.conformal import adjusted, percentile
 from jepa_core.store.results import Store
-from tests.helpers import picture, png
+from tests.helpers import picture, png, score
 
 # --- check ------------------------------------------------------------------------------------------------------------
 
 
-def score(store, tiny, name: str, count: int) -> None:
-    score_items(store, tiny, name, sample(get_dataset(name), count, seed=0), whole=False)
+def score_some(store, tiny, name: str, count: int) -> None:
+    score(store, tiny, name, sample(get_dataset(name), count, seed=0), whole=False)
 
 
 @pytest.fixture
 def known(store, tiny) -> evidence.KnownSet:
-    score(store, tiny, "digits-test", 40)
-    score(store, tiny, "digits-train", 12)
-    return evidence.load_known(store, tiny.spec, "projector", "digits-test")
+    score_some(store, tiny, "digits-test", 40)
+    score_some(store, tiny, "digits-train", 12)
+    return evidence.load_known(store, EncoderOutput(tiny.spec, "projector"), "digits-test")
 
 
 def embedding_of(tiny, store, name: str) -> np.ndarray:
     digests = [member.digest for member in store.members(name)]
-    return store.embeddings(config_of(tiny.spec, "projector").space, digests)
+    return store.embeddings(EncoderOutput.of(tiny.spec, "projector").space, digests)
 
 
 def test_a_picture_is_placed_among_the_known_scores_and_distances_to_training_images(store, tiny, known):
-    outcome = evidence.check_pictures(tiny, "projector", [("noise.png", png(0)), ("more.png", png(1))], known)
+    outcome = evidence.check_pictures(
+        EncoderOutput.of(tiny, "projector"), [("noise.png", png(0)), ("more.png", png(1))], known
+    )
     assert [item.name for item in outcome.checked] == ["noise.png", "more.png"]
     assert outcome.failed == []
     item = outcome.checked[0]
@@ -62,9 +65,9 @@ def test_a_picture_is_placed_among_the_known_scores_and_distances_to_training_im
 
 @pytest.mark.parametrize("training", ["", "digits-train", "digits-test"])
 def test_without_other_training_images_one_half_is_fitted_on_and_the_other_is_judged(store, tiny, training):
-    score(store, tiny, "digits-test", 41)
+    score_some(store, tiny, "digits-test", 41)
     spec = replace(tiny.spec, training=training)  # none, none with scores, and the known set itself
-    known = evidence.load_known(store, spec, "projector", "digits-test")
+    known = evidence.load_known(store, EncoderOutput(spec, "projector"), "digits-test")
     digests = known.domain.table["digest"].tolist()
     assert len(known.judges.seen) == 21
     assert known.judges.seen == set(sorted(digests)[:21])
@@ -75,35 +78,35 @@ def test_without_other_training_images_one_half_is_fitted_on_and_the_other_is_ju
 
 def test_a_picture_that_was_fitted_on_is_not_judged_by_its_distance(tiny, known):
     seen = next(item for item in get_dataset("digits-train").items() if item.digest in known.judges.seen)
-    (item,) = evidence.check_pictures(tiny, "projector", [("seen.ppm", seen.read())], known).checked
+    (item,) = evidence.check_pictures(EncoderOutput.of(tiny, "projector"), [("seen.ppm", seen.read())], known).checked
     assert set(item.places) == {"jepa", "gaussian", "norm"}
     assert "There are no distances" in " ".join(item.verdict.sentences)
     assert evidence.outcome_table(evidence.Outcome([item], []))["knn"].isna().all()
 
 
 def test_a_picture_is_held_against_one_class(store, tiny):
-    score(store, tiny, "digits-test", 360)
-    whole = evidence.load_known(store, tiny.spec, "projector", "digits-test")
-    threes = evidence.load_known(store, tiny.spec, "projector", "digits-test", label="3")
+    score_some(store, tiny, "digits-test", 360)
+    whole = evidence.load_known(store, EncoderOutput(tiny.spec, "projector"), "digits-test")
+    threes = evidence.load_known(store, EncoderOutput(tiny.spec, "projector"), "digits-test", label="3")
     table = whole.domain.table
     assert sorted(threes.scores) == sorted(table.loc[table["label"] == "3", "jepa_score"])
-    (item,) = evidence.check_pictures(tiny, "projector", [("a.png", png(0))], threes).checked
+    (item,) = evidence.check_pictures(EncoderOutput.of(tiny, "projector"), [("a.png", png(0))], threes).checked
     assert item.places["jepa"].size == len(threes.scores) == (table["label"] == "3").sum()
     assert item.likely["label"].tolist() == ["3"] * 3
     assert threes.references["jepa"].name == "digits-test, class 3"
 
 
 def test_a_class_that_is_too_small_is_refused_and_one_that_is_not_there_is_named(store, tiny):
-    score(store, tiny, "digits-test", 60)
+    score_some(store, tiny, "digits-test", 60)
     with pytest.raises(NotEnoughData, match=r"'digits-test, class 3' has \d scored images, too few .* at least 19 are"):
-        evidence.load_known(store, tiny.spec, "projector", "digits-test", label="3")
+        evidence.load_known(store, EncoderOutput(tiny.spec, "projector"), "digits-test", label="3")
     with pytest.raises(UnknownName, match=r"Unknown class of the reference 'digits-test': 'cat'. Must be one of: 0, 1"):
-        evidence.load_known(store, tiny.spec, "projector", "digits-test", label="cat")
+        evidence.load_known(store, EncoderOutput(tiny.spec, "projector"), "digits-test", label="cat")
 
 
 def test_p_values_stand_in_the_table_and_are_adjusted_for_all_pictures_at_once(tiny, known):
     named = [(f"{seed}.png", png(seed)) for seed in range(3)]
-    outcome = evidence.check_pictures(tiny, "projector", named, known)
+    outcome = evidence.check_pictures(EncoderOutput.of(tiny, "projector"), named, known)
     table = evidence.outcome_table(outcome)
     p = known.references["jepa"].p_lower(table["jepa_score"].to_numpy())
     assert table["p_unlikely"].tolist() == p.tolist()
@@ -116,7 +119,7 @@ def test_p_values_stand_in_the_table_and_are_adjusted_for_all_pictures_at_once(t
 
 
 def test_the_nearest_of_both_ends_are_shown(tiny, known):
-    (item,) = evidence.check_pictures(tiny, "projector", [("noise.png", png(0))], known).checked
+    (item,) = evidence.check_pictures(EncoderOutput.of(tiny, "projector"), [("noise.png", png(0))], known).checked
     low, high = np.quantile(known.scores, [0.25, 0.75])
     assert len(item.likely) == len(item.unlikely) == 3
     assert (item.likely["jepa_score"] >= high).all()
@@ -129,7 +132,7 @@ def test_the_nearest_of_both_ends_are_shown(tiny, known):
 
 def test_a_bad_picture_among_good_ones_is_told_and_the_good_are_checked(tiny, known):
     named = [("one.png", png(0)), ("letter.txt", b"Dear Sir"), ("two.png", png(1))]
-    outcome = evidence.check_pictures(tiny, "projector", named, known)
+    outcome = evidence.check_pictures(EncoderOutput.of(tiny, "projector"), named, known)
     assert [item.name for item in outcome.checked] == ["one.png", "two.png"]
     assert [name for name, _sentence in outcome.failed] == ["letter.txt"]
     evidence.fail_if_nothing(outcome)
@@ -137,21 +140,23 @@ def test_a_bad_picture_among_good_ones_is_told_and_the_good_are_checked(tiny, kn
 
 
 def test_only_bad_pictures_are_a_failure(tiny, known):
-    outcome = evidence.check_pictures(tiny, "projector", [("letter.txt", b"Dear Sir")], known)
+    outcome = evidence.check_pictures(EncoderOutput.of(tiny, "projector"), [("letter.txt", b"Dear Sir")], known)
     with pytest.raises(JepaError, match=r"^letter\.txt is not an image"):
         evidence.fail_if_nothing(outcome)
 
 
 def test_what_was_done_to_a_picture_is_told(tiny, known):
     see_through = images.to_png(Image.new("RGBA", (20, 20), (255, 0, 0, 128)))
-    (item,) = evidence.check_pictures(tiny, "projector", [("pane.png", see_through)], known).checked
+    (item,) = evidence.check_pictures(EncoderOutput.of(tiny, "projector"), [("pane.png", see_through)], known).checked
     assert item.notes == ("Its transparent parts were laid on white.",)
     table = evidence.outcome_table(evidence.Outcome([item], []))
     assert table["notes"].tolist() == ["Its transparent parts were laid on white."]
 
 
 def test_the_same_picture_twice_is_answered_twice(tiny, known):
-    outcome = evidence.check_pictures(tiny, "projector", [("a.png", png(0)), ("b.png", png(0))], known)
+    outcome = evidence.check_pictures(
+        EncoderOutput.of(tiny, "projector"), [("a.png", png(0)), ("b.png", png(0))], known
+    )
     first, second = outcome.checked
     assert (first.name, second.name) == ("a.png", "b.png")
     assert first.places == second.places
@@ -159,13 +164,13 @@ def test_the_same_picture_twice_is_answered_twice(tiny, known):
 
 def test_a_picture_is_scored_with_the_rank_of_the_known_set_whatever_a_store_of_the_last_version_has(store, tiny):
     low = Store(store.path.with_name("low.sqlite"))
-    low.put_rank(loaded_config(tiny).space, Rank(10, "but 8 calibration images show 10 above rounding noise"))
-    score_items(low, tiny, "digits-test", sample(get_dataset("digits-test"), 40, seed=0))
-    known = evidence.load_known(low, tiny.spec, "projector", "digits-test")
-    (item,) = evidence.check_pictures(tiny, "projector", [("a.png", png(0))], known).checked
+    low.put_rank(EncoderOutput.of(tiny).space, Rank(10, "but 8 calibration images show 10 above rounding noise"))
+    score(low, tiny, "digits-test", sample(get_dataset("digits-test"), 40, seed=0))
+    known = evidence.load_known(low, EncoderOutput(tiny.spec, "projector"), "digits-test")
+    (item,) = evidence.check_pictures(EncoderOutput.of(tiny, "projector"), [("a.png", png(0))], known).checked
     sigma = singular_values(engine.engine_of(tiny).gram(tiny.preprocess(picture(0))[None]).gram.numpy())
     assert item.scores["jepa_score"] == pytest.approx(jepa_score(sigma, 16)[0], abs=1e-4)
-    spectra = low.rows(loaded_config(tiny), "digits-test").spectra
+    spectra = low.rows(EncoderOutput.of(tiny).config(), "digits-test").spectra
     assert np.allclose(known.domain.table["jepa_score"], jepa_score(spectra, 16))
 
 
@@ -175,11 +180,11 @@ def test_a_reference_with_too_few_scores_is_told_with_the_command_that_helps(sto
         match=r"'shapes' has 0 scored images; at least 19 are needed; run 'python -m jepa_core score "
         r"--encoder tiny --output projector --data shapes' first",
     ):
-        evidence.load_known(store, tiny.spec, "projector", "shapes")
+        evidence.load_known(store, EncoderOutput(tiny.spec, "projector"), "shapes")
 
 
 def test_a_verdict_is_given_and_stands_in_the_table(tiny, known):
-    outcome = evidence.check_pictures(tiny, "projector", [("a.png", png(0))], known)
+    outcome = evidence.check_pictures(EncoderOutput.of(tiny, "projector"), [("a.png", png(0))], known)
     (item,) = outcome.checked
     assert item.verdict == verdict(item.places, known.fitted_on)
     assert item.verdict.kind is VerdictKind.UNKNOWN  # 40 references are too few
@@ -196,7 +201,7 @@ def test_plain_measures_of_the_reference_are_taken_once_and_join_the_verdict(sto
     assert np.array_equal(plain.measured.values, again.measured.values)
     assert len(plain.measured) == 40
     monkeypatch.undo()
-    (item,) = evidence.check_pictures(tiny, "projector", [("a.png", png(0))], known, plain).checked
+    (item,) = evidence.check_pictures(EncoderOutput.of(tiny, "projector"), [("a.png", png(0))], known, plain).checked
     assert item.places["plain"].size == 20
     assert item.complexity is not None
     table = evidence.percentiles_table(item)
@@ -215,5 +220,5 @@ def test_a_picture_that_is_a_reference_itself_is_told(tiny, known):
     member = next(
         item for item in get_dataset("digits-test").items() if item.digest in set(known.domain.table["digest"])
     )
-    (item,) = evidence.check_pictures(tiny, "projector", [("a.ppm", member.read())], known).checked
+    (item,) = evidence.check_pictures(EncoderOutput.of(tiny, "projector"), [("a.ppm", member.read())], known).checked
     assert item.notes == ("It is one of the references itself, so the p-values promise nothing for it.",)

@@ -12,7 +12,7 @@ from PIL import Image
 from jepa_core import images, pretrain
 from jepa_core.encoders import registry
 from jepa_core.errors import StoreError
-from jepa_core.scoring.run import config_of
+from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.store import shipped
 from jepa_core.store.results import Store
 
@@ -254,7 +254,9 @@ def verified(command, folder, score):
     """`verify` with a shipped table of the folder's pictures."""
     score()
     spec = registry.get_spec("tiny")
-    shipped.ship(Store(), config_of(spec), [f"folder:{folder}"], shipped.shipped_path(spec, "projector"))
+    shipped.ship(
+        Store(), EncoderOutput.of(spec).config(), [f"folder:{folder}"], shipped.shipped_path(spec, "projector")
+    )
     return lambda *more: command("verify", "--encoder", "tiny", "--device", "cpu", *more)
 
 

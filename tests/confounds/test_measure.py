@@ -13,9 +13,9 @@ from jepa_core.confounds import image_stats, measure
 from jepa_core.confounds.image_stats import MEASURES
 from jepa_core.datasets import listings, registry
 from jepa_core.errors import NotEnoughData
-from jepa_core.scoring import run as scoring_run
 from jepa_core.store.results import Store
 from tests import helpers
+from tests.helpers import score
 
 pytestmark = pytest.mark.usefixtures("own_assets")
 
@@ -152,7 +152,7 @@ def test_the_pictures_of_a_listed_set_may_be_given(command, store, tiny, two_fol
     for seed in range(20, 24):
         (elsewhere / f"{seed}.png").write_bytes(helpers.png(seed))
     spec = registry.with_pictures("mnist", elsewhere)
-    scoring_run.score_items(store, tiny, "mnist", list(spec.items()))
+    score(store, tiny, "mnist", list(spec.items()))
     words = ("confounds", "--encoder", "tiny", "--device", "cpu", "--reference", two_folders[1], "--data", "mnist")
     status, _out, err = command(*words)
     assert status == 1

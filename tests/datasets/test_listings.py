@@ -10,13 +10,12 @@ from jepa_core import config, images
 from jepa_core.cli import parser
 from jepa_core.datasets import listings, registry
 from jepa_core.errors import DatasetError, UnknownName
-from jepa_core.scoring import method as scoring_method
 from jepa_core.scoring import verify
-from jepa_core.scoring.method import Way
-from jepa_core.scoring.run import loaded_config, score_items
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.stored import stored_scores
 from jepa_core.store import shipped
 from jepa_core.store.results import Store
-from tests.helpers import png
+from tests.helpers import png, score
 
 NAME = "mnist"
 
@@ -107,18 +106,18 @@ def test_scores_of_a_listed_dataset_come_with_a_table_and_without_pictures(liste
     fresh = Store(tmp_path / "fresh.sqlite")
     shipped.load_all_shipped(fresh)
     items = list(registry.get_dataset(NAME).items())
-    summary = score_items(fresh, tiny, NAME, items)
+    summary = score(fresh, tiny, NAME, items)
     assert (summary.scored, summary.reused, summary.failed) == (0, 12, [])
-    assert len(scoring_method.scores(fresh, tiny.spec, "projector", NAME, Way())) == 12
+    assert len(stored_scores(fresh, EncoderOutput(tiny.spec, "projector"), NAME)) == 12
 
 
 def test_asking_to_score_pictures_that_are_not_there_loses_no_scores(listed, tiny, store):
-    score_items(store, tiny, NAME, list(registry.with_pictures(NAME, listed).items()))
+    score(store, tiny, NAME, list(registry.with_pictures(NAME, listed).items()))
     items = list(registry.get_dataset(NAME).items())
-    summary = score_items(store, tiny, NAME, items, "backbone")
+    summary = score(store, tiny, NAME, items, "backbone")
     assert len(summary.failed) == 12
     assert "not bundled" in summary.failed[0][1]
-    assert len(store.rows(loaded_config(tiny), NAME).members) == 12
+    assert len(store.rows(EncoderOutput.of(tiny).config(), NAME).members) == 12
 
 
 def test_a_table_made_without_the_pictures_keeps_their_scores_and_one_without_scores_says_so(listed, tiny, store):

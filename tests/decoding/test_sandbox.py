@@ -19,6 +19,7 @@ from jepa_core.decoding import sandbox
 from jepa_core.decoding.sandbox import DecodingCancelled
 from jepa_core.errors import BadImage
 from jepa_core.scoring import batches
+from jepa_core.scoring.encoder_output import EncoderOutput
 from tests.helpers import picture, png
 from tests.test_images import png_of, saved
 
@@ -143,7 +144,7 @@ def test_a_person_who_asks_wrongly_hears_of_it(endless):
 def test_a_scoring_run_that_is_cancelled_does_not_wait_for_a_decode(endless, tiny):
     pid = children()[-1]
     failed = batches.score_pictures(
-        tiny, batches.exact_work(tiny, "projector"), [("x", "d", endless)], lambda _: None, soon(0.3)
+        tiny, batches.exact_work(EncoderOutput.of(tiny, "projector")), [("x", "d", endless)], lambda _: None, soon(0.3)
     )
     assert failed == []
     assert not is_alive(pid)

@@ -13,7 +13,7 @@ import torch
 from jepa_core.encoders import catalog, custom, download
 from jepa_core.encoders.registry import get_spec, list_encoders, load_encoder
 from jepa_core.errors import EncoderError, UnknownName
-from jepa_core.scoring.run import config_of, loaded_config
+from jepa_core.scoring.encoder_output import EncoderOutput
 from tests.encoders.test_timm_weights import published, put, tiny
 
 
@@ -52,7 +52,7 @@ def test_an_encoder_with_own_weights_is_at_hand_from_then_on(path, weights):
     assert spec.licence == "that of its owner"
     again = load_encoder("mine", "cpu")
     assert same(again, weights[1])
-    assert config_of(spec) == loaded_config(again)
+    assert EncoderOutput.of(spec).config() == EncoderOutput.of(again).config()
 
 
 def test_results_of_other_weights_are_kept_apart(path, weights):
@@ -61,7 +61,7 @@ def test_results_of_other_weights_are_kept_apart(path, weights):
     safetensors.torch.save_file({name: 2 * tensor for name, tensor in weights[0].items()}, path)
     second = custom.add("mine", "dinov2-s14", str(path), "cpu").spec
     assert first.weights_digest != second.weights_digest
-    assert config_of(first).key != config_of(second).key
+    assert EncoderOutput.of(first).config().key != EncoderOutput.of(second).config().key
     assert list_encoders()["mine"] == second
 
 
@@ -147,7 +147,7 @@ def test_any_architecture_of_timm_takes_weights(tmp_path):
     assert same(encoder, model)
     small = custom.add("mine-96", "timm:test_vit4@96", str(tmp_path / "own.safetensors"), "cpu")
     assert small.input_shape == (3, 96, 96)
-    assert config_of(small.spec).key != config_of(encoder.spec).key
+    assert EncoderOutput.of(small.spec).config().key != EncoderOutput.of(encoder.spec).config().key
 
 
 # --- folders ----------------------------------------------------------------------------------------------------------

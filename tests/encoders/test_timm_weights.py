@@ -14,7 +14,7 @@ from jepa_core.encoders import catalog, cost, timm_weights
 from jepa_core.encoders.registry import Encoder, get_spec, list_encoders, load_encoder
 from jepa_core.errors import EncoderError
 from jepa_core.jacobian import engine
-from jepa_core.scoring.run import config_of, loaded_config
+from jepa_core.scoring.encoder_output import EncoderOutput
 
 TINY = {"embed_dim": 48, "depth": 2, "num_heads": 2}
 # name in the catalogue: what makes its architecture tiny
@@ -114,7 +114,7 @@ def test_a_loaded_encoder_is_recalled(hub, monkeypatch):
     known = get_spec("dinov2-s14")
     assert known.weights_digest == encoder.weights
     assert list_encoders()["dinov2-s14"] == known
-    assert config_of(known) == loaded_config(encoder)
+    assert EncoderOutput.of(known).config() == EncoderOutput.of(encoder).config()
     before = hub.sent
     assert load_encoder("dinov2-s14", "cpu").weights == encoder.weights
     assert hub.sent == before

@@ -11,7 +11,7 @@ from jepa_core.analysis.methods import Domain, load_domain
 from jepa_core.datasets.registry import get_dataset, list_datasets
 from jepa_core.errors import DatasetError
 from jepa_core.explain import image as explain_image
-from jepa_core.scoring.rank import rank_of
+from jepa_core.scoring.encoder_output import EncoderOutput
 from tests.helpers import png, run, scores
 
 # --- its place --------------------------------------------------------------------------------------------------------
@@ -50,7 +50,7 @@ def test_a_lonely_image_has_no_neighbours():
 
 def test_neighbours_come_out_of_the_store(store, tiny, folder):
     run(store, tiny, folder)
-    domain = load_domain(store, tiny.spec, "projector", f"folder:{folder}")
+    domain = load_domain(store, EncoderOutput(tiny.spec, "projector"), f"folder:{folder}")
     digest = domain.table["digest"][4]
     found = explain_image.neighbours(domain.embeddings[4], digest, domain, 3)
     distances = np.linalg.norm(domain.embeddings - domain.embeddings[4], axis=1)
@@ -63,14 +63,14 @@ def test_neighbours_come_out_of_the_store(store, tiny, folder):
 def test_the_spread_of_a_reference_needs_enough_of_its_scores(store, tiny, folder):
     run(store, tiny, folder)
     dataset = get_dataset(str(folder))
-    assert explain_image.reference_spread(store, tiny.spec, "projector", dataset) is None
+    assert explain_image.reference_spread(store, EncoderOutput(tiny.spec, "projector"), dataset) is None
     for seed in range(20, 30):
         (folder / "even" / f"{seed}.png").write_bytes(png(seed))
     dataset = get_dataset(str(folder))
     run(store, tiny, folder)
-    found = explain_image.reference_spread(store, tiny.spec, "projector", dataset)
+    found = explain_image.reference_spread(store, EncoderOutput(tiny.spec, "projector"), dataset)
     assert (found.name, found.size) == ("pictures", 22)
-    assert len(found.median) == rank_of(tiny.spec, "projector").rank
+    assert len(found.median) == EncoderOutput.of(tiny.spec, "projector").rank.rank
 
 
 # --- finding a picture ------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from jepa_core.explain import directions, walks
-from jepa_core.scoring.run import score_images
+from jepa_core.scoring.score_images import score_images
 from tests.helpers import picture
 
 

@@ -15,7 +15,8 @@ from jepa_core.cli.parser import build_parser
 from jepa_core.datasets.registry import get_dataset
 from jepa_core.encoders import registry
 from jepa_core.encoders.registry import get_spec
-from jepa_core.scoring.method import Way, scores
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.stored import stored_scores
 from jepa_core.wording import percentile as place
 from pages._sections.compare import disagreements
 from pages._shared import image_grid, resources
@@ -35,7 +36,7 @@ def opened(open_page: Callable[..., AppTest], **address: str) -> AppTest:
 
 def compared(*names: str, data: str = "digits-test", label: str | None = None) -> Comparison:
     store = resources.store()
-    tables = {name: scores(store, get_spec(name), "projector", data, Way()) for name in names}
+    tables = {name: stored_scores(store, EncoderOutput(get_spec(name), "projector"), data) for name in names}
     return compare({name: table[table["label"] == (label or table["label"])] for name, table in tables.items()})
 
 

@@ -17,8 +17,8 @@ from jepa_core.analysis.spectrum_bands import spectrum_bands_between
 from jepa_core.datasets import known_density, registry
 from jepa_core.encoders import registry as encoders_registry
 from jepa_core.encoders.registry import get_spec
-from jepa_core.scoring import method as scoring_method
-from jepa_core.scoring.run import config_of
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.stored import stored_scores
 from jepa_core.store import shipped
 from jepa_core.store.records import Result
 from jepa_core.store.results import Store
@@ -41,7 +41,7 @@ def test_domains_shows_each_method_with_intervals_and_says_what_is_seen(open_pag
     assert more["aupr_norm"].iloc[1:].notna().all()
     store, spec = resources.store(), get_spec("digits")
     listed = [name for name, one in registry.list_datasets().items() if one.title in set(table["domain"])]
-    loaded = {name: load_domain(store, spec, "projector", name) for name in (*listed, "digits-train")}
+    loaded = {name: load_domain(store, EncoderOutput(spec, "projector"), name) for name in (*listed, "digits-train")}
     expected = domain_table([loaded[name] for name in listed], loaded["digits-test"], loaded["digits-train"])
     expected["domain"] = [registry.list_datasets()[name].title for name in expected["domain"]]
     assert all(escaped(sentence) in shown_text(app) for sentence in in_words(expected, "Digits (test)"))
@@ -55,7 +55,9 @@ def test_domains_says_which_end_of_the_spectrum_separates_the_domain_that_is_cho
     for name in ("noise", "galaxies"):
         app.selectbox(key="closer").select(name).run()
         assert_no_error(app)
-        found = spectrum_bands_between(resources.store(), get_spec("digits"), "projector", "digits-test", name)
+        found = spectrum_bands_between(
+            resources.store(), EncoderOutput(get_spec("digits"), "projector"), "digits-test", name
+        )
         titles = (registry.list_datasets()[one].title for one in (name, "digits-test"))
         assert escaped(bands_in_words(found, *titles)) in shown_text(app)
     app.multiselect(key="domains").set_value([]).run()
@@ -87,7 +89,7 @@ def test_domains_side_by_side_measures_each_encoder_by_its_own_reference(open_pa
     lines = []
     for name in names:
         tables = {
-            one: scoring_method.scores(resources.store(), get_spec(name), "projector", one, scoring_method.Way())
+            one: stored_scores(resources.store(), EncoderOutput(get_spec(name), "projector"), one)
             for one in ("digits-test", "noise", "digits-train")
         }
         lines += [
@@ -147,7 +149,7 @@ def fellows(install_tiny: Callable[..., Path]) -> None:
     for name, (its_recipe, sign, noise) in made.items():
         changed = card | {"name": name, "weights_digest": name, "recipe": its_recipe | {"name": name}}
         template.with_name(f"{name}.json").write_text(json.dumps(changed))
-        config = config_of(get_spec(name), "projector")
+        config = EncoderOutput.of(get_spec(name), "projector").config()
         for dataset, order in orders.items():
             scores = sign * order / 10 + (noise / 10 if dataset == "noise" else 0.0)
             results = [
@@ -198,7 +200,7 @@ def test_domains_holds_the_score_against_the_known_density_of_the_world(open_pag
     app.selectbox(key="reference").select("world-test").run()
     assert_no_error(app)
     store = Store()
-    table = load_domain(store, get_spec("digits"), "projector", "world-test").table
+    table = load_domain(store, EncoderOutput(get_spec("digits"), "projector"), "world-test").table
     scale = np.resize(get_spec("digits").data_config["std"], 3)
     _kinds, truth = known_density.known_log_density("test", table["position"].tolist(), scale)
     rho = pd.Series(truth).corr(table["jepa_score"].reset_index(drop=True), method="spearman")

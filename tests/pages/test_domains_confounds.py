@@ -11,8 +11,8 @@ from jepa_core.confounds.image_stats import MEASURES
 from jepa_core.confounds.report import in_words
 from jepa_core.datasets.registry import get_dataset
 from jepa_core.encoders.registry import get_spec
-from jepa_core.scoring import method as scoring_method
-from jepa_core.scoring.run import config_of
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.stored import stored_scores
 from jepa_core.store import shipped
 from jepa_core.store.records import Result
 from jepa_core.store.results import Store
@@ -32,7 +32,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def measured(name: str) -> matching.Measured:
-    table = scoring_method.scores(resources.store(), DIGITS, "projector", name, scoring_method.Way())
+    table = stored_scores(resources.store(), EncoderOutput(DIGITS, "projector"), name)
     return measure.load(resources.store(), DIGITS, get_dataset(name), table)
 
 
@@ -70,7 +70,7 @@ def brightness_alone(install_tiny: Callable[..., object]) -> str:
     for name in ("flat-colours", "mixed-test"):
         dataset, table = (
             get_dataset(name),
-            scoring_method.scores(store, DIGITS, "projector", name, scoring_method.Way()),
+            stored_scores(store, EncoderOutput(DIGITS, "projector"), name),
         )
         measure.measure_missing(store, spec, dataset, table)
         brightness = measure.load(store, spec, dataset, table).values[:, list(MEASURES).index("brightness")]
@@ -78,7 +78,7 @@ def brightness_alone(install_tiny: Callable[..., object]) -> str:
             Result(digest, np.full(16, np.exp(value / 160)), np.zeros(16), 0.0, 0.0, "cpu")
             for digest, value in zip(table["digest"], brightness, strict=True)
         ]
-        store.put(config_of(spec, "projector"), results)
+        store.put(EncoderOutput.of(spec, "projector").config(), results)
     return "tiny"
 
 

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from jepa_core.encoders.registry import get_spec
 from jepa_core.jacobian.spectrum import Rank
-from jepa_core.scoring.run import config_of
+from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.store.results import Store
 from pages._shared import image_grid, resources, score_tables
 from tests.helpers import cards, grids, picture, tell
@@ -191,7 +191,7 @@ def test_what_calibration_shows_beside_the_rank_stands_below_the_scores(open_pag
     app = open_page()
     assert "scores are summed over" not in texts(app)
     rank = Rank(9, "none (16), but 8 calibration images show 9 above rounding noise; scores are summed over 16")
-    Store().put_rank(config_of(get_spec("digits")).space, rank, over=True)
+    Store().put_rank(EncoderOutput.of(get_spec("digits")).space, rank, over=True)
     app.run()
     assert_no_error(app)
     assert "show 9 above rounding noise; scores are summed over 16" in texts(app)

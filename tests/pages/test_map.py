@@ -11,7 +11,7 @@ from jepa_core.analysis import umap_cache
 from jepa_core.datasets import registry
 from jepa_core.encoders.registry import get_spec
 from jepa_core.figures.umap import CONFIG
-from jepa_core.scoring import run as scoring_run
+from jepa_core.scoring.encoder_output import EncoderOutput
 from pages._shared import image_grid
 from tests.helpers import grids, pictured
 from tests.pages.test_pages import assert_no_error, settled
@@ -23,7 +23,7 @@ EVERYTHING = "-999.00,-999.00_999.00,-999.00_999.00,999.00_-999.00,999.00"
 def drawn(open_page: Callable[..., AppTest]) -> AppTest:
     """The page, with a map of the test digits that was drawn before: image n lies at (n, 0) in the order of digests."""
     digests = sorted(item.digest for item in registry.get_dataset("digits-test").items())
-    space = scoring_run.config_of(get_spec("digits")).space
+    space = EncoderOutput.of(get_spec("digits")).space
     path = umap_cache.map_path(umap_cache.map_key(space, digests))
     path.parent.mkdir()
     places = np.column_stack([np.arange(len(digests)), np.zeros(len(digests))]).astype(np.float32)

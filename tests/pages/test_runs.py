@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from jepa_core.encoders.registry import get_spec
 from jepa_core.errors import DatasetError
 from jepa_core.jobs import Job, State
-from jepa_core.scoring.run import config_of
+from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.store import maintenance
 from jepa_core.store.results import Store
 from pages._shared import resources
@@ -87,7 +87,7 @@ def test_a_failed_job_says_why_and_can_be_tried_again(open_page: Callable[..., A
 
 
 def scored() -> int:
-    return len(resources.store().scored(config_of(get_spec("digits"), "projector"), "digits-test"))
+    return len(resources.store().scored(EncoderOutput.of(get_spec("digits"), "projector").config(), "digits-test"))
 
 
 def test_the_pictures_are_deleted_after_a_second_question(open_page: Callable[..., AppTest]) -> None:
@@ -111,8 +111,8 @@ def test_a_copy_is_written_and_imported(open_page: Callable[..., AppTest], tmp_p
     app.text_input(key="export-to").set_value(str(path)).run()
     app = settled(button(app, "Write the copy").click().run())
     assert_no_error(app)
-    assert len(Store(path).scored(config_of(get_spec("digits"), "projector"), "digits-test")) == 360
-    maintenance.delete(resources.store(), config_of(get_spec("digits"), "projector"))
+    assert len(Store(path).scored(EncoderOutput.of(get_spec("digits"), "projector").config(), "digits-test")) == 360
+    maintenance.delete(resources.store(), EncoderOutput.of(get_spec("digits"), "projector").config())
     assert scored() == 0
     app.text_input(key="import-from").set_value(str(path)).run()
     app = settled(button(app, "Import").click().run())

@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 
 from jepa_core.datasets.registry import get_dataset
-from jepa_core.scoring import method as scoring_method
 from jepa_core.scoring import precision
-from jepa_core.scoring.method import Way
-from jepa_core.scoring.sketch import SketchSettings
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.method import METHODS, ScoringMethod, SketchSettings
+from jepa_core.scoring.run import ScoringRun
+from jepa_core.scoring.stored import in_words, scored, stored_scores
 from jepa_core.store.results import Store
+from tests.helpers import score
 
 NAME = "digits-test"
 SKETCH = SketchSettings(rows=4, images=24)
@@ -25,54 +27,59 @@ def items() -> list:
     return list(get_dataset(NAME).items())[:60]
 
 
+def decide(store, tiny, items, method: ScoringMethod) -> tuple[ScoringMethod, str]:
+    run = ScoringRun(store, EncoderOutput.of(tiny, "projector"), NAME, items, method).decided()
+    return run.method, run.reason
+
+
 def test_auto_stands_for_float32_until_images_have_decided(store, tiny, items, monkeypatch):
     monkeypatch.setattr(precision, "is_fast", lambda _device: True)
     monkeypatch.setattr(precision, "AGREEMENT", -1.0)
-    auto = Way(precision="auto")
-    assert scoring_method.settled(store, tiny.spec, "projector", NAME, auto).decided == "fp32"
-    way, reason = scoring_method.decide(store, tiny, "projector", NAME, items, auto)
+    auto = ScoringMethod(precision="auto")
+    assert precision.resolved(store, EncoderOutput(tiny.spec, "projector"), NAME, auto).decided == "fp32"
+    way, reason = decide(store, tiny, items, auto)
     assert way.decided == "bf16"
     assert "Spearman" in reason
-    assert scoring_method.settled(store, tiny.spec, "projector", NAME, auto) == way
-    assert len(scoring_method.scores(store, tiny.spec, "projector", NAME, auto)) == precision.IMAGES
+    assert precision.resolved(store, EncoderOutput(tiny.spec, "projector"), NAME, auto) == way
+    assert len(stored_scores(store, EncoderOutput(tiny.spec, "projector"), NAME, auto)) == precision.IMAGES
 
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_what_a_person_chose_is_taken_and_called_slow_where_it_is(store, tiny, items, monkeypatch, fast):
     monkeypatch.setattr(precision, "is_fast", lambda _device: fast)
-    way = Way(precision="bf16")
-    found, words = scoring_method.decide(store, tiny, "projector", NAME, items, way)
+    way = ScoringMethod(precision="bf16")
+    found, words = decide(store, tiny, items, way)
     assert found == way
     assert ("emulates" in words) == (not fast)
-    assert scoring_method.decide(store, tiny, "projector", NAME, items, Way()) == (Way(), "")
+    assert decide(store, tiny, items, ScoringMethod()) == (ScoringMethod(), "")
 
 
 def test_where_float32_scores_exist_auto_keeps_them(store, tiny, items):
-    scoring_method.score(store, tiny, "projector", NAME, items, Way(), whole=False)
-    way, reason = scoring_method.decide(store, tiny, "projector", NAME, items, Way(precision="auto"))
+    score(store, tiny, NAME, items, method=ScoringMethod(), whole=False)
+    way, reason = decide(store, tiny, items, ScoringMethod(precision="auto"))
     assert way.decided == "fp32"
     assert "already" in reason
 
 
 def test_a_full_score_stands_before_an_estimate(store, tiny, items):
-    way = Way("sketch", sketch=SKETCH)
-    scoring_method.score(store, tiny, "projector", NAME, items, way, whole=False)
-    before = scoring_method.scored(store, tiny.spec, "projector", NAME, way)
+    way = ScoringMethod("sketch", sketch=SKETCH)
+    score(store, tiny, NAME, items, method=way, whole=False)
+    before = scored(store, EncoderOutput(tiny.spec, "projector"), NAME, way)
     estimated = [item for item in items if before[item.name][1]]
     assert 0 < len(estimated) <= len(items) - SKETCH.images
-    scoring_method.score(store, tiny, "projector", NAME, estimated[:1], Way(), whole=False)
-    after = scoring_method.scored(store, tiny.spec, "projector", NAME, way)
+    score(store, tiny, NAME, estimated[:1], method=ScoringMethod(), whole=False)
+    after = scored(store, EncoderOutput(tiny.spec, "projector"), NAME, way)
     assert before.keys() == after.keys()
     assert {name for name in after if after[name] != before[name]} == {estimated[0].name}
-    table = scoring_method.scores(store, tiny.spec, "projector", NAME, way).set_index("name")
+    table = stored_scores(store, EncoderOutput(tiny.spec, "projector"), NAME, way).set_index("name")
     assert {name: flag for name, (_digest, flag) in after.items()} == table["estimated"].to_dict()
 
 
 def test_the_table_of_full_scores_has_the_same_columns(store, tiny, items):
-    scoring_method.score(store, tiny, "projector", NAME, items, Way("sketch", sketch=SKETCH), whole=False)
+    score(store, tiny, NAME, items, method=ScoringMethod("sketch", sketch=SKETCH), whole=False)
     full, both = (
-        scoring_method.scores(store, tiny.spec, "projector", NAME, Way(method, sketch=SKETCH))
-        for method in scoring_method.METHODS
+        stored_scores(store, EncoderOutput(tiny.spec, "projector"), NAME, ScoringMethod(method, sketch=SKETCH))
+        for method in METHODS
     )
     assert set(full.columns) == set(both.columns)
     assert len(full) < len(both) == len(items)
@@ -81,19 +88,19 @@ def test_the_table_of_full_scores_has_the_same_columns(store, tiny, items):
 
 def test_a_dataset_too_small_for_a_sketch_is_scored_fully():
     few, enough = (replace(get_dataset("shapes"), size=size) for size in (47, 48))
-    assert scoring_method.possible(Way("sketch", sketch=SKETCH), few).method == "exact"
-    assert scoring_method.possible(Way("sketch", sketch=SKETCH), enough).method == "sketch"
+    assert ScoringMethod("sketch", sketch=SKETCH).for_dataset(few).name == "exact"
+    assert ScoringMethod("sketch", sketch=SKETCH).for_dataset(enough).name == "sketch"
 
 
 def test_a_listed_dataset_has_its_full_float32_scores_only():
-    assert scoring_method.possible(Way("sketch", "bf16"), get_dataset("imagenette-val")) == Way()
+    assert ScoringMethod("sketch", "bf16").for_dataset(get_dataset("imagenette-val")) == ScoringMethod()
 
 
 def test_words_say_which_scores_are_estimates(store, tiny, items):
-    way = Way("sketch", sketch=SKETCH)
-    scoring_method.score(store, tiny, "projector", NAME, items, way, whole=False)
-    table = scoring_method.scores(store, tiny.spec, "projector", NAME, way)
+    way = ScoringMethod("sketch", sketch=SKETCH)
+    score(store, tiny, NAME, items, method=way, whole=False)
+    table = stored_scores(store, EncoderOutput(tiny.spec, "projector"), NAME, way)
     count = table["estimated"].sum()
-    words = scoring_method.in_words(tiny.spec, "projector", way, table)
+    words = in_words(16, way, table)
     assert words.startswith(f"{count} of 60 scores are estimates by a sketch (4 of 16 products an image, float32)")
-    assert scoring_method.in_words(tiny.spec, "projector", way, table[~table["estimated"]]) == "Full scores in float32."
+    assert in_words(16, way, table[~table["estimated"]]) == "Full scores in float32."

@@ -14,12 +14,13 @@ from jepa_core.encoders.registry import list_encoders, load_encoder
 from jepa_core.jacobian import engine as jacobian_engine
 from jepa_core.jacobian.spectrum import Rank
 from jepa_core.scoring import rank as scoring_rank
-from jepa_core.scoring import sketch
-from jepa_core.scoring.rank import rank_of, rank_of_loaded
-from jepa_core.scoring.run import config_of, score_images, score_items, stored_scores
-from jepa_core.scoring.sketch import SketchSettings, sketch_items, sketched_scores
+from jepa_core.scoring import rank_findings, sketch
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.method import ScoringMethod, SketchSettings
+from jepa_core.scoring.score_images import score_images
+from jepa_core.scoring.stored import stored_scores
 from jepa_core.store.results import Store
-from tests.helpers import png, run, scores
+from tests.helpers import png, run, score, scores
 
 BACKBONE = 94  # of 96: a LayerNorm, then the class token
 OLD = Rank(
@@ -33,7 +34,7 @@ def store() -> Store:
 
 
 def space(tiny, output: str = "backbone") -> str:
-    return config_of(tiny.spec, output).space
+    return EncoderOutput.of(tiny.spec, output).space
 
 
 def test_the_first_image_alone_scores_as_it_does_among_many(store, tiny, folder):
@@ -41,10 +42,10 @@ def test_the_first_image_alone_scores_as_it_does_among_many(store, tiny, folder)
     alone = score_images([first], tiny, "backbone")["jepa_score"][0]
     among = score_images([png(5), first, png(6), first, b"".join([png(7)])], tiny, "backbone")["jepa_score"]
     few = list(get_dataset(str(folder)).items())[:2]
-    score_items(store, tiny, "few", few, "backbone")
-    early = stored_scores(store, tiny.spec, "backbone", "few").set_index("name")["jepa_score"]
+    score(store, tiny, "few", few, "backbone")
+    early = stored_scores(store, EncoderOutput(tiny.spec, "backbone"), "few").set_index("name")["jepa_score"]
     run(store, tiny, folder, "backbone")
-    later = stored_scores(store, tiny.spec, "backbone", "few").set_index("name")["jepa_score"]
+    later = stored_scores(store, EncoderOutput(tiny.spec, "backbone"), "few").set_index("name")["jepa_score"]
     whole = scores(store, tiny, folder, "backbone").set_index("name")["jepa_score"]
     name = str(first.relative_to(folder))
     found = [among[1], among[3], early[name], later[name], whole[name]]
@@ -81,9 +82,9 @@ def test_terminal_python_export_and_check_give_one_number(tiny, folder, tmp_path
     )
     [single] = json.loads(capsys.readouterr().out)
     reference = sample(get_dataset("digits-test"), 20, seed=0)
-    score_items(Store(), tiny, "digits-test", reference, "backbone")
+    score(Store(), tiny, "digits-test", reference, "backbone")
     known = evidence.load_known(Store(), tiny.spec, "backbone", "digits-test")
-    [checked] = evidence.check_pictures(tiny, "backbone", [(name, first.read_bytes())], known).checked
+    [checked] = evidence.check_pictures(EncoderOutput.of(tiny, "backbone"), [(name, first.read_bytes())], known).checked
     found = [two, terminal("score"), terminal("export"), single["jepa_score"], checked.scores["jepa_score"]]
     assert np.allclose(found, score_images([first], tiny, "backbone")["jepa_score"][0], rtol=0, atol=1e-4)
 
@@ -95,29 +96,29 @@ def _seed_with(folder, name: str) -> int:
 
 
 def test_it_is_found_once_and_then_known_without_loading_anything(tiny, monkeypatch):
-    assert rank_of_loaded(tiny, "backbone") == Rank(BACKBONE, "a LayerNorm is the last step, which leaves K - 2")
+    assert EncoderOutput.of(tiny, "backbone").rank == Rank(BACKBONE, "a LayerNorm is the last step, which leaves K - 2")
     monkeypatch.setattr(registry, "build_net", None)
     monkeypatch.setattr(scoring_rank, "_found", None)
-    assert rank_of(tiny.spec, "backbone") == rank_of_loaded(tiny, "backbone")
-    assert rank_of(list_encoders()["tiny"], "backbone").rank == BACKBONE
+    assert EncoderOutput.of(tiny.spec, "backbone").rank == EncoderOutput.of(tiny, "backbone").rank
+    assert EncoderOutput.of(list_encoders()["tiny"], "backbone").rank.rank == BACKBONE
 
 
 @pytest.mark.parametrize("output", ["backbone", "projector"])
 def test_an_encoder_that_the_last_version_loaded_has_it_too(tiny, output, monkeypatch):
     monkeypatch.setattr(scoring_rank, "_keep", lambda _space, rank: rank)
-    assert rank_of(tiny.spec, output) == rank_of_loaded(tiny, output)
+    assert EncoderOutput.of(tiny.spec, output).rank == EncoderOutput.of(tiny, output).rank
 
 
 def test_a_damaged_record_is_made_anew(tiny, cache):
     for content in ("{", "[]", '{"x": 3}', '{"x": {"rank": 3}}'):
         (cache / "ranks.json").write_text(content)
-        assert rank_of_loaded(tiny, "backbone").rank == BACKBONE
+        assert EncoderOutput.of(tiny, "backbone").rank.rank == BACKBONE
         assert json.loads((cache / "ranks.json").read_text())[space(tiny)]["rank"] == BACKBONE
 
 
 def test_a_record_that_cannot_be_written_loses_nothing(tiny, cache):
     (cache / "ranks.json").mkdir()
-    assert rank_of_loaded(tiny, "backbone").rank == BACKBONE
+    assert EncoderOutput.of(tiny, "backbone").rank.rank == BACKBONE
 
 
 def test_a_card_has_the_last_word_unless_calibration_images_wrote_it(install_tiny):
@@ -125,8 +126,8 @@ def test_a_card_has_the_last_word_unless_calibration_images_wrote_it(install_tin
         ranks={"projector": {"rank": 13, "reason": "on the card"}, "backbone": {"rank": 60, "reason": OLD.reason}}
     )
     spec = registry.get_spec("tiny")
-    assert rank_of(spec, "projector").rank == 13
-    assert rank_of(spec, "backbone").rank == BACKBONE
+    assert EncoderOutput.of(spec, "projector").rank.rank == 13
+    assert EncoderOutput.of(spec, "backbone").rank.rank == BACKBONE
 
 
 @pytest.mark.parametrize("name", ["digits", "photo"])
@@ -142,14 +143,14 @@ def test_the_bundled_cards_have_what_the_architecture_allows(name):
 def test_what_calibration_shows_is_said_once_and_changes_no_score(store, tiny, folder):
     scoring_rank._keep(space(tiny), Rank(95, "for this test"))
     few = list(get_dataset(str(folder)).items())[:7]
-    assert score_items(store, tiny, "few", few, "backbone").notes == []
-    before = stored_scores(store, tiny.spec, "backbone", "few")["jepa_score"]
+    assert score(store, tiny, "few", few, "backbone").notes == []
+    before = stored_scores(store, EncoderOutput(tiny.spec, "backbone"), "few")["jepa_score"]
     [said] = run(store, tiny, folder, "backbone").notes
     assert said.startswith("Rank: for this test (95), but 8 calibration images show ")
     assert said.endswith("; scores are summed over 95.")
     assert run(store, tiny, folder, "backbone").notes == []
-    assert scoring_rank.finding(store, space(tiny), rank_of(tiny.spec, "backbone")) == said  # pages show it on
-    assert stored_scores(store, tiny.spec, "backbone", "few")["jepa_score"].equals(before)
+    assert rank_findings.finding(store, EncoderOutput.of(tiny.spec, "backbone")) == said  # pages show it on
+    assert stored_scores(store, EncoderOutput(tiny.spec, "backbone"), "few")["jepa_score"].equals(before)
     assert scores(store, tiny, folder, "backbone")["rank_disagrees"].all()
 
 
@@ -178,21 +179,25 @@ def test_the_terminal_says_it_on_standard_error_once(tiny, folder, capsys):
 def test_a_calibration_of_the_last_version_is_used_where_it_was_made_for_this_rank(
     store, tiny, before, kept, monkeypatch
 ):
-    settings, items = SketchSettings(rows=4, images=24), list(get_dataset("digits-test").items())[:60]
+    method, items = (
+        ScoringMethod("sketch", sketch=SketchSettings(rows=4, images=24)),
+        list(get_dataset("digits-test").items())[:60],
+    )
     monkeypatch.setattr(sketch, "calibration_key", lambda *given: sketch._asked(*given[:3]))
-    sketch_items(store, tiny, "digits-test", items, settings=settings, whole=False)
-    assert sketched_scores(store, tiny.spec, "projector", "digits-test", settings)["estimated"].any()
+    score(store, tiny, "digits-test", items, method=method, whole=False)
+    output = EncoderOutput(tiny.spec, "projector")
+    assert stored_scores(store, output, "digits-test", method)["estimated"].any()
     monkeypatch.undo()
     if before:
         store.put_rank(space(tiny, "projector"), before, over=True)
-    found = sketched_scores(store, tiny.spec, "projector", "digits-test", settings)
+    found = stored_scores(store, output, "digits-test", method)
     assert found["estimated"].any() == kept
 
 
 @pytest.mark.parametrize("command", ["export", "check"])
 def test_commands_that_load_no_encoder_say_it_too(command, tiny, folder, tmp_path, capsys):
     reference = sample(get_dataset("digits-test"), 20, seed=0)
-    score_items(Store(), tiny, "digits-test", reference, "backbone")
+    score(Store(), tiny, "digits-test", reference, "backbone")
     Store().put_rank(space(tiny), OLD, over=True)
     words = {
         "export": ["--data", "digits-test", "--out", str(tmp_path / "out.csv")],

@@ -19,9 +19,10 @@ from jepa_core.jacobian import engine
 from jepa_core.jacobian.batch_plan import Plan
 from jepa_core.jacobian.spectrum import Rank, jepa_score, listing_score
 from jepa_core.scoring import run as scoring_run
-from jepa_core.scoring.run import config_of, loaded_config, score_images, score_items
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.score_images import score_images
 from jepa_core.store.results import Store
-from tests.helpers import names, picture, png, run, scores
+from tests.helpers import names, picture, png, run, score, scores
 
 ROOT = Path(__file__).parent.parent.parent
 COLUMNS = [
@@ -60,14 +61,14 @@ def test_a_stored_score_is_the_one_computed_by_hand(store, tiny, folder):
 def test_the_backbone_has_other_scores_and_a_rank_of_its_own(store, tiny, folder):
     run(store, tiny, folder)
     run(store, tiny, folder, "backbone")
-    assert store.rank(config_of(tiny.spec, "projector").space) == Rank(
+    assert store.rank(EncoderOutput.of(tiny.spec, "projector").space) == Rank(
         16, "no layer at the end removes a direction; confirmed on 8 calibration images"
     )
-    assert store.rank(config_of(tiny.spec, "backbone").space) == Rank(
+    assert store.rank(EncoderOutput.of(tiny.spec, "backbone").space) == Rank(
         94, "a LayerNorm is the last step, which leaves K - 2; confirmed on 8 calibration images"
     )
     backbone = scores(store, tiny, folder, "backbone")
-    spectra = store.rows(config_of(tiny.spec, "backbone"), f"folder:{folder}").spectra
+    spectra = store.rows(EncoderOutput.of(tiny.spec, "backbone").config(), f"folder:{folder}").spectra
     assert np.allclose(backbone["jepa_score"], jepa_score(spectra, 94))
     assert np.allclose(backbone["listing_score"], listing_score(spectra))
     assert not backbone["rank_disagrees"].any()
@@ -75,23 +76,24 @@ def test_the_backbone_has_other_scores_and_a_rank_of_its_own(store, tiny, folder
 
 def test_calibration_is_recorded_only_from_enough_images(store, tiny, folder):
     few = list(get_dataset(str(folder)).items())[:7]
-    score_items(store, tiny, "few", few)
-    assert store.rank(loaded_config(tiny).space) is None
+    score(store, tiny, "few", few)
+    assert store.rank(EncoderOutput.of(tiny).space) is None
     run(store, tiny, folder)
-    assert store.rank(loaded_config(tiny).space).rank == 16
+    assert store.rank(EncoderOutput.of(tiny).space).rank == 16
 
 
 def test_the_config_on_the_card_is_that_of_the_loaded_encoder(tiny):
     for output in tiny.spec.outputs:
-        assert config_of(tiny.spec, output) == loaded_config(tiny, output)
+        assert EncoderOutput.of(tiny.spec, output).config() == EncoderOutput.of(tiny, output).config()
 
 
 def test_the_table_has_its_columns_also_when_it_is_empty(store, tiny, folder):
     assert scores(store, tiny, folder).empty
-    assert list(scores(store, tiny, folder).columns) == COLUMNS
+    columns = [*COLUMNS, "estimated", "low", "high"]
+    assert list(scores(store, tiny, folder).columns) == columns
     run(store, tiny, folder)
     table = scores(store, tiny, folder)
-    assert list(table.columns) == COLUMNS
+    assert list(table.columns) == columns
     assert table["position"].tolist() == list(range(12))
     assert table["label"].tolist() == ["even"] * 6 + ["odd"] * 6
 
@@ -260,6 +262,7 @@ from jepa_core.datasets.registry import get_dataset
 from jepa_core.encoders.registry import load_encoder
 from jepa_core.jacobian import engine
 from jepa_core.scoring import run
+from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.store.results import Store
 
 run._BLOCK = 3
@@ -289,7 +292,7 @@ def counted(self, config, results):
 
 Store.put = counted
 dataset = get_dataset(sys.argv[1])
-run.score_items(Store(), encoder, dataset.name, list(dataset.items()))
+run.ScoringRun(Store(), EncoderOutput.of(encoder), dataset.name, list(dataset.items())).score()
 """
 
 
@@ -302,7 +305,7 @@ def test_a_killed_run_loses_the_batch_in_flight_alone_and_the_next_one_goes_on(t
     assert child.returncode == -signal.SIGKILL
     store = Store()
     assert store.notice is None
-    assert len(store.scored(loaded_config(tiny), f"folder:{folder}")) == 6
+    assert len(store.scored(EncoderOutput.of(tiny).config(), f"folder:{folder}")) == 6
     summary = run(store, tiny, folder)
     assert (summary.scored, summary.reused, summary.failed) == (6, 6, [])
     uninterrupted = Store(tmp_path / "uninterrupted.sqlite")
@@ -329,7 +332,7 @@ def test_a_file_that_vanishes_between_listing_and_reading_is_told_and_listed_no_
     run(store, tiny, folder)
     items = list(get_dataset(str(folder)).items())
     (folder / "even" / "0.png").unlink()
-    summary = score_items(store, tiny, f"folder:{folder}", items)
+    summary = score(store, tiny, f"folder:{folder}", items)
     assert [name for name, _sentence in summary.failed] == ["even/0.png"]
     assert "even/0.png" not in names(store, folder)
     assert summary.reused == 11
@@ -356,5 +359,5 @@ def test_a_file_that_is_no_picture_any_more_has_no_score(store, tiny, folder):
 def test_scoring_one_class_leaves_the_others_listed(store, tiny, folder):
     run(store, tiny, folder)
     items = list(get_dataset(str(folder)).items("odd"))
-    score_items(store, tiny, f"folder:{folder}", items, whole=False)
+    score(store, tiny, f"folder:{folder}", items, whole=False)
     assert len(names(store, folder)) == 12

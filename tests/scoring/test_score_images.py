@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jepa_core.errors import BadImage, JepaError
-from jepa_core.scoring.run import score_images
+from jepa_core.scoring.score_images import score_images
 from tests.helpers import picture, png
 from tests.scoring.test_run import COLUMNS
 

@@ -8,14 +8,20 @@ from jepa_core.datasets.registry import get_dataset
 from jepa_core.errors import NotEnoughData
 from jepa_core.jacobian import engine
 from jepa_core.scoring import precision, sketch
-from jepa_core.scoring.run import loaded_config, score_items, stored_scores
-from jepa_core.scoring.sketch import SketchSettings, open_ends, sketch_items, sketched_scores, verify_ends
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.extremes import open_ends, verify_ends
+from jepa_core.scoring.method import ScoringMethod, SketchSettings
+from jepa_core.scoring.run import ScoringRun
+from jepa_core.scoring.stored import stored_scores
 from jepa_core.store import sketches
 from jepa_core.store.results import Store
+from tests.helpers import score
 
 NAME = "digits-test"
 SETTINGS = SketchSettings(rows=4, images=24)
+METHOD = ScoringMethod("sketch", sketch=SETTINGS)
 COUNT = 60
+AUTO = ScoringMethod(precision="auto")
 FEW = 24  # for bfloat16, which is slow where it is emulated
 
 
@@ -29,12 +35,16 @@ def items() -> list:
     return list(get_dataset(NAME).items())[:COUNT]
 
 
-def table(store, tiny, **options):
-    return sketched_scores(store, tiny.spec, "projector", NAME, SETTINGS, **options)
+def table(store, tiny):
+    return stored_scores(store, EncoderOutput(tiny.spec, "projector"), NAME, METHOD)
 
 
 def sketch_all(store, tiny, items, **options):
-    return sketch_items(store, tiny, NAME, items, settings=SETTINGS, whole=False, **options)
+    return score(store, tiny, NAME, items, method=METHOD, whole=False, **options)
+
+
+def a_run(store, tiny, items, method):
+    return ScoringRun(store, EncoderOutput.of(tiny, "projector"), NAME, items, method, whole=False)
 
 
 def test_some_images_are_scored_fully_and_the_others_estimated_with_an_interval(store, tiny, items):
@@ -53,8 +63,8 @@ def test_some_images_are_scored_fully_and_the_others_estimated_with_an_interval(
 def test_estimates_are_close_to_the_full_scores_and_their_intervals_cover_most_of_them(store, tiny, items, tmp_path):
     sketch_all(store, tiny, items)
     exact = Store(tmp_path / "exact.sqlite")
-    score_items(exact, tiny, NAME, items, whole=False)
-    truth = stored_scores(exact, tiny.spec, "projector", NAME).set_index("name")["jepa_score"]
+    score(exact, tiny, NAME, items, whole=False)
+    truth = stored_scores(exact, EncoderOutput(tiny.spec, "projector"), NAME).set_index("name")["jepa_score"]
     found = table(store, tiny).set_index("name")
     truth = truth[found.index]
     assert found["jepa_score"].corr(truth, method="spearman") > 0.9
@@ -89,7 +99,7 @@ def test_ends_are_verified_until_no_estimate_reaches_into_them(store, tiny, item
     sketch_all(store, tiny, items)
     before = table(store, tiny)
     assert open_ends(before, 3)
-    assert verify_ends(store, tiny, NAME, items, shown=3, settings=SETTINGS) == set()
+    assert verify_ends(a_run(store, tiny, items, METHOD), 3) == set()
     after = table(store, tiny)
     assert not open_ends(after, 3)
     ends = after.sort_values("jepa_score")
@@ -101,13 +111,13 @@ def test_an_end_that_cannot_be_scored_is_told_and_not_tried_for_ever(store, tiny
     sketch_all(store, tiny, items)
     opened = open_ends(table(store, tiny), 3)
     tried = []
-    monkeypatch.setattr(sketch, "score_items", lambda *args, **_options: tried.append(args[3]))
-    assert verify_ends(store, tiny, NAME, items, shown=3, settings=SETTINGS) == opened
+    monkeypatch.setattr(ScoringRun, "score", lambda run: tried.append(run.items))
+    assert verify_ends(a_run(store, tiny, items, METHOD), 3) == opened
     assert len(tried) == 1
 
 
 def test_where_every_score_is_known_nothing_is_calibrated(store, tiny, items):
-    score_items(store, tiny, NAME, items, whole=False)
+    score(store, tiny, NAME, items, whole=False)
     summary = sketch_all(store, tiny, items)
     assert (summary.scored, summary.reused) == (0, COUNT)
     assert not table(store, tiny)["estimated"].any()
@@ -150,8 +160,11 @@ def test_an_image_that_is_not_finite_is_told_and_the_run_goes_on(store, tiny, it
 
 def test_results_of_another_precision_are_other_results(store, tiny, items):
     for used in ("fp32", "bf16"):
-        score_items(store, tiny, NAME, items[:FEW], precision=used, whole=False)
-    full, half = (stored_scores(store, tiny.spec, "projector", NAME, used) for used in ("fp32", "bf16"))
+        score(store, tiny, NAME, items[:FEW], precision=used, whole=False)
+    full, half = (
+        stored_scores(store, EncoderOutput(tiny.spec, "projector"), NAME, ScoringMethod(precision=used))
+        for used in ("fp32", "bf16")
+    )
     assert len(full) == len(half) == FEW
     assert not np.allclose(full["jepa_score"], half["jepa_score"], atol=1e-6)
     assert np.allclose(full["jepa_score"], half["jepa_score"], atol=0.5)
@@ -159,33 +172,36 @@ def test_results_of_another_precision_are_other_results(store, tiny, items):
 
 
 def test_bfloat16_alone_needs_no_scores_in_float32(store, tiny, items):
-    score_items(store, tiny, NAME, items[:FEW], precision="bf16", whole=False)
-    assert len(stored_scores(store, tiny.spec, "projector", NAME, "bf16")) == FEW
-    assert stored_scores(store, tiny.spec, "projector", NAME).empty
-    assert store.rank(loaded_config(tiny).space) is None  # its noise would hide what the rank leaves out
+    score(store, tiny, NAME, items[:FEW], precision="bf16", whole=False)
+    assert (
+        len(stored_scores(store, EncoderOutput(tiny.spec, "projector"), NAME, ScoringMethod(precision="bf16"))) == FEW
+    )
+    assert stored_scores(store, EncoderOutput(tiny.spec, "projector"), NAME).empty
+    assert store.rank(EncoderOutput.of(tiny).space) is None  # its noise would hide what the rank leaves out
 
 
 @pytest.mark.parametrize(("needed", "chosen"), [(0.5, "bf16"), (1.1, "fp32")])
 def test_bfloat16_is_chosen_only_where_it_ranks_alike(store, tiny, items, monkeypatch, needed, chosen):
     monkeypatch.setattr(precision, "is_fast", lambda _device: True)
     monkeypatch.setattr(precision, "AGREEMENT", needed)
-    found = precision.choose(store, tiny, "projector", NAME, items)
-    assert found.precision == chosen
+    found = a_run(store, tiny, items, AUTO).decided()
+    assert found.method.decided == chosen
     assert "Spearman" in found.reason
     monkeypatch.setattr(engine.Engine, "gram", None)  # decided once
-    assert precision.choose(store, tiny, "projector", NAME, items) == found
+    again = a_run(store, tiny, items, AUTO).decided()
+    assert (again.method, again.reason) == (found.method, found.reason)
 
 
 def test_float32_is_used_where_bfloat16_gains_nothing_or_cannot_be_tested(store, tiny, items, monkeypatch):
     monkeypatch.setattr(precision, "is_fast", lambda _device: False)
-    assert "gains nothing" in precision.choose(store, tiny, "projector", NAME, items).reason
+    assert "gains nothing" in a_run(store, tiny, items, AUTO).decided().reason
     monkeypatch.setattr(precision, "is_fast", lambda _device: True)
-    few = precision.choose(store, tiny, "projector", NAME, items[:20])
-    assert (few.precision, "too few" in few.reason) == ("fp32", True)
+    few = a_run(store, tiny, items[:20], AUTO).decided()
+    assert (few.method.decided, "too few" in few.reason) == ("fp32", True)
 
 
 def test_a_store_of_the_first_format_is_brought_up_to_date_and_keeps_its_results(store, tiny, items):
-    score_items(store, tiny, NAME, items[:8], whole=False)
+    score(store, tiny, NAME, items[:8], whole=False)
     with store.transaction() as cursor:
         for name in ("estimates", "calibrations", "precisions", "measures"):
             cursor.execute(f"DROP TABLE {name}")
@@ -193,5 +209,5 @@ def test_a_store_of_the_first_format_is_brought_up_to_date_and_keeps_its_results
             cursor.execute(f"ALTER TABLE {name} DROP COLUMN crc")
         cursor.execute("PRAGMA user_version = 1")
     again = Store()
-    assert len(stored_scores(again, tiny.spec, "projector", NAME)) == 8
+    assert len(stored_scores(again, EncoderOutput(tiny.spec, "projector"), NAME)) == 8
     assert sketches.precision(again, "none") is None

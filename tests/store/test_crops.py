@@ -13,7 +13,7 @@ from jepa_core.datasets.registry import get_dataset
 from jepa_core.errors import DatasetError
 from jepa_core.explain import directions
 from jepa_core.jacobian.spectrum import jepa_score
-from jepa_core.scoring.run import score_images
+from jepa_core.scoring.score_images import score_images
 from jepa_core.store import crops
 from jepa_core.store.records import Member
 from jepa_core.store.results import Store

@@ -11,7 +11,10 @@ import pytest
 
 from jepa_core.datasets.registry import get_dataset
 from jepa_core.encoders.registry import load_encoder
-from jepa_core.scoring.run import score_images, score_items, stored_scores
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.run import ScoringRun
+from jepa_core.scoring.score_images import score_images
+from jepa_core.scoring.stored import stored_scores
 from jepa_core.store.results import Store
 
 COUNT = 6
@@ -28,9 +31,10 @@ def test_scores_of_the_last_version_are_found_and_are_those_of_today(store: Stor
     dataset = get_dataset("digits-validation")
     items = [dataset.item(position) for position in range(COUNT)]
     encoder = load_encoder("digits", "cpu")
-    summary = score_items(store, encoder, dataset.name, items, "projector")
+    output = EncoderOutput.of(encoder, "projector")
+    summary = ScoringRun(store, output, dataset.name, items).score()
     assert (summary.scored, summary.reused, summary.failed) == (0, COUNT, [])
-    kept = stored_scores(store, encoder.spec, "projector", dataset.name)
+    kept = stored_scores(store, output, dataset.name)
     today = score_images([item.read() for item in items], encoder, "projector")
     assert kept["name"].tolist() == [item.name for item in items]
     assert kept["jepa_score"].to_numpy() == pytest.approx(today["jepa_score"].to_numpy(), abs=1e-3)

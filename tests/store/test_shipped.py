@@ -12,10 +12,10 @@ import pytest
 from jepa_core.datasets.registry import get_dataset, sample
 from jepa_core.errors import JepaError, NotEnoughData, StoreError, TableError
 from jepa_core.scoring import verify
-from jepa_core.scoring.run import loaded_config, score_items
+from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.store import shipped as store_shipped
 from jepa_core.store.results import Store
-from tests.helpers import run, scores
+from tests.helpers import run, score, scores
 
 # --- exports ----------------------------------------------------------------------------------------------------------
 
@@ -75,16 +75,16 @@ def shipped(store, tiny, tmp_path, monkeypatch) -> Path:
     """A table of twelve test digits, shipped for the tiny encoder."""
     monkeypatch.setattr(store_shipped, "ASSETS", tmp_path / "assets")
     items = sample(get_dataset("digits-test"), 12, seed=0)
-    score_items(store, tiny, "digits-test", items, whole=False)
+    score(store, tiny, "digits-test", items, whole=False)
     path = store_shipped.shipped_path(tiny.spec, "projector")
-    assert store_shipped.ship(store, loaded_config(tiny), ["shapes", "digits-test"], path) == 12
+    assert store_shipped.ship(store, EncoderOutput.of(tiny).config(), ["shapes", "digits-test"], path) == 12
     return path
 
 
 def test_a_shipped_table_brings_every_row(store, tiny, shipped, tmp_path):
     fresh = Store(tmp_path / "fresh.sqlite")
     assert store_shipped.load_shipped(fresh, shipped)
-    config = loaded_config(tiny)
+    config = EncoderOutput.of(tiny).config()
     assert fresh.members("digits-test") == store.members("digits-test")
     ours, theirs = (one.rows(config, "digits-test") for one in (fresh, store))
     assert np.allclose(ours.spectra, theirs.spectra, rtol=2**-13, atol=0)
@@ -110,7 +110,7 @@ def test_a_shipped_table_is_read_in_once_and_again_when_it_has_changed(store, ti
     assert store_shipped.load_shipped(fresh, shipped)
     assert not store_shipped.load_shipped(fresh, shipped)
     store.forget_members("digits-test", [store.members("digits-test")[0].name])
-    store_shipped.ship(store, loaded_config(tiny), ["digits-test"], shipped)
+    store_shipped.ship(store, EncoderOutput.of(tiny).config(), ["digits-test"], shipped)
     assert store_shipped.load_shipped(fresh, shipped)
     assert len(fresh.members("digits-test")) == 11  # what the newer table does not name is forgotten
 
@@ -140,7 +140,9 @@ def test_an_exported_table_is_not_taken_for_a_shipped_one(store, scored, tmp_pat
 
 def test_nothing_scored_is_nothing_to_ship(store, tiny, tmp_path):
     with pytest.raises(NotEnoughData, match=r"no scores to write to .*; score digits-test or shapes first"):
-        store_shipped.ship(store, loaded_config(tiny), ["digits-test", "shapes"], tmp_path / "table.parquet")
+        store_shipped.ship(
+            store, EncoderOutput.of(tiny).config(), ["digits-test", "shapes"], tmp_path / "table.parquet"
+        )
 
 
 def tamper(path: Path, column: str, change: Callable[[list], None]) -> None:

@@ -13,6 +13,7 @@ from jepa_core.check.evidence import KnownSet, Outcome, check_pictures, measured
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.datasets.uploads import Uploads
 from jepa_core.jobs import Job
+from jepa_core.scoring.encoder_output import EncoderOutput
 from pages._shared import image_grid, resources
 from pages._shared.choice import Choice
 
@@ -42,8 +43,8 @@ def check_uploads(
             return job.cancelled() or uploads.token != token
 
         measures = measured_reference(resources.store(), choice.spec, dataset, known, job.report, stop)
-        encoder = resources.encoder(choice.spec.name)
-        outcome = check_pictures(encoder, choice.output, uploads.pictures, known, measures, job.report, stop)
+        output = EncoderOutput.of(resources.encoder(choice.spec.name), choice.output)
+        outcome = check_pictures(output, uploads.pictures, known, measures, job.report, stop)
         if stop():
             return None
         thumbnails = [image_grid.data_address(images.display_png(item.crop, _THUMBNAIL)) for item in outcome.checked]

@@ -23,7 +23,7 @@ def _found(
     _precision: str,
 ) -> spectrum_bands.SpectrumBands:
     return spectrum_bands.spectrum_bands_between(
-        resources.store(), _choice.spec, _choice.output, _reference, _domain, _precision
+        resources.store(), _choice.encoder_output, _reference, _domain, _precision
     )
 
 

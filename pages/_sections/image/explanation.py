@@ -16,8 +16,9 @@ from jepa_core.figures.spectrum import attribution_figure, spectrum_figure
 from jepa_core.figures.style import CONFIG
 from jepa_core.jacobian.spectrum import Rank
 from jepa_core.jobs import Job
-from jepa_core.scoring.method import Way
-from jepa_core.scoring.run import RunSummary, config_of, score_items
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.method import ScoringMethod
+from jepa_core.scoring.run import RunSummary, ScoringRun
 from jepa_core.store.crops import scored_crop
 from jepa_core.store.records import Member
 from pages._shared import image_grid, jacobian_jobs, jobs_ui, reference_sets, resources
@@ -39,7 +40,7 @@ class ViewedImage:
     row: pd.Series
     place: Place
     count: int  # images it is ranked among
-    way: Way
+    way: ScoringMethod
     rank: Rank
     reference: DatasetSpec | None  # the encoder's own, where it has scores
 
@@ -56,7 +57,7 @@ class ViewedImage:
 
 def show_spectrum(one: ViewedImage) -> None:
     """The spectrum beside the reference's, and the score taken apart."""
-    config = config_of(one.choice.spec, one.choice.output, one.way.decided)
+    config = one.choice.encoder_output.config(one.way.decided)
     result = None if one.row["estimated"] else resources.store().get(config, one.row["digest"])
     band = reference_sets.spread(one.choice, one.dataset)
     attributed = attribution.attribute(result.spectrum, band) if result and band else None
@@ -104,17 +105,11 @@ def _score_fully(one: ViewedImage, config: str) -> None:
     )
 
     def work(job: Job) -> RunSummary:
-        return score_items(
-            resources.store(),
-            resources.encoder(one.choice.spec.name),
-            one.dataset.name,
-            [item for item in one.dataset.items() if item.name == one.row["name"]],
-            one.choice.output,
-            precision=one.way.decided,
-            whole=False,
-            progress=job.report,
-            cancelled=job.cancelled,
+        output = EncoderOutput.of(resources.encoder(one.choice.spec.name), one.choice.output)
+        run = ScoringRun.of_dataset(
+            resources.store(), output, one.dataset, one.way, progress=job.report, cancelled=job.cancelled
         )
+        return run.restricted_to({one.row["name"]}).score()
 
     key = f"full:{config}:{one.row['digest']}"
     job = jobs_ui.finished_job(key, "Scoring this image fully", work, ask="Score it fully")

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import streamlit as st
 
 from jepa_core.analysis import paper_figures
-from jepa_core.analysis.paper_figures import Subject
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.encoders.registry import default_device
 from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.run import ScoringRun
 from jepa_core.wording import lasting
 from pages._sections.studies.study import Study
 from pages._shared import jobs_ui, resources, score_tables
@@ -20,7 +21,7 @@ def compute(study: Study, datasets: Sequence[DatasetSpec], label: str | None = N
     """Have what is missing scored, once asked for. The page stops here until it is there."""
     pairs = [(encoder, dataset) for encoder in study.encoders for dataset in datasets if not dataset.listed]
     left = [(encoder, dataset, score_tables.missing_count(encoder, dataset, label)) for encoder, dataset in pairs]
-    wanted = [(Subject(encoder.spec, encoder.output), dataset) for encoder, dataset, count in left if count]
+    wanted = [(encoder.encoder_output, dataset) for encoder, dataset, count in left if count]
     counts = [count for _encoder, _dataset, count in left if count]
     if not wanted:
         return
@@ -38,8 +39,8 @@ def compute(study: Study, datasets: Sequence[DatasetSpec], label: str | None = N
 
         def work(job: Job) -> None:
             for subject, dataset in wanted:
-                encoder = resources.encoder(subject.spec.name)
-                paper_figures.score(resources.store(), encoder, subject, dataset, way, label, job.report, job.cancelled)
+                output = EncoderOutput.of(resources.encoder(subject.spec.name), subject.name)
+                ScoringRun.of_dataset(resources.store(), output, dataset, way, label, job.report, job.cancelled).score()
                 if job.cancelled():
                     return
 
@@ -48,7 +49,7 @@ def compute(study: Study, datasets: Sequence[DatasetSpec], label: str | None = N
     st.stop()
 
 
-def _asked_for(wanted: Sequence[tuple[Subject, DatasetSpec]], counts: Sequence[int]) -> bool:
+def _asked_for(wanted: Sequence[tuple[EncoderOutput, DatasetSpec]], counts: Sequence[int]) -> bool:
     """Say what is missing; whether the button that has it scored was pressed."""
     for (subject, dataset), count in zip(wanted, counts, strict=True):
         st.markdown(f"- {escaped(str(subject))}: {counted(count, 'image')} of {escaped(dataset.title)} have no score.")
@@ -60,14 +61,14 @@ def _asked_for(wanted: Sequence[tuple[Subject, DatasetSpec]], counts: Sequence[i
     return go.button(f"Score {counted(sum(counts), 'image')}", icon=":material/play_arrow:", type="primary")
 
 
-def _forecast(subjects: Sequence[Subject], counts: Sequence[int]) -> str:
+def _forecast(outputs: Sequence[EncoderOutput], counts: Sequence[int]) -> str:
     """About how long it takes, once asked for: the machine is measured for it."""
-    key = make_key("study-forecast", *(f"{subject} {count}" for subject, count in zip(subjects, counts, strict=True)))
+    key = make_key("study-forecast", *(f"{subject} {count}" for subject, count in zip(outputs, counts, strict=True)))
     job = resources.jobs().get(key)
     if job is None and st.button("How long will it take here?", icon=":material/timer:"):
 
         def work(_job: Job) -> float:
-            return paper_figures.seconds_to_score(subjects, counts, default_device())
+            return paper_figures.seconds_to_score(outputs, counts, default_device())
 
         job = resources.jobs().submit(key, "Measuring this machine", work, urgent=True)
     if job is not None and job.active:

@@ -7,7 +7,6 @@ from jepa_core.explain.directions import Directions, directions_of
 from jepa_core.figures.singular_vectors import singular_vector_picture
 from jepa_core.images import array_png
 from jepa_core.jobs import Job
-from jepa_core.scoring.rank import rank_of
 from pages._sections.studies import missing_scores
 from pages._sections.studies.study import Study, encoder_header, show_command
 from pages._shared import dataset_picker, image_grid, jobs_ui, resources, score_tables
@@ -26,7 +25,7 @@ def show(study: Study) -> None:
     missing_scores.compute(study, [dataset])
     for encoder in study.encoders:
         table = score_tables.ranked(encoder, dataset, None)
-        rank = rank_of(encoder.spec, encoder.output).rank
+        rank = encoder.encoder_output.rank.rank
         encoder_header(encoder, scored=not table.empty)
         if table.empty:
             continue

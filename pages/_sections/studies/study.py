@@ -39,7 +39,7 @@ def show_command(study: Study, datasets: Sequence[DatasetSpec], label: str | Non
         words += ["--output", study.chosen.output]
     words += ["--data", *(dataset.name.removeprefix(registry.FOLDER_PREFIX) for dataset in datasets)]
     words += ["--class", label] if label else []
-    words += ["--method", way.method] if way.method != "exact" else []
+    words += ["--method", way.name] if way.name != "exact" else []
     words += ["--precision", way.precision] if way.precision != "fp32" else []
     words += ["--out", f"{figure}.{'html' if study.figure == '3' else 'png'}"]
     st.caption("The same from a terminal:")
