@@ -104,7 +104,7 @@ def test_a_random_direction_of_the_same_length_is_shown_beside_it(open_page: Cal
 
 
 def test_a_long_walk_waits_to_be_asked_for(open_page: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jacobian_jobs, "AUTOMATIC", 0.0)
+    monkeypatch.setattr(jacobian_jobs, "UNASKED_SECONDS", 0.0)
     app = open_directions(open_page)
     assert_no_error(app)
     assert "Change of the picture" in pictures(app), "the rest of the page is there"
