@@ -28,8 +28,9 @@ from jepa_core import images
 from jepa_core.datasets import registry
 from jepa_core.encoders.registry import Encoder, build_net, load_encoder
 from jepa_core.encoders.spec import EncoderSpec
-from jepa_core.jacobian import engine as jacobian_engine
 from jepa_core.jacobian import linearize, rank, spectrum
+from jepa_core.jacobian.engine import Engine
+from jepa_core.jacobian.precision import PRECISIONS, Precision
 
 
 @dataclass(frozen=True)
@@ -147,11 +148,9 @@ def reference_spectra(module: nn.Module, inputs: Tensor) -> ndarray:
     return np.stack(spectra)
 
 
-def compare(
-    module: nn.Module, inputs: Tensor, precision: jacobian_engine.Precision = "fp32", *, compiled: bool = False
-) -> Comparison:
+def compare(module: nn.Module, inputs: Tensor, precision: Precision = "fp32", *, compiled: bool = False) -> Comparison:
     """The core's spectra and scores in a precision beside the reference's; with `compiled` after many uses."""
-    engine = jacobian_engine.Engine(module, inputs[0], precision=precision)
+    engine = Engine(module, inputs[0], precision=precision)
     for _use in range(linearize.COMPILED_AFTER + 1 if compiled else 0):  # each is one product or more
         engine.gram(inputs)
     start = time.perf_counter()
@@ -177,7 +176,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--precision", choices=jacobian_engine.PRECISIONS, default="fp32")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
     parser.add_argument("--compiled", action="store_true", help="use each graph until it is compiled, first")
     parser.add_argument("--architecture", action="append", metavar="TITLE", help="only this one; may be given again")
     args = parser.parse_args()

@@ -14,12 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy import ndarray
 
-from jepa_core.analysis import lasso
+from jepa_core.analysis import lasso, umap
 from jepa_core.config import cache_dir
 from jepa_core.datasets.spec import NO_CLASS
 from jepa_core.files import replace_file
 from jepa_core.keys import make_key
-from jepa_core.stats import neighbors
 from jepa_core.stats.conformal import percentile
 from jepa_core.stats.neighbors import Progress
 from jepa_core.store.results import Store
@@ -44,7 +43,7 @@ class Map:
 
 def map_key(space: str, digests: Iterable[str], seed: int = 0) -> str:
     """The key of a map: the same for the same images in any order."""
-    return make_key("umap", _FORMAT, version("umap-learn"), neighbors.NEIGHBOURS, seed, space, *sorted(set(digests)))
+    return make_key("umap", _FORMAT, version("umap-learn"), umap.NEIGHBOURS, seed, space, *sorted(set(digests)))
 
 
 def map_path(key: str) -> Path:
@@ -84,14 +83,14 @@ def make_map(
     if found is not None:
         return found
     embeddings = store.embeddings(space, named)
-    places = neighbors.umap_places(embeddings, seed, progress, cancelled)
+    places = umap.umap_places(embeddings, seed, progress, cancelled)
     if places is None:
         return None
     made = Map(
         named,
         places,
-        neighbors.kept_neighbours(embeddings, places),
-        neighbors.distance_agreement(embeddings, places),
+        umap.kept_neighbours(embeddings, places),
+        umap.distance_agreement(embeddings, places),
     )
     path = map_path(key)
     with suppress(OSError):  # a full disk costs the next visit some time, not this one its map
@@ -137,8 +136,8 @@ def in_words(rows: pd.DataFrame, reference: str) -> str:
 def trust_in_words(found: Map) -> str:
     """How much of the embedding a map has kept, in one sentence each for near and far."""
     near = (
-        f"Of each image's {neighbors.NEIGHBOURS} nearest neighbours in the embedding, {100 * found.neighbours:.0f} % "
-        f"are among its {neighbors.NEIGHBOURS} nearest on this map."
+        f"Of each image's {umap.NEIGHBOURS} nearest neighbours in the embedding, {100 * found.neighbours:.0f} % "
+        f"are among its {umap.NEIGHBOURS} nearest on this map."
     )
     if np.isnan(found.distances):
         return near

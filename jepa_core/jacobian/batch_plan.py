@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from jepa_core.jacobian.linearize import Embed
+from jepa_core.jacobian.embed import Embed
 
 # A product's intermediate results should stay in a CPU's caches: bytes that were fastest, or as good as any.
 _CPU_BLOCK = 2**25

@@ -22,10 +22,8 @@ import gc
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -34,19 +32,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from jepa_core.errors import EncoderError, OutOfMemory
 from jepa_core.jacobian import batch_plan, finite_differences
 from jepa_core.jacobian.batch_plan import Plan
-from jepa_core.jacobian.linearize import Embed, Linearized
+from jepa_core.jacobian.embed import Embed
+from jepa_core.jacobian.gram import gram_matrix
+from jepa_core.jacobian.linearize import Linearized
+from jepa_core.jacobian.precision import Precision, arithmetic
 
 if TYPE_CHECKING:
     from jepa_core.encoders.registry import Encoder
 
 _log = logging.getLogger(__name__)
-
-Precision = Literal["fp32", "tf32", "bf16"]
-"""How products are computed: in float32, in float32 with TensorFloat-32 products (CUDA), or in bfloat16.
-
-In the usual way the forward pass stays float32 whichever is chosen, and in both the Gram is float64.
-"""
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 # How far the probe's product may be from autograd's, as a share of its length. Wrong graphs are off by far more.
 _PROBE_TOLERANCE: dict[Precision, float] = {"fp32": 1e-4, "tf32": 2e-2, "bf16": 2e-1}
@@ -56,8 +50,6 @@ _TRUTH_TOLERANCE: dict[Precision, float] = {"fp32": 1e-2, "tf32": 5e-2, "bf16": 
 _APART_TOLERANCE = 1e-2
 # A graph's memory and the backends' settings are shared by all threads.
 _one_at_a_time = threading.RLock()
-# Columns of one image's J turned to float64 at a time: bounds the copy to K x 16,384 x 8 bytes (100 MB at K = 768).
-_GRAM_COLUMNS = 16_384
 # Traced graphs that are kept: for full parts of the images, and for the few of what is left.
 _KEPT_GRAPHS = 2
 
@@ -348,20 +340,6 @@ def _too_large(error: BaseException) -> OutOfMemory:
     )
 
 
-@contextmanager
-def arithmetic(precision: Precision) -> Iterator[None]:
-    """TensorFloat-32 products inside or not; by default CUDA's convolutions have them, which is not float32."""
-    backends: Any = (torch.backends.cuda.matmul, getattr(torch.backends.cudnn, "conv"))  # noqa: B009 (has no type)
-    before = [backend.fp32_precision for backend in backends]
-    try:
-        for backend in backends:
-            backend.fp32_precision = "tf32" if precision == "tf32" else "ieee"
-        yield
-    finally:
-        for backend, was in zip(backends, before, strict=True):
-            backend.fp32_precision = was
-
-
 def _narrow(weight: Tensor) -> Tensor:
     """R with R R^T = W W^T and as few columns as possible, from W (D x P)."""
     if weight.shape[1] <= weight.shape[0]:
@@ -369,22 +347,3 @@ def _narrow(weight: Tensor) -> Tensor:
     wide = weight.double().cpu()
     eigenvalues, vectors = torch.linalg.eigh(wide @ wide.mT)
     return (vectors * eigenvalues.clip(0).sqrt()).to(weight)
-
-
-def gram_matrix(rows: Float[Tensor, "*batch k pixels"]) -> Float[Tensor, "*batch k k"]:
-    """G = J J^T accumulated in float64, image by image and block of columns by block of columns.
-
-    >>> gram_matrix(torch.tensor([[3.0, 4.0]])).item()
-    25.0
-    """
-    device = "cpu" if rows.device.type == "mps" else rows.device  # mps has no float64
-    gram = torch.zeros(*rows.shape[:-1], rows.shape[-2], dtype=torch.float64, device=device)
-    for image in np.ndindex(rows.shape[:-2]):
-        for block in rows[image].split(_GRAM_COLUMNS, dim=-1):
-            gram[image] += _wide_product(block.to(device))
-    return gram
-
-
-def _wide_product(block: Tensor) -> Tensor:
-    wide = block.double()  # gone on return, before the next block is turned
-    return wide @ wide.mT

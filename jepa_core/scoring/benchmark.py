@@ -33,9 +33,10 @@ from jepa_core import images
 from jepa_core.datasets import registry
 from jepa_core.encoders.registry import Encoder, build_net, load_encoder
 from jepa_core.encoders.spec import EncoderSpec
-from jepa_core.jacobian import engine as jacobian_engine
 from jepa_core.jacobian import linearize, sketch, spectrum
-from jepa_core.jacobian.engine import Engine, Precision
+from jepa_core.jacobian.engine import Engine
+from jepa_core.jacobian.gram import gram_matrix
+from jepa_core.jacobian.precision import Precision
 from jepa_core.scoring.batches import Grams, exact_work
 from jepa_core.scoring.precision import is_fast
 from jepa_core.scoring.rank import rank_of_loaded
@@ -226,7 +227,7 @@ def _ways(f: nn.Module, shape: tuple[int, int, int], device: str, batch: int) ->
         return [torch.linalg.svdvals(rows[0]) for _ in range(count)]
 
     def gram() -> object:
-        return spectrum.singular_values(jacobian_engine.gram_matrix(rows).cpu().numpy())
+        return spectrum.singular_values(gram_matrix(rows).cpu().numpy())
 
     ways = [
         _Way(

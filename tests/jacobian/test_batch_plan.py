@@ -14,8 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from benchmarks.exactness import enliven
 from jepa_core.errors import EncoderError, OutOfMemory
-from jepa_core.jacobian import batch_plan
-from jepa_core.jacobian import engine as jacobian_engine
+from jepa_core.jacobian import batch_plan, gram
 from jepa_core.jacobian.batch_plan import Plan, Sizes, is_out_of_memory, measure, plan_general, plan_shared
 from jepa_core.jacobian.engine import Engine
 
@@ -244,16 +243,16 @@ def test_the_gram_is_the_same_whatever_the_number_of_columns(monkeypatch):
     rows = random(2, 5, 37)
     expected = rows.double() @ rows.double().mT
     for columns in (1, 7, 36, 37, 1000):
-        monkeypatch.setattr(jacobian_engine, "_GRAM_COLUMNS", columns)
-        assert torch.allclose(jacobian_engine.gram_matrix(rows), expected, rtol=1e-14)
+        monkeypatch.setattr(gram, "_GRAM_COLUMNS", columns)
+        assert torch.allclose(gram.gram_matrix(rows), expected, rtol=1e-14)
 
 
 def test_one_part_of_one_image_at_a_time_is_held_in_float64(monkeypatch):
     k, columns, count = 40, 500, 30
-    monkeypatch.setattr(jacobian_engine, "_GRAM_COLUMNS", columns)
+    monkeypatch.setattr(gram, "_GRAM_COLUMNS", columns)
     rows = random(count, k, 4 * columns)
     with Held() as mode:
-        jacobian_engine.gram_matrix(rows)
+        gram.gram_matrix(rows)
     assert mode.most <= 8 * k * columns + 8 * (count + 1) * k * k  # the part, and the Grams with one product
 
 
@@ -289,7 +288,7 @@ def test_where_memory_runs_out_the_engine_goes_on_in_smaller_steps(shared, limit
         found = engine.gram(images)
     assert mode.refused > 0
     assert engine.plan == plan
-    torch.testing.assert_close(found.gram, jacobian_engine.gram_matrix(rows.flatten(2)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.gram, gram.gram_matrix(rows.flatten(2)), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found.embedding, net(images))
     with Refusing(limit) as mode:
         engine.gram(images)

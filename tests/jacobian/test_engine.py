@@ -10,7 +10,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from jepa_core.errors import UnknownName
 from jepa_core.jacobian import engine as jacobian_engine
 from jepa_core.jacobian.batch_plan import Plan
-from jepa_core.jacobian.engine import PRECISIONS, Engine, engine_of, gram_matrix
+from jepa_core.jacobian.engine import Engine, engine_of
+from jepa_core.jacobian.gram import gram_matrix
+from jepa_core.jacobian.precision import PRECISIONS
 from tests.jacobian.test_exactness import (
     BOTH_WAYS,
     SHAPE,

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from benchmarks.exactness import ARCHITECTURES, build, compare, enliven, inputs_of
 from jepa_core.jacobian import batch_plan
 from jepa_core.jacobian.batch_plan import Plan
-from jepa_core.jacobian.engine import Engine, gram_matrix
+from jepa_core.jacobian.engine import Engine
+from jepa_core.jacobian.gram import gram_matrix
 from jepa_core.jacobian.spectrum import jepa_score, listing_score, singular_values
 
 SHAPE = (2, 3, 4)

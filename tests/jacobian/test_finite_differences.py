@@ -14,7 +14,8 @@ from jepa_core.errors import EncoderError
 from jepa_core.jacobian import engine as jacobian_engine
 from jepa_core.jacobian import finite_differences, last_layers
 from jepa_core.jacobian.batch_plan import Plan
-from jepa_core.jacobian.engine import Engine, gram_matrix
+from jepa_core.jacobian.engine import Engine
+from jepa_core.jacobian.gram import gram_matrix
 from jepa_core.jacobian.rank import architectural_rank
 from jepa_core.scoring import rank as scoring_rank
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from jepa_core.jacobian.engine import gram_matrix
+from jepa_core.jacobian.gram import gram_matrix
 from tests.jacobian.test_linearize import Net, average, difference, engine_of, member, random, seed  # noqa: F401
 
 

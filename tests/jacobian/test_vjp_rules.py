@@ -11,7 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from jepa_core.jacobian import vjp_rules
 from jepa_core.jacobian.batch_plan import Plan
-from jepa_core.jacobian.engine import Engine, gram_matrix
+from jepa_core.jacobian.engine import Engine
+from jepa_core.jacobian.gram import gram_matrix
 from jepa_core.jacobian.vjp_rules import Rules
 
 COTANGENTS = 3

@@ -1,0 +1,47 @@
+"""An encoder's products as one graph."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._decomp import get_decompositions
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from jepa_core.jacobian.embed import Embed
+from jepa_core.jacobian.vjp_rules import Rules
+
+_aten = torch.ops.aten
+# Kernels that compute a constant of the image together with the product; in parts, the constant is shared.
+_DECOMPOSITIONS: Any = get_decompositions(
+    [
+        _aten._softmax_backward_data,
+        _aten.native_layer_norm_backward,
+        _aten.slice_backward,
+        _aten.select_backward,
+        _aten.sigmoid_backward,
+        _aten.tanh_backward,
+    ]
+)
+
+
+def trace(f: Embed, images: Tensor, cotangents: int) -> GraphModule:
+    """The products of `cotangents` cotangents at `images`, as a graph of (images, directions)."""
+
+    def with_parts(x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        with Rules() as rules:
+            return f(x), rules.made_of
+
+    def products(x: Tensor, directions: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
+        embedding, vjp, made_of = torch.func.vjp(with_parts, x, has_aux=True)  # type: ignore[misc]
+        return embedding, made_of, torch.func.vmap(lambda direction: vjp(direction)[0])(directions)
+
+    with torch.no_grad():
+        width = f(images[:1]).shape[1]
+    directions = images.new_zeros(cotangents, len(images), width)
+    # "fake": only shapes are followed, so tracing costs neither memory nor products.
+    traced = make_fx(products, decomposition_table=_DECOMPOSITIONS, tracing_mode="fake", _allow_non_fake_inputs=True)(
+        images, directions
+    )
+    traced.graph.eliminate_dead_code()
+    return traced
