@@ -25,32 +25,32 @@ from torch import Tensor
 from torch.fx import GraphModule
 
 from jepa_core.jacobian.buffers import use_one_block
-from jepa_core.jacobian.embed import Embed
+from jepa_core.jacobian.encoder_protocol import Embed
 from jepa_core.jacobian.graph_steps.cut_patch_embedding import cut_patch_embedding
 from jepa_core.jacobian.graph_steps.divide import divide
 from jepa_core.jacobian.graph_steps.leave_out_zeros import leave_out_zeros
 from jepa_core.jacobian.graph_steps.trace import trace
 
 _log = logging.getLogger(__name__)
-# After so many products of a graph on a GPU it is compiled: before, they take less time than compiling.
-COMPILED_AFTER = 100
 _TINY = 1e-12  # below it a magnitude's log says nothing more
 
 
 class Linearized:
     """The vector-Jacobian products of one encoder at fixed numbers of images and cotangents.
 
-    Attributes: `patch_weight` (D, C, p, p), the weight of a patch embedding that `product` leaves out, or None.
+    Attributes:
+        patch_weight: W (D, C, p, p) of a patch embedding that `product` leaves out, or None.
+        bytes: of the block of memory in which the results of `product` lie (`jepa_core.jacobian.buffers`).
+        uses: how many products there were.
     """
 
     def __init__(self, f: Embed, images: Tensor, cotangents: int, dtype: torch.dtype) -> None:
         """Trace `f` at `images` (B, C, H, W); products are computed in `dtype`, all else in the images' own.
 
-        Raises whatever a network raises that cannot be traced.
+        Raises `GraphError` for a network that cannot be traced or divided.
         """
+        self.uses = 0
         self._dtype = dtype
-        self._uses = 0
-        self._plain: GraphModule | None = None  # what may still be compiled
         graph = trace(f, images, cotangents)
         self.patch_weight = cut_patch_embedding(graph)
         parts = divide(graph)
@@ -59,16 +59,14 @@ class Linearized:
             self._forward = parts.forward
             self._for_forward = [fixed[place] for place in parts.to_forward]
             self._for_product = self._cast([fixed[place] for place in parts.to_product])
-            product = parts.product
             directions = images.new_ones(cotangents, len(images), parts.width).to(dtype)
             constants = self.constants(images)[2]
             # What is picked by an index or a mask of the image may be another row for another image.
             if all(constant.is_floating_point() for constant in constants):
-                leave_out_zeros(product, [directions, *self._for_product, *constants])
-            if images.is_cuda:
-                self._plain = GraphModule(product, copy.deepcopy(product.graph))
-            self.bytes = use_one_block(product, dtype, images.device)
-            self._product: Callable[..., Tensor] = product
+                leave_out_zeros(parts.product, [directions, *self._for_product, *constants])
+            self._plain: GraphModule | None = GraphModule(parts.product, copy.deepcopy(parts.product.graph))
+            self.bytes = use_one_block(parts.product, dtype, images.device)
+            self._product: Callable[..., Tensor] = parts.product
 
     def _cast(self, values: Iterable[Tensor]) -> list[Tensor]:
         return [value.to(self._dtype) if value.is_floating_point() else value for value in values]
@@ -80,18 +78,23 @@ class Linearized:
 
     def product(self, directions: Tensor, constants: Sequence[Tensor]) -> Tensor:
         """The rows of directions (C, B, K): (C, B, ...) of image gradients, or (C * B, D, h, w) before the patches."""
-        given = (directions.to(self._dtype), *self._for_product, *constants)
-        self._uses += 1
-        if directions.is_cuda and self._plain is not None and self._uses > COMPILED_AFTER:
-            self._compile(self._plain, given)
-        return self._product(*given)
+        self.uses += 1
+        return self._product(*self._given(directions, constants))
 
-    def _compile(self, plain: GraphModule, given: Sequence[Tensor]) -> None:
-        """Put a compiled graph in the place of the one with fixed memory, if the machine has what compiling needs."""
+    def _given(self, directions: Tensor, constants: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return directions.to(self._dtype), *self._for_product, *constants
+
+    def compile(self, directions: Tensor, constants: Sequence[Tensor]) -> None:
+        """Put a compiled graph in the place of the one with fixed memory, if the machine has what compiling needs.
+
+        It is tried once, with what `product` is about to be given; later calls do nothing.
+        """
+        if self._plain is None:
+            return
+        compiled = torch.compile(self._plain, dynamic=False)
         self._plain = None
-        compiled = torch.compile(plain, dynamic=False)
         try:
-            compiled(*given)
+            compiled(*self._given(directions, constants))
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # no C compiler, no Triton, a driver too old: each has an error of its own

@@ -1,4 +1,4 @@
-"""A graph is divided by what each of its nodes depends on."""
+"""Divide a graph by what each of its nodes depends on: on weights alone, on the image, on the cotangents."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -6,9 +6,15 @@ from typing import Any, NamedTuple
 from torch import fx
 from torch.fx import GraphModule, Node
 
+from jepa_core.jacobian.graph_steps.step import graph_step
+
 
 class Parts(NamedTuple):
-    """`fixed()` gives all values that depend on weights alone; `to_forward`, `to_product` say who needs which."""
+    """What a graph is divided into.
+
+    `fixed()` gives all values that depend on weights alone; `to_forward`, `to_product` say who needs which. `width` is
+    K, the length of a cotangent.
+    """
 
     fixed: GraphModule
     forward: GraphModule  # (images, *fixed) -> (embedding, what the Jacobian is made of, constants)
@@ -19,6 +25,7 @@ class Parts(NamedTuple):
 
 
 def _reached(graph: fx.Graph, source: Node) -> set[Node]:
+    """All nodes that depend on one."""
     found = {source}
     for node in graph.nodes:
         if node.op == "call_function" and not found.isdisjoint(node.all_input_nodes):
@@ -26,8 +33,42 @@ def _reached(graph: fx.Graph, source: Node) -> set[Node]:
     return found
 
 
+@graph_step("dividing the graph")
 def divide(traced: GraphModule) -> Parts:
-    """Divide a traced graph into three."""
+    """The three parts of a traced graph, which is left as it was.
+
+    For f(x) = sin(x 2W), with x one row of pixels: 2W and its transpose are computed once for all images; sine and
+    cosine once an image; and what is left is linear in the cotangents.
+
+    >>> import torch
+    >>> from jepa_core.jacobian.graph_steps.step import listing
+    >>> from jepa_core.jacobian.graph_steps.trace import trace
+    >>> weight = torch.ones(2, 3)
+    >>> parts = divide(trace(lambda x: (x.flatten(1) @ (2 * weight)).sin(), torch.zeros(1, 1, 1, 2), 4))
+    >>> print(listing(parts.fixed.graph))
+    _tensor_constant0 is a weight
+    mul = mul(_tensor_constant0)
+    t = t(mul)
+    result: mul, t
+    >>> print(listing(parts.forward.graph))
+    given_0 is given
+    given_1 is given
+    view = view(given_0)
+    mm = mm(view, given_1)
+    sin = sin(mm)
+    cos = cos(mm)
+    result: sin, cos
+    >>> print(listing(parts.product.graph))  # doctest: +ELLIPSIS
+    given_0 is given
+    given_1 is given
+    given_2 is given
+    mul_1 = mul(given_0, given_2)
+    view_1 = view(mul_1)
+    mm_1 = mm(view_1, given_1)
+    ...
+    >>> parts.to_forward, parts.to_product  # which of the two weights
+    ([0], [1])
+    """
     graph = traced.graph
     images, directions = (node for node in graph.nodes if node.op == "placeholder")
     by_direction = _reached(graph, directions)
@@ -53,7 +94,7 @@ def divide(traced: GraphModule) -> Parts:
 
 
 def _part(owner: GraphModule, inputs: Sequence[Node], chosen: Iterable[Node], outputs: Any) -> GraphModule:
-    """The nodes `chosen`, in their order, as a graph of its own."""
+    """The nodes `chosen`, in their order, as a graph of its own: `inputs` are given to it, `outputs` are its result."""
     graph, chosen = fx.Graph(), set(chosen)
     copies = {node: graph.placeholder(f"given_{place}") for place, node in enumerate(inputs)}
     for node in copies:
@@ -63,4 +104,6 @@ def _part(owner: GraphModule, inputs: Sequence[Node], chosen: Iterable[Node], ou
             copies[node] = graph.node_copy(node, copies.__getitem__)
     graph.output(fx.map_arg(outputs, copies.__getitem__))
     graph.eliminate_dead_code()
-    return GraphModule(owner, graph)
+    made = GraphModule(owner, graph)
+    made.graph.lint()
+    return made

@@ -1,4 +1,7 @@
-"""Rows of matrix products that must be zero are left out."""
+"""Leave out rows of matrix products that must be zero.
+
+Behind class-token pooling the gradient of the last block's MLP is zero at all tokens but one.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,16 +10,47 @@ import torch
 from torch import Tensor, fx
 from torch.fx import GraphModule, Node
 
+from jepa_core.jacobian.graph_steps.step import graph_step
+
 _aten = torch.ops.aten
 # A matrix product is cut down where at most this share of the rows (or of what is summed over) can be other than zero.
 _SPARSE = 0.5
 
 
+@graph_step("leaving out zeros")
 def leave_out_zeros(product: GraphModule, inputs: Sequence[Tensor]) -> None:
     """Cut matrix products down to the rows, and to the terms of their sums, that can be other than zero.
 
     What must be zero is found by running the graph once with positive random numbers in the place of all inputs: as it
     is linear in the cotangents and its constants are generic, what comes out as zero is zero by the graph's structure.
+
+    For f(x) = the first of three rows of sin(x W), two rows of the cotangents' gradient are zero before the product
+    with W^T, so that it is made of the third alone, and zeros are put back around it:
+
+    >>> from jepa_core.jacobian.graph_steps.divide import divide
+    >>> from jepa_core.jacobian.graph_steps.step import listing
+    >>> from jepa_core.jacobian.graph_steps.trace import trace
+    >>> first = lambda x: (x.flatten(0, 2) @ torch.ones(4, 4)).sin()[:1]
+    >>> product = divide(trace(first, torch.zeros(1, 1, 3, 4), 1)).product
+    >>> print(listing(product.graph))  # doctest: +ELLIPSIS
+    given_0 is given
+    ...
+    slice_scatter = slice_scatter(new_zeros, given_0)
+    mul = mul(slice_scatter, given_2)
+    view_1 = view(mul)
+    mm_1 = mm(view_1, given_1)
+    ...
+    >>> leave_out_zeros(product, [torch.ones(1, 1, 4), torch.ones(4, 4), torch.ones(3, 4)])
+    >>> print(listing(product.graph))  # doctest: +ELLIPSIS
+    given_0 is given
+    ...
+    view_1 = view(mul)
+    kept_0 is a weight
+    index_select_default = index_select(view_1, kept_0)
+    mm_default = mm(index_select_default, given_1)
+    new_zeros_default = new_zeros(mm_default)
+    index_copy_default = index_copy(new_zeros_default, kept_0, mm_default)
+    ...
     """
     generic = [torch.rand_like(value) + 0.5 if value.is_floating_point() else value for value in inputs]
     finder = _ZeroFinder(product)
@@ -37,6 +71,7 @@ def leave_out_zeros(product: GraphModule, inputs: Sequence[Tensor]) -> None:
                 small = graph.call_function(_aten.index_copy.default, (zeros, len(shape) - 2, index, small))
         node.replace_all_uses_with(small)
         graph.erase_node(node)
+    graph.lint()
     product.recompile()
 
 

@@ -1,4 +1,4 @@
-"""An encoder's products as one graph."""
+"""Trace an encoder's vector-Jacobian products into one graph of tensor operations."""
 
 from typing import Any
 
@@ -8,7 +8,8 @@ from torch._decomp import get_decompositions
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from jepa_core.jacobian.embed import Embed
+from jepa_core.jacobian.encoder_protocol import Embed
+from jepa_core.jacobian.graph_steps.step import graph_step
 from jepa_core.jacobian.vjp_rules import Rules
 
 _aten = torch.ops.aten
@@ -25,8 +26,24 @@ _DECOMPOSITIONS: Any = get_decompositions(
 )
 
 
+@graph_step("tracing")
 def trace(f: Embed, images: Tensor, cotangents: int) -> GraphModule:
-    """The products of `cotangents` cotangents at `images`, as a graph of (images, directions)."""
+    """The products of C cotangents at images (B, C, H, W) as one graph, with the rules' derivatives in it.
+
+    (images, directions (C, B, K)) -> (f(x), what its derivative is made of, products (C, B, C, H, W)). For f(x) = sin x
+    of two pixels and three cotangents, the sine and the cosine depend on the image alone:
+
+    >>> from jepa_core.jacobian.graph_steps.step import listing
+    >>> print(listing(trace(lambda x: x.flatten(1).sin(), torch.zeros(1, 1, 1, 2), 3).graph))
+    x_1 is given
+    directions_1 is given
+    view = view(x_1)
+    sin = sin(view)
+    cos = cos(view)
+    mul = mul(directions_1, cos)
+    view_1 = view(mul)
+    result: sin, view_1
+    """
 
     def with_parts(x: Tensor) -> tuple[Tensor, list[Tensor]]:
         with Rules() as rules:
@@ -44,4 +61,5 @@ def trace(f: Embed, images: Tensor, cotangents: int) -> GraphModule:
         images, directions
     )
     traced.graph.eliminate_dead_code()
+    traced.graph.lint()
     return traced
