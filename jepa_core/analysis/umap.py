@@ -6,6 +6,7 @@ sizes of groups, it does not. `kept_neighbours` and `distance_agreement` measure
 """
 
 import io
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -39,7 +40,7 @@ def umap_places(
     if len(embeddings) < LEAST:
         raise NotEnoughData(f"There are {len(embeddings)} different images; a map needs at least {LEAST}; add some.")
     progress(0, 0)
-    from umap.umap_ import find_ab_params, fuzzy_simplicial_set, simplicial_set_embedding
+    from umap import UMAP
 
     if cancelled():
         return None
@@ -47,38 +48,26 @@ def umap_places(
     # Exact neighbours: UMAP's own search is approximate above 4,096 points, and takes half a minute to be compiled.
     distances, neighbours = nearest(embeddings, embeddings, count)
     random = np.random.RandomState(seed)
-    graph, _sigmas, _rhos = fuzzy_simplicial_set(
-        embeddings, count, random, "euclidean", knn_indices=neighbours, knn_dists=distances.astype(np.float32)
+    mapper = UMAP(
+        n_neighbors=count,
+        min_dist=_CLOSE,
+        precomputed_knn=(neighbours, distances.astype(np.float32)),
+        init=_start(embeddings, random),
+        random_state=random,
+        n_jobs=1,  # what a seed asks for
+        tqdm_kwds={
+            "disable": False,
+            "bar_format": "{n} {total}",
+            "mininterval": 0.2,
+            "file": _Steps(progress, cancelled),
+        },
     )
-    spread, fall = find_ab_params(1.0, _CLOSE)
+    # It warns that other points cannot be placed on the map without an index of its own search; none are.
+    warnings.filterwarnings("ignore", r"precomputed_knn\[2\]", UserWarning, "umap")
     try:
-        places, _aside = simplicial_set_embedding(
-            embeddings,
-            graph,
-            n_components=2,
-            initial_alpha=1.0,
-            a=spread,
-            b=fall,
-            gamma=1.0,
-            negative_sample_rate=5,
-            n_epochs=None,  # 500 up to 10,000 points, then 200
-            init=_start(embeddings, random),
-            random_state=random,
-            metric="euclidean",
-            metric_kwds={},
-            densmap=False,
-            densmap_kwds={},
-            output_dens=False,
-            tqdm_kwds={
-                "disable": False,
-                "bar_format": "{n} {total}",
-                "mininterval": 0.2,
-                "file": _Steps(progress, cancelled),
-            },
-        )
+        return mapper.fit_transform(embeddings)
     except _Stopped:
         return None
-    return places.astype(np.float32)
 
 
 class _Stopped(Exception):
