@@ -13,6 +13,7 @@ from jepa_core.config import hosted
 from jepa_core.encoders.registry import list_encoders
 from jepa_core.files import expanded
 from jepa_core.jobs import Job, State
+from jepa_core.scoring.run import RunSummary
 from jepa_core.store import maintenance, merge
 from jepa_core.store.maintenance import Holding
 from jepa_core.store.merge import Merged
@@ -87,6 +88,11 @@ def show_jobs() -> None:
                 height="content",
                 column_config={"what": "What", "took": "Took"},
             )
+    # What a run found that a person should know, each sentence once.
+    for sentence in dict.fromkeys(
+        sentence for job in done if isinstance(job.result, RunSummary) for sentence in job.result.notes
+    ):
+        st.caption(plain(sentence))
 
 
 def _show_active(job: Job, active: set[str], own: bool) -> None:

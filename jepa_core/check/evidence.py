@@ -91,10 +91,14 @@ class Checked:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of a batch: evidence for the pictures that could be scored, (name, sentence) for the others."""
+    """What became of a batch: evidence for the pictures that could be scored, (name, sentence) for the others.
+
+    `note` is a sentence on how they were scored that a person should know, or "".
+    """
 
     checked: list[Checked]
     failed: list[tuple[str, str]]
+    note: str = ""
 
 
 def load_known(
@@ -195,7 +199,7 @@ def check_pictures(
     failed = score_pictures(encoder, work, triples, put, cancelled)
     good = [(name, results[digest], data) for name, digest, data in triples if digest in results]
     if not good:
-        return Outcome([], failed)
+        return Outcome([], failed, work.note)
     table = table_of(encoder, output, [(name, result) for name, result, _data in good], known.precision)
     given = Domain("the pictures", table, np.stack([result.embedding for _name, result, _data in good]))
     outlying = {method: known.judges.outlying(method, given) for method in known.references}
@@ -235,7 +239,7 @@ def check_pictures(
                 unlikely=unlikely,
             )
         )
-    return Outcome(checked, failed)
+    return Outcome(checked, failed, work.note)
 
 
 def _neighbours(embeddings: ndarray, known: KnownSet) -> list[tuple[pd.DataFrame, ...]]:

@@ -263,7 +263,7 @@ def run_check(args: argparse.Namespace) -> None:
     plain = evidence.measured_reference(store, spec, reference, known)
     outcome = evidence.check_pictures(load(args.encoder, args.device), output, named, known, plain)
     outcome = replace(outcome, failed=unread + outcome.failed)
-    for _name, sentence in outcome.failed:
+    for sentence in [sentence for _name, sentence in outcome.failed] + [outcome.note] * bool(outcome.note):
         note(sentence)
     evidence.fail_if_nothing(outcome)
     show(evidence.outcome_table(outcome), args.json)

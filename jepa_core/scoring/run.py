@@ -123,6 +123,7 @@ def run_items(
 ) -> RunSummary:
     """`score_items` for any method."""
     summary = RunSummary()
+    summary.tell(method.work.note)
 
     def put(results: list) -> None:
         method.put(results)
