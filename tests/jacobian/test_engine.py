@@ -161,7 +161,7 @@ def test_images_without_a_batch_axis_are_refused():
     images = random(2, *SHAPE)
     made = Engine(small_net(), images[0])
     with pytest.raises(ValueError, match=r"must have shape \(batch, channel, height, width\)\. Got \(2, 3, 4\)\."):
-        next(made.rows(images[0]))
+        next(made._parts(images[0], None, lambda found: found, pixels=True))
 
 
 def test_threads_that_share_an_engine_do_not_disturb_each_other():
