@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from jepa_core.errors import UnknownName
 from jepa_core.jacobian import engine as jacobian_engine
+from jepa_core.jacobian.backend import Backend
 from jepa_core.jacobian.batch_plan import BatchPlan
 from jepa_core.jacobian.engine import Engine, engine_of
 from jepa_core.jacobian.gram import gram_matrix
@@ -162,6 +163,28 @@ def test_images_without_a_batch_axis_are_refused():
     made = Engine(small_net(), images[0])
     with pytest.raises(ValueError, match=r"must have shape \(batch, channel, height, width\)\. Got \(2, 3, 4\)\."):
         next(made._parts(images[0], None, lambda found: found, pixels=True))
+
+
+def test_both_backends_give_the_products_of_directions_again_after_they_forgot():
+    net, images, directions = small_net(), random(3, *SHAPE), random(5, 6)
+    made = Engine(net, images[0])
+    for backend in (made.traced, made.autograd):
+        assert isinstance(backend, Backend)
+        for _ in range(2):
+            found = backend.rows(images, directions, BatchPlan(3, 4), pixels=True)
+            assert distance(found.rows, directions @ truth_of(net, images)) <= 1e-5, backend.name
+            torch.testing.assert_close(found.embedding, net(images))
+            backend.forget()
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_a_plan_that_is_given_is_kept_to(traced):
+    def f(images: Tensor) -> Tensor:
+        return images.flatten(1).sin() * (1.0 if traced or float(images.detach().sum()) < 1e9 else 2.0)
+
+    made = Engine(f, random(*SHAPE), plan=BatchPlan(2, 3))
+    assert made.backend.name == ("traced" if traced else "autograd")
+    assert made.plan == BatchPlan(2, 3)
 
 
 def test_threads_that_share_an_engine_do_not_disturb_each_other():
