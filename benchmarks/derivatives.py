@@ -29,13 +29,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.exactness import enliven
 from jepa_core.errors import EncoderError
-from jepa_core.jacobian import batch_plan, finite_differences
-from jepa_core.jacobian.batch_plan import Plan
+from jepa_core.jacobian import finite_differences
+from jepa_core.jacobian.batch_plan import BatchPlan
 from jepa_core.jacobian.engine import Engine
 from jepa_core.jacobian.rank import architectural_rank
 
 ROOT = Path(__file__).resolve().parent.parent
 AGREES = 1e-4
+TOGETHER = BatchPlan(images=2, cotangents=1)  # they are all there are
 FIELDS = (
     "name", "module", "millions", "size", "k", "rank", "rank_reason", "way", "reason",
     "traced_to_differences", "traced_to_float64", "autograd_to_differences", "autograd_to_float64", "batch_of_one",
@@ -136,7 +137,6 @@ def measure(name: str) -> dict[str, Any]:
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    setattr(batch_plan, "plan_shared", lambda *_args, **_options: Plan(2, 1))  # noqa: B010 (two images are all there are)
     net, shape = build(name)
     row: dict[str, Any] = {
         "module": timm.models.model_entrypoint(name).__module__.rpartition(".")[2],
@@ -157,22 +157,21 @@ def measure(name: str) -> dict[str, Any]:
     except Exception as error:
         row |= {"rank_reason": f"{type(error).__name__}: {error}"[:200]}
     try:
-        engine = Engine(net, images[0], rows=2)
+        engine = Engine(net, images[0], plan=TOGETHER)
     except EncoderError as error:
         wide, cotangent = finite_differences.in_float64(net), torch.randn(1, embedded.shape[1], dtype=torch.float64)
         why = _in_float64(wide, images.double(), cotangent, by_autograd(wide, images.double(), cotangent))
         return row | {"exception": f"{why}. {error}"[:400], "way": "refused", "agrees": False}
     except Exception as error:
         return row | {"exception": f"{type(error).__name__}: {error}"[:300], "agrees": False}
-    row |= {"way": "traced" if engine.shared else "autograd", "reason": engine.reason[:200]}
+    row |= {"way": engine.backend.name, "reason": engine.why_not_traced[:200]}
     cotangent = torch.randn(1, engine.k, generator=torch.Generator().manual_seed(4))
     ways: dict[str, Any] = {}
     try:
-        parts = engine._parts(images, cotangent, engine._shared_rows, pixels=True)
-        ways["traced"] = torch.cat([part.rows for part in parts])
+        ways["traced"] = engine.traced.rows(images, cotangent, TOGETHER, pixels=True).rows
     except Exception as error:
         row["reason"] = row["reason"] or f"{type(error).__name__}: {error}"[:200]
-    ways["autograd"] = engine._general_rows(images, cotangent, 1).rows
+    ways["autograd"] = engine.autograd.rows(images, cotangent, TOGETHER, pixels=True).rows
     wide = finite_differences.in_float64(net)
     try:
         truth = by_autograd(wide, images.double(), cotangent.double())
@@ -197,9 +196,8 @@ def measure(name: str) -> dict[str, Any]:
 def _in_float64(wide: Any, images: Any, cotangent: Any, truth: Any) -> str:
     """Whether a product that float32 gives otherwise is the right one in float64: then rounding is what differs."""
     try:
-        engine = Engine(wide, images[0], rows=2)
-        parts = engine._parts(images, cotangent, engine._shared_rows, pixels=True)
-        off = share(torch.cat([part.rows for part in parts]), truth)
+        engine = Engine(wide, images[0], plan=TOGETHER)
+        off = share(engine.traced.rows(images, cotangent, TOGETHER, pixels=True).rows, truth)
     except Exception as error:
         return f"in float64 it cannot be traced ({type(error).__name__}: {error})"[:200]
     if off <= AGREES**2:

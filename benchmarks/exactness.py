@@ -4,8 +4,8 @@
 
 The timm architectures have random but not degenerate weights: `enliven` gives every layer gains, offsets and running
 statistics as uneven as training would. Their images are tiles of photos, so that the scores differ as they do between
-real images. The bundled encoder comes with its trained weights and is given test digits. `--compiled` uses each graph
-until it is compiled, as a long run does on a GPU, and measures then.
+real images. The bundled encoder comes with its trained weights and is given test digits. With `--compiled` each graph
+is compiled at its first use, which a long run does later, on a GPU.
 """
 
 import argparse
@@ -28,8 +28,11 @@ from jepa_core import images
 from jepa_core.datasets import registry
 from jepa_core.encoders.registry import Encoder, build_net, load_encoder
 from jepa_core.encoders.spec import EncoderSpec
-from jepa_core.jacobian import engine as jacobian_engine
-from jepa_core.jacobian import linearize, rank, spectrum
+from jepa_core.jacobian import rank, spectrum
+from jepa_core.jacobian.batch_plan import BatchPlan
+from jepa_core.jacobian.engine import Engine
+from jepa_core.jacobian.precision import PRECISIONS, Precision
+from jepa_core.jacobian.traced import COMPILED_AFTER
 
 
 @dataclass(frozen=True)
@@ -148,11 +151,17 @@ def reference_spectra(module: nn.Module, inputs: Tensor) -> ndarray:
 
 
 def compare(
-    module: nn.Module, inputs: Tensor, precision: jacobian_engine.Precision = "fp32", *, compiled: bool = False
+    module: nn.Module,
+    inputs: Tensor,
+    precision: Precision = "fp32",
+    *,
+    compiled: bool = False,
+    plan: BatchPlan | None = None,
 ) -> Comparison:
-    """The core's spectra and scores in a precision beside the reference's; with `compiled` after many uses."""
-    engine = jacobian_engine.Engine(module, inputs[0], precision=precision)
-    for _use in range(linearize.COMPILED_AFTER + 1 if compiled else 0):  # each is one product or more
+    """The core's spectra and scores in a precision beside the reference's; with `compiled` by compiled graphs."""
+    after = 0 if compiled else COMPILED_AFTER
+    engine = Engine(module, inputs[0], precision=precision, plan=plan, compiled_after=after)
+    if compiled:
         engine.gram(inputs)
     start = time.perf_counter()
     ours = spectrum.singular_values(engine.gram(inputs).gram.numpy())
@@ -177,8 +186,8 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--precision", choices=jacobian_engine.PRECISIONS, default="fp32")
-    parser.add_argument("--compiled", action="store_true", help="use each graph until it is compiled, first")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
+    parser.add_argument("--compiled", action="store_true", help="compile each graph first (on a GPU)")
     parser.add_argument("--architecture", action="append", metavar="TITLE", help="only this one; may be given again")
     args = parser.parse_args()
     print("| encoder | K | rank | condition | log sigma difference | score difference / spread | s | s fp64 |")

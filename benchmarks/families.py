@@ -77,7 +77,7 @@ def _line(encoder: Encoder, output: str, rows: int) -> str:
     engine.gram(images[:1], directions)
     measured = (time.perf_counter() - start) / rows * k
     return (
-        f"| {spec.name} | {output} | {k} | {rank.rank} | {rank.reason} | {'yes' if engine.shared else 'no'} | "
+        f"| {spec.name} | {output} | {k} | {rank.rank} | {rank.reason} | {'no' if engine.why_not_traced else 'yes'} | "
         f"{k * cost.forward_flop(spec) / 1e12:.1f} | {expected:.0f} | {measured:.0f} | {measured / expected:.2f} |"
     )
 

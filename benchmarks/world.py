@@ -25,6 +25,7 @@ from jepa_core.datasets import known_density
 from jepa_core.encoders.registry import Encoder, load_encoder
 from jepa_core.jacobian import engine as jacobian_engine
 from jepa_core.jacobian import spectrum
+from jepa_core.jacobian.gram import gram_matrix
 
 
 def measure(
@@ -44,7 +45,7 @@ def measure(
         with torch.no_grad():
             embeddings.append(encoder.module(output)(inputs).numpy())
         jacobians = engine.jacobian(inputs).double()
-        sigma.append(spectrum.singular_values(jacobian_engine.gram_matrix(jacobians).numpy()))
+        sigma.append(spectrum.singular_values(gram_matrix(jacobians).numpy()))
         for place in range(start, stop):
             surface = torch.from_numpy(
                 known_density.jacobian(known_density.KINDS[kinds[place]], factors[place : place + 1], scale)[0]

@@ -7,11 +7,11 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from jepa_core.analysis import lasso, umap_cache
+from jepa_core.analysis.umap import LEAST
 from jepa_core.analysis.umap_cache import Map
 from jepa_core.datasets import registry
 from jepa_core.figures.umap import CONFIG, umap_figure
 from jepa_core.jobs import Job
-from jepa_core.stats.neighbors import LEAST
 from pages._shared import image_grid, jobs_ui, layout, resources, score_tables, scoring_job, url_state
 from pages._shared.choice import current_choice
 from pages._shared.text import counted, escaped

@@ -4,7 +4,7 @@ A map is kept in the cache folder under a key of everything that changes it: the
 the settings, the seed and UMAP's version. It does not depend on the order of the images; equal images have one place.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,14 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy import ndarray
 
-from jepa_core.analysis import lasso
+from jepa_core.analysis import lasso, umap
 from jepa_core.config import cache_dir
 from jepa_core.datasets.spec import NO_CLASS
 from jepa_core.files import replace_file
 from jepa_core.keys import make_key
-from jepa_core.stats import neighbors
+from jepa_core.progress import Cancelled, Progress, never, silent
 from jepa_core.stats.conformal import percentile
-from jepa_core.stats.neighbors import Progress
 from jepa_core.store.results import Store
 
 _FORMAT = 1
@@ -44,7 +43,7 @@ class Map:
 
 def map_key(space: str, digests: Iterable[str], seed: int = 0) -> str:
     """The key of a map: the same for the same images in any order."""
-    return make_key("umap", _FORMAT, version("umap-learn"), neighbors.NEIGHBOURS, seed, space, *sorted(set(digests)))
+    return make_key("umap", _FORMAT, version("umap-learn"), umap.NEIGHBOURS, seed, space, *sorted(set(digests)))
 
 
 def map_path(key: str) -> Path:
@@ -71,8 +70,8 @@ def make_map(
     space: str,
     digests: Iterable[str],
     seed: int = 0,
-    progress: Progress = lambda _done, _total: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = silent,
+    cancelled: Cancelled = never,
 ) -> Map | None:
     """The map of images whose embeddings the store has, kept for the next time; None where it was cancelled.
 
@@ -84,14 +83,14 @@ def make_map(
     if found is not None:
         return found
     embeddings = store.embeddings(space, named)
-    places = neighbors.umap_places(embeddings, seed, progress, cancelled)
+    places = umap.umap_places(embeddings, seed, progress, cancelled)
     if places is None:
         return None
     made = Map(
         named,
         places,
-        neighbors.kept_neighbours(embeddings, places),
-        neighbors.distance_agreement(embeddings, places),
+        umap.kept_neighbours(embeddings, places),
+        umap.distance_agreement(embeddings, places),
     )
     path = map_path(key)
     with suppress(OSError):  # a full disk costs the next visit some time, not this one its map
@@ -137,8 +136,8 @@ def in_words(rows: pd.DataFrame, reference: str) -> str:
 def trust_in_words(found: Map) -> str:
     """How much of the embedding a map has kept, in one sentence each for near and far."""
     near = (
-        f"Of each image's {neighbors.NEIGHBOURS} nearest neighbours in the embedding, {100 * found.neighbours:.0f} % "
-        f"are among its {neighbors.NEIGHBOURS} nearest on this map."
+        f"Of each image's {umap.NEIGHBOURS} nearest neighbours in the embedding, {100 * found.neighbours:.0f} % "
+        f"are among its {umap.NEIGHBOURS} nearest on this map."
     )
     if np.isnan(found.distances):
         return near

@@ -93,10 +93,14 @@ class Checked:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of a batch: evidence for the pictures that could be scored, (name, sentence) for the others."""
+    """What became of a batch: evidence for the pictures that could be scored, (name, sentence) for the others.
+
+    `note` is a sentence on how they were scored that a person should know, or "".
+    """
 
     checked: list[Checked]
     failed: list[tuple[str, str]]
+    note: str = ""
 
 
 def load_known(
@@ -194,10 +198,11 @@ def check_pictures(
         results.update({result.digest: result for result in batch})
         progress(len(results), len(triples))
 
-    failed = score_pictures(output.loaded, exact_work(output, known.precision), triples, put, cancelled)
+    work = exact_work(output, known.precision)
+    failed = score_pictures(output.loaded, work, triples, put, cancelled)
     good = [(name, results[digest], data) for name, digest, data in triples if digest in results]
     if not good:
-        return Outcome([], failed)
+        return Outcome([], failed, work.note)
     table = table_of(output, [(name, result) for name, result, _data in good], known.precision)
     given = Domain("the pictures", table, np.stack([result.embedding for _name, result, _data in good]))
     outlying = {method: known.judges.outlying(method, given) for method in known.references}
@@ -214,7 +219,7 @@ def check_pictures(
             if not np.isnan(values[position])
         }
         checked.append(_weighed(table.iloc[position], crop, places, neighbours[position], known, plain))
-    return Outcome(checked, failed)
+    return Outcome(checked, failed, work.note)
 
 
 def _weighed(

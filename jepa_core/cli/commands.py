@@ -250,7 +250,7 @@ def run_check(args: argparse.Namespace) -> None:
     loaded = EncoderOutput.of(load(args.encoder, args.device), output.name)
     outcome = evidence.check_pictures(loaded, named, known, plain)
     outcome = replace(outcome, failed=unread + outcome.failed)
-    for _name, sentence in outcome.failed:
+    for sentence in [sentence for _name, sentence in outcome.failed] + [outcome.note] * bool(outcome.note):
         note(sentence)
     evidence.fail_if_nothing(outcome)
     show(evidence.outcome_table(outcome), args.json)

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from jepa_core.jacobian.linearize import Embed
+from jepa_core.errors import OutOfMemory
+from jepa_core.jacobian.encoder_protocol import Embed
 
 # A product's intermediate results should stay in a CPU's caches: bytes that were fastest, or as good as any.
 _CPU_BLOCK = 2**25
@@ -15,13 +16,13 @@ _CPU_BLOCK = 2**25
 _PRODUCT_SHARE = 2.5
 # What is kept of an image for its products, as a share of what autograd would save.
 _CONSTANT_SHARE = 1.5
-# In the general way a backward pass holds, beside the saved activations, their gradients of about the same size.
+# With autograd a backward pass holds, beside the saved activations, their gradients of about the same size.
 _GRADIENT_SHARE = 2.0
 # Where the system does not say how much memory is free.
 _ASSUMED_FREE = 2**31
 
 
-class Plan(NamedTuple):
+class BatchPlan(NamedTuple):
     """How much is computed together: `images` at a time, and for each `cotangents` rows at a time."""
 
     images: int
@@ -32,11 +33,11 @@ class Plan(NamedTuple):
         """How many images at a time where fewer are left than `images`, so that two graphs do for all numbers."""
         return max(1, self.images // 8)
 
-    def half(self) -> "Plan | None":
+    def half(self) -> "BatchPlan | None":
         """A plan for about half the memory, or None below one row of one image."""
         if self.images > 1:
-            return Plan(-(-self.images // 2), self.cotangents)
-        return Plan(1, -(-self.cotangents // 2)) if self.cotangents > 1 else None
+            return BatchPlan(-(-self.images // 2), self.cotangents)
+        return BatchPlan(1, -(-self.cotangents // 2)) if self.cotangents > 1 else None
 
 
 class Sizes(NamedTuple):
@@ -87,7 +88,7 @@ def _even(rows: int, most: int) -> int:
     return -(-rows // -(-rows // most))
 
 
-def plan_shared(sizes: Sizes, rows: int, device: torch.device, budget: int, *, half: bool = False) -> Plan:
+def plan_traced(sizes: Sizes, rows: int, device: torch.device, budget: int, *, half: bool = False) -> BatchPlan:
     """Where cotangents share what depends on the image alone: few enough at a time to stay in a CPU's caches.
 
     `half`: whether products are in a type of half the width of what was measured.
@@ -96,21 +97,30 @@ def plan_shared(sizes: Sizes, rows: int, device: torch.device, budget: int, *, h
     block = min(budget // 2, _CPU_BLOCK) if device.type == "cpu" else budget // 2
     replicas = max(1, int(block / product))
     if replicas < rows:
-        return Plan(1, _even(rows, replicas))
+        return BatchPlan(1, _even(rows, replicas))
     image = _CONSTANT_SHARE * sizes.saved + rows * (sizes.row + product)
-    return Plan(max(1, min(replicas // rows, int(budget / image))), rows)
+    return BatchPlan(max(1, min(replicas // rows, int(budget / image))), rows)
 
 
-def plan_general(sizes: Sizes, rows: int, device: torch.device, budget: int) -> Plan:
+def plan_autograd(sizes: Sizes, rows: int, device: torch.device, budget: int) -> BatchPlan:
     """Where the image is repeated for each cotangent: a copy is an image, its activations, and a row in the end."""
     budget = min(budget, 8 * _CPU_BLOCK) if device.type == "cpu" else budget
     copy = _GRADIENT_SHARE * sizes.saved + 2 * sizes.row
     if rows * copy <= budget:
-        return Plan(max(1, int(budget / (rows * (copy + sizes.row)))), rows)
-    return Plan(1, _even(rows, max(1, int((budget - rows * sizes.row) / copy))))
+        return BatchPlan(max(1, int(budget / (rows * (copy + sizes.row)))), rows)
+    return BatchPlan(1, _even(rows, max(1, int((budget - rows * sizes.row) / copy))))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a device or the system refused memory; torch has a class of its own for devices only."""
     refused = isinstance(error, (torch.OutOfMemoryError, MemoryError))
     return refused or "DefaultCPUAllocator" in str(error) or "not enough memory" in str(error)
+
+
+def too_large(error: BaseException) -> OutOfMemory:
+    """The sentence for a person where not even one row of one image fits."""
+    return OutOfMemory(
+        f"One row of the Jacobian of one image needs more memory than there is "
+        f"({str(error).partition(chr(10))[0]}); an "
+        "encoder and an input size that fit are accepted; choose smaller ones, or free memory."
+    )

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
 
+from jepa_core.jacobian.graph_steps.step import graph_step
+
 _aten = torch.ops.aten
 _ALIGN = 64  # bytes: a cache line, and the widest vector register
 _IN_PLACE: dict[Any, Callable] = {
@@ -80,11 +82,40 @@ def _written_over(node: Node, dying: set[int]) -> tuple[int, int] | None:
     return None
 
 
+@graph_step("giving results their places")
 def use_one_block(module: GraphModule, dtype: torch.dtype, device: torch.device) -> int:
     """Rewrite a traced graph so that its results lie in one block, and return the block's bytes.
 
     The graph's last result lies there too: it must be used before the graph runs again. `dtype` is that of all
     floating-point results. Results of operations that cannot write to a given place get memory of their own.
+
+    Of three products in a row the second needs another place than the first, and the third can have the first's again;
+    a factor is multiplied in place:
+
+    >>> from torch.fx.experimental.proxy_tensor import make_fx
+    >>> from jepa_core.jacobian.graph_steps.step import listing
+    >>> graph = make_fx(lambda x, w: (((x @ w) * 2) @ w) @ w, tracing_mode="fake")(torch.ones(4, 4), torch.ones(4, 4))
+    >>> print(listing(graph.graph))
+    x_1 is given
+    w_1 is given
+    mm = mm(x_1, w_1)
+    mul = mul(mm)
+    mm_1 = mm(mul, w_1)
+    mm_2 = mm(mm_1, w_1)
+    result: mm_2
+    >>> use_one_block(graph, torch.float32, torch.device("cpu"))  # two places of 4 x 4 x 4 bytes
+    128
+    >>> print(listing(graph.graph))
+    x_1 is given
+    w_1 is given
+    place_mm is a weight
+    mm_out = mm(x_1, w_1, place_mm)
+    mul__tensor = mul_(mm_out)
+    place_mm_1 is a weight
+    mm_out_1 = mm(mul__tensor, w_1, place_mm_1)
+    place_mm_2 is a weight
+    mm_out_2 = mm(mm_out_1, w_1, place_mm_2)
+    result: mm_out_2
     """
     graph = module.graph
     nodes: list[Node] = list(graph.nodes)
@@ -115,6 +146,7 @@ def use_one_block(module: GraphModule, dtype: torch.dtype, device: torch.device)
         _write_to(module, node, start // dtype.itemsize, arena)
     for node, position in over.items():
         _write_over(graph, node, position)
+    graph.lint()
     module.recompile()
     return block.size
 

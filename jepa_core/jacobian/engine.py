@@ -4,16 +4,12 @@ For an encoder f from images (C, H, W) to embeddings of K numbers, row k of the 
 vector-Jacobian product with the k-th unit vector, a "cotangent". A score needs only the Gram G = J J^T (K x K), since
 its eigenvalues are the squared singular values of J; a sketch needs only (D J)(D J)^T for a few directions D (r x K).
 
-There are two ways to the products. The usual one takes the encoder apart (`jepa_core.jacobian.linearize`), so that all
-cotangents share what depends on the image alone. The general one repeats the image, one copy for each cotangent, and
-lets autograd do the rest. One rule decides: an encoder goes the usual way if it can be traced and its traced products
-with a random cotangent at two images are autograd's. Where they are not, finite differences in float64 say which is
-right (`jepa_core.jacobian.finite_differences`), and it goes that way; if neither is, it is refused. Autograd always
-gets two images or more: for a batch of one PyTorch's batch-norm can be wrong on a CPU (2.15, cotangents that lie
-channels last).
-
-The Gram is accumulated in float64: squaring halves the digits, and a float32 Gram would lose every singular value below
-3e-4 of the largest. In float64 the floor is 1.5e-8 of the largest.
+There are two ways to the products, each a backend. The usual one takes the encoder apart (`jepa_core.jacobian.traced`),
+so that all cotangents share what depends on the image alone. The general one (`jepa_core.jacobian.autograd`) repeats
+the image, one copy for each cotangent, and lets autograd do the rest. One rule decides: an encoder goes the usual way
+if it can be traced and its traced products with a random cotangent at two images are autograd's. Where they are not,
+finite differences in float64 say which is right (`jepa_core.jacobian.finite_differences`), and it goes that way; if
+neither is, it is refused.
 
 Source of the score: Balestriero, Ballas, Rabbat, LeCun, arXiv 2510.05949, Eq. 5 and its listing.
 """
@@ -22,31 +18,25 @@ import gc
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import NamedTuple, TypeVar
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from jepa_core.errors import EncoderError, OutOfMemory
 from jepa_core.jacobian import batch_plan, finite_differences
-from jepa_core.jacobian.batch_plan import Plan
-from jepa_core.jacobian.linearize import Embed, Linearized
-
-if TYPE_CHECKING:
-    from jepa_core.encoders.registry import Encoder
+from jepa_core.jacobian.autograd import AutogradBackend
+from jepa_core.jacobian.backend import Backend, Rows
+from jepa_core.jacobian.batch_plan import BatchPlan
+from jepa_core.jacobian.encoder_protocol import Embed, LoadedEncoder
+from jepa_core.jacobian.gram import gram_matrix
+from jepa_core.jacobian.graph_steps.step import first_line
+from jepa_core.jacobian.precision import Precision, arithmetic
+from jepa_core.jacobian.traced import COMPILED_AFTER, TracedBackend
 
 _log = logging.getLogger(__name__)
-
-Precision = Literal["fp32", "tf32", "bf16"]
-"""How products are computed: in float32, in float32 with TensorFloat-32 products (CUDA), or in bfloat16.
-
-In the usual way the forward pass stays float32 whichever is chosen, and in both the Gram is float64.
-"""
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+_Found = TypeVar("_Found")
 
 # How far the probe's product may be from autograd's, as a share of its length. Wrong graphs are off by far more.
 _PROBE_TOLERANCE: dict[Precision, float] = {"fp32": 1e-4, "tf32": 2e-2, "bf16": 2e-1}
@@ -56,10 +46,6 @@ _TRUTH_TOLERANCE: dict[Precision, float] = {"fp32": 1e-2, "tf32": 5e-2, "bf16": 
 _APART_TOLERANCE = 1e-2
 # A graph's memory and the backends' settings are shared by all threads.
 _one_at_a_time = threading.RLock()
-# Columns of one image's J turned to float64 at a time: bounds the copy to K x 16,384 x 8 bytes (100 MB at K = 768).
-_GRAM_COLUMNS = 16_384
-# Traced graphs that are kept: for full parts of the images, and for the few of what is left.
-_KEPT_GRAPHS = 2
 
 
 class GramResult(NamedTuple):
@@ -74,14 +60,6 @@ class GramResult(NamedTuple):
     features: Tensor
 
 
-class _Part(NamedTuple):
-    """What is found of one part of the images: rows of their Jacobians, or Grams of those."""
-
-    rows: Tensor
-    embedding: Tensor
-    features: Tensor
-
-
 class Engine:
     """The Grams and Jacobians of one encoder output, in batches and chunks sized to the machine.
 
@@ -91,15 +69,24 @@ class Engine:
         rows: how many directions an image will be asked for; K for None.
         precision: of the products.
         budget: bytes; half of the free memory for None.
+        plan: how much is computed together; what fits the budget for None.
+        compiled_after: products of a traced graph on a GPU before it is compiled, which takes half a minute.
 
-    Attributes: `k`; `plan`; `shared`, whether cotangents share what depends on the image (the usual way); `reason`, why
-    not in one sentence ("" in the usual way).
+    Attributes:
+        k: K, the length of an embedding.
+        backend: the way that is gone, `traced` or `autograd`; with `plan` it may be set, to compare the two.
+        plan: how much is computed together now; it shrinks where memory runs out.
+        why_not_traced: one sentence for a person where the encoder cannot go the usual way, else "".
 
     Raises:
         ValueError: for an encoder in training mode.
         EncoderError: where neither way's derivative is that of finite differences, and where an image's embedding
             depends on what else is in the batch.
+        OutOfMemory: if one row of one image does not fit.
     """
+
+    backend: Backend
+    plan: BatchPlan
 
     def __init__(
         self,
@@ -109,6 +96,8 @@ class Engine:
         rows: int | None = None,
         precision: Precision = "fp32",
         budget: int | None = None,
+        plan: BatchPlan | None = None,
+        compiled_after: int = COMPILED_AFTER,
     ) -> None:
         if isinstance(f, nn.Module) and any(module.training for module in f.modules()):
             raise ValueError(
@@ -116,79 +105,20 @@ class Engine:
             )
         self._f = f
         self._precision = precision
-        self._traced: dict[Plan, Linearized] = {}
-        self._factors: dict[bool, Tensor] = {}
         # Not a person's picture: one that is not finite must not decide how the others are computed.
         noise = torch.randn(2, *image.shape, generator=torch.Generator().manual_seed(0))
         self._probes = noise.to(image)
-        self._probe = self._probes[:1]
-        self.reason = ""
+        self.traced = TracedBackend(f, self._probes[:1], precision)
+        self.autograd = AutogradBackend(f, precision)
         try:
             with _one_at_a_time:
-                self._prepare(rows, budget)
+                self.k = self._width()
+                self._choose(rows or self.k, budget, plan)
         except (MemoryError, RuntimeError) as error:
             if not batch_plan.is_out_of_memory(error):
                 raise
-            raise _too_large(error) from error
-
-    def _prepare(self, rows: int | None, budget: int | None) -> None:
-        self.k = self._width()
-        sizes, device = batch_plan.measure(self._f, self._probe), self._probe.device
-        budget = budget or batch_plan.default_budget(device)
-        half = self._precision == "bf16"
-        self.plan = batch_plan.plan_shared(sizes, rows or self.k, device, budget, half=half)
-        self.shared = self._can_share()
-        if not self.shared:
-            _log.warning("%s", self.reason)
-            self._traced.clear()
-            self.plan = batch_plan.plan_general(sizes, rows or self.k, device, budget)
-
-    @torch.no_grad()
-    def _width(self) -> int:
-        """K, once it is clear that an image's embedding is its own whatever else is in the batch."""
-        with arithmetic("fp32"):
-            alone, together = self._f(self._probe), self._f(self._probes)[:1]
-        if (alone - together).norm() > _APART_TOLERANCE * alone.norm():
-            raise EncoderError(
-                "The encoder gives an image another embedding when another image is in the batch, so that no score "
-                "would be the image's own; a network that takes each image by itself is accepted; choose another."
-            )
-        return alone.shape[1]
-
-    def _can_share(self) -> bool:
-        """The rule: the encoder can be traced, and the traced products with a random cotangent are right.
-
-        They are if they are autograd's at two images, else if finite differences say so.
-        """
-        cotangent = torch.randn(1, self.k, generator=torch.Generator().manual_seed(1)).to(self._probe)
-        ours: Tensor | None = None
-        truth: Tensor | None = None
-        self.reason = "The traced product is not autograd's, so the encoder goes the general way."
-        try:
-            ours = torch.cat(
-                [part.rows for part in self._parts(self._probes, cotangent, self._shared_rows, pixels=True)]
-            )
-        except OutOfMemory:
-            raise
-        except Exception as error:
-            why = str(error).strip().partition("\n")[0] or type(error).__name__
-            self.reason = f"The encoder cannot be traced ({why}), so it goes the general way."
-        try:
-            truth = self._general_rows(self._probes, cotangent, 1).rows
-        except (MemoryError, RuntimeError) as error:
-            if ours is None or not batch_plan.is_out_of_memory(error):
-                raise
-        if ours is not None and truth is not None and self._near(ours, truth):
-            self.reason = ""
-            return True
-        ways = {"traced": ours, "autograd": truth}
-        right = finite_differences.settle(self._f, self._probes, cotangent, ways, _TRUTH_TOLERANCE[self._precision])
-        if right == "traced":
-            self.reason = ""
-        return right == "traced"
-
-    def _near(self, ours: Tensor, truth: Tensor) -> bool:
-        return bool((ours - truth).norm() <= _PROBE_TOLERANCE[self._precision] * truth.norm())
+            raise batch_plan.too_large(error) from error
+        self.traced.compiled_after = compiled_after  # from here on: the probe's few products are no use worth it
 
     def gram(
         self, images: Float[Tensor, "batch channel height width"], directions: Float[Tensor, "r k"] | None = None
@@ -201,32 +131,40 @@ class Engine:
             ValueError: for images without a batch axis, and for no images or no directions.
             OutOfMemory: if one row of one image does not fit.
         """
-        found = list(self._parts(images, directions, self._grams, pixels=False))
+        found = list(self._parts(images, directions, _gram_of, pixels=False))
         return GramResult(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
     def jacobian(
         self, images: Float[Tensor, "batch channel height width"], directions: Float[Tensor, "r k"] | None = None
     ) -> Float[Tensor, "batch r pixels"]:
         """D J of each image on its own, with pixels flattened (CHW), on the images' device. Errors: as of `gram`."""
-        parts = [part.rows for part in self._parts(images, directions, self._rows, pixels=True)]
+        parts = list(self._parts(images, directions, lambda found: found.rows, pixels=True))
         return parts[0] if len(parts) == 1 else torch.cat(parts)  # one would be copied
 
-    def _grams(self, images: Tensor, directions: Tensor, *, pixels: bool) -> _Part:
-        found = self._rows(images, directions, pixels=pixels)
-        return _Part(gram_matrix(found.rows).cpu(), found.embedding.float().cpu(), found.features.float().cpu())
+    def rows(
+        self, images: Float[Tensor, "batch channel height width"], directions: Float[Tensor, "r k"] | None = None
+    ) -> Iterator[Rows]:
+        """What `gram` makes Grams of, one part of the images after the other: R with R R^T = (D J)(D J)^T.
 
-    def _rows(self, images: Tensor, directions: Tensor, *, pixels: bool) -> _Part:
-        if self.shared:
-            return self._shared_rows(images, directions, pixels=pixels)
-        return self._general_rows(images, directions, self.plan.cotangents)
+        R has fewer columns than there are pixels where that is cheaper. Errors: as of `gram`.
+        """
+        return self._parts(images, directions, lambda found: found, pixels=False)
 
     def _parts(
-        self, images: Tensor, directions: Tensor | None, work: Callable[..., _Part], *, pixels: bool
-    ) -> Iterator[_Part]:
-        """What `work` gives for one part of the images after the other; the parts shrink where memory runs out."""
+        self,
+        images: Tensor,
+        directions: Tensor | None,
+        work: Callable[[Rows], _Found],
+        *,
+        pixels: bool,
+    ) -> Iterator[_Found]:
+        """What `work` makes of the rows of one part of the images after the other.
+
+        The parts shrink where memory runs out, in the rows or in the work; what is done is not done again.
+        """
         if images.ndim != 4 or not len(images):
             raise ValueError(f"Images must have shape (batch, channel, height, width). Got {tuple(images.shape)}.")
-        directions = (torch.eye(self.k) if directions is None else directions).to(self._probe)
+        directions = (torch.eye(self.k) if directions is None else directions).to(self._probes)
         if directions.ndim != 2 or not len(directions) or directions.shape[1] != self.k:
             raise ValueError(f"Directions must have shape (1 or more, {self.k}). Got {tuple(directions.shape)}.")
         done = 0
@@ -235,7 +173,7 @@ class Engine:
             part = images[done : done + (self.plan.images if left > self.plan.images - few else few)].detach()
             try:
                 with _one_at_a_time, arithmetic("fp32"):
-                    found = work(part, directions, pixels=pixels)
+                    found = work(self.backend.rows(part, directions, self.plan, pixels=pixels))
             except (MemoryError, RuntimeError) as error:
                 if not batch_plan.is_out_of_memory(error):
                     raise
@@ -246,91 +184,75 @@ class Engine:
 
     def _shrink(self, error: BaseException, images: int) -> None:
         """Plan for half of what failed: of `images`, which may be fewer than were planned."""
-        plan = Plan(images, self.plan.cotangents).half()
+        plan = BatchPlan(images, self.plan.cotangents).half()
         if plan is None:
-            raise _too_large(error) from error
+            raise batch_plan.too_large(error) from error
         _log.info("Out of memory at %s; going on with %s.", self.plan, plan)
         self.plan = plan
-        self._traced.clear()
+        self.backend.forget()
         gc.collect()  # the failed pass's results may hang in a cycle of its traceback
-        if self._probe.device.type == "cuda":
+        if self._probes.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _linearized(self, images: int) -> Linearized:
-        shape = Plan(images, self.plan.cotangents)
-        if shape not in self._traced:
-            dtype = torch.bfloat16 if self._precision == "bf16" else self._probe.dtype
-            batch = self._probe.repeat(images, 1, 1, 1)
-            made = Linearized(self._f, batch, shape.cotangents, dtype)
-            while len(self._traced) >= _KEPT_GRAPHS:
-                del self._traced[next(iter(self._traced))]
-            self._traced[shape] = made
-        return self._traced[shape]
+    @torch.no_grad()
+    def _width(self) -> int:
+        """K, once it is clear that an image's embedding is its own whatever else is in the batch."""
+        with arithmetic("fp32"):
+            alone, together = self._f(self._probes[:1]), self._f(self._probes)[:1]
+        if (alone - together).norm() > _APART_TOLERANCE * alone.norm():
+            raise EncoderError(
+                "The encoder gives an image another embedding when another image is in the batch, so that no score "
+                "would be the image's own; a network that takes each image by itself is accepted; choose another."
+            )
+        return alone.shape[1]
 
-    def _shared_rows(self, images: Tensor, directions: Tensor, *, pixels: bool) -> _Part:
-        """D J as rows (B, r, CHW), or with `pixels` False as other rows that have the same products."""
-        count, rows = self.plan.cotangents, None
-        asked, size = len(images), self.plan.images if len(images) > self.plan.few else self.plan.few
-        images = torch.cat([images, images[-1:].expand(size - asked, -1, -1, -1)])  # graphs have one size each
-        with torch.no_grad():
-            traced = self._linearized(size)
-            embedding, sizes, constants = traced.constants(images)
-            with arithmetic(self._precision):
-                for first in range(0, len(directions), count):
-                    chunk = directions[first : first + count]
-                    padded = chunk.new_zeros(count, size, self.k)
-                    padded[: len(chunk)] = chunk[:, None]
-                    found = traced.product(padded, constants)
-                    found = self._behind_patches(found, traced.patch_weight, pixels=pixels)
-                    found = found.view(count, size, -1)[: len(chunk), :asked]
-                    if rows is None:
-                        rows = found.new_empty(asked, len(directions), found.shape[-1])
-                    rows[:, first : first + count] = found.transpose(0, 1)
-        assert rows is not None
-        return _Part(rows, embedding[:asked], torch.cat([sizes, embedding], dim=1)[:asked])
+    def _choose(self, rows: int, budget: int | None, plan: BatchPlan | None) -> None:
+        """Choose the backend by the rule, and its plan where none is given."""
+        sizes, device = batch_plan.measure(self._f, self._probes[:1]), self._probes.device
+        budget = budget or batch_plan.default_budget(device)
+        self.backend, self.plan = self.traced, plan or self.traced.plan(sizes, rows, device, budget)
+        self.why_not_traced = self._check()
+        if self.why_not_traced:
+            self.traced.forget()
+            self.backend, self.plan = self.autograd, plan or self.autograd.plan(sizes, rows, device, budget)
 
-    def _behind_patches(self, found: Tensor, weight: Tensor | None, *, pixels: bool) -> Tensor:
-        """Behind a patch embedding with weight W, token gradients times W; without pixels, times R with R R^T = W W^T.
+    def _check(self) -> str:
+        """The rule: "" if the encoder can be traced and its product with a random cotangent is right, else why not.
 
-        R (D x D) makes the same Gram as W (D x C p p), and is narrower for most ViTs.
+        It is if it is autograd's at two images, else if finite differences say so.
         """
-        if weight is None:
-            return found.reshape(-1, self._probe.numel())
-        if pixels not in self._factors:
-            factor = weight.flatten(1) if pixels else _narrow(weight.flatten(1))
-            self._factors[pixels] = factor.to(found.dtype)
-        grid = found.shape[2:]
-        values = found.flatten(2).mT @ self._factors[pixels]
-        if pixels:
-            channels, high, wide = weight.shape[1:]
-            values = values.reshape(-1, *grid, channels, high, wide).permute(0, 3, 1, 4, 2, 5)
-        return values.reshape(len(values), -1)
+        cotangent = torch.randn(1, self.k, generator=torch.Generator().manual_seed(1)).to(self._probes)
+        ours: Tensor | None = None
+        truth: Tensor | None = None
+        why_not = "the traced product is not autograd's"
+        try:
+            ours = self.jacobian(self._probes, cotangent)
+        except OutOfMemory:
+            raise
+        except Exception as error:  # a network that cannot be traced may say so in any way
+            why_not = f"it cannot be traced ({first_line(error)})"
+        try:
+            truth = self.autograd.rows(self._probes, cotangent, BatchPlan(len(self._probes), 1), pixels=True).rows
+        except (MemoryError, RuntimeError) as error:
+            if ours is None or not batch_plan.is_out_of_memory(error):
+                raise
+        if ours is not None and truth is not None and self._near(ours, truth):
+            return ""
+        ways = {self.traced.name: ours, self.autograd.name: truth}
+        right = finite_differences.settle(self._f, self._probes, cotangent, ways, _TRUTH_TOLERANCE[self._precision])
+        if right == self.traced.name:
+            return ""
+        return (
+            f"The encoder is differentiated by autograd alone, since {why_not}; its scores are as exact, and take "
+            "longer."
+        )
 
-    def _general_rows(self, images: Tensor, directions: Tensor, count: int) -> _Part:
-        """The image repeated `count` times: one forward pass, then a backward pass for each chunk of directions."""
-        batch, half = len(images), self._precision == "bf16"
-        count = count if batch > 1 else max(count, 2)  # never a batch of one
-        # MATH: fused attention would compute its map again in each backward pass.
-        with torch.enable_grad(), arithmetic(self._precision), sdpa_kernel(SDPBackend.MATH):
-            replicas = images.repeat_interleave(count, dim=0).requires_grad_()
-            with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
-                embeddings = self._f(replicas)
-            rows = images.new_empty(batch, len(directions), images[0].numel())
-            for first in range(0, len(directions), count):
-                chunk = directions[first : first + count].to(embeddings)
-                padded = chunk.new_zeros(batch, count, self.k)
-                padded[:, : len(chunk)] = chunk
-                (gradient,) = torch.autograd.grad(
-                    embeddings, replicas, padded.flatten(0, 1), retain_graph=first + count < len(directions)
-                )
-                rows[:, first : first + count] = gradient.reshape(batch, count, -1)[:, : len(chunk)]
-        with torch.no_grad():
-            embedding = self._f(images) if half else embeddings.view(batch, count, self.k)[:, 0].clone()
-        return _Part(rows, embedding, embedding)
+    def _near(self, ours: Tensor, truth: Tensor) -> bool:
+        return bool((ours - truth).norm() <= _PROBE_TOLERANCE[self._precision] * truth.norm())
 
 
 def engine_of(
-    encoder: "Encoder", output: str | None = None, *, rows: int | None = None, precision: Precision = "fp32"
+    encoder: LoadedEncoder, output: str | None = None, *, rows: int | None = None, precision: Precision = "fp32"
 ) -> Engine:
     """The engine of a loaded encoder's output, kept for as long as the encoder lives. Arguments: as of `Engine`."""
     key = encoder.spec.check_output(output), rows, precision
@@ -340,51 +262,5 @@ def engine_of(
     return encoder.kept[key]
 
 
-def _too_large(error: BaseException) -> OutOfMemory:
-    return OutOfMemory(
-        f"One row of the Jacobian of one image needs more memory than there is "
-        f"({str(error).partition(chr(10))[0]}); an "
-        "encoder and an input size that fit are accepted; choose smaller ones, or free memory."
-    )
-
-
-@contextmanager
-def arithmetic(precision: Precision) -> Iterator[None]:
-    """TensorFloat-32 products inside or not; by default CUDA's convolutions have them, which is not float32."""
-    backends: Any = (torch.backends.cuda.matmul, getattr(torch.backends.cudnn, "conv"))  # noqa: B009 (has no type)
-    before = [backend.fp32_precision for backend in backends]
-    try:
-        for backend in backends:
-            backend.fp32_precision = "tf32" if precision == "tf32" else "ieee"
-        yield
-    finally:
-        for backend, was in zip(backends, before, strict=True):
-            backend.fp32_precision = was
-
-
-def _narrow(weight: Tensor) -> Tensor:
-    """R with R R^T = W W^T and as few columns as possible, from W (D x P)."""
-    if weight.shape[1] <= weight.shape[0]:
-        return weight
-    wide = weight.double().cpu()
-    eigenvalues, vectors = torch.linalg.eigh(wide @ wide.mT)
-    return (vectors * eigenvalues.clip(0).sqrt()).to(weight)
-
-
-def gram_matrix(rows: Float[Tensor, "*batch k pixels"]) -> Float[Tensor, "*batch k k"]:
-    """G = J J^T accumulated in float64, image by image and block of columns by block of columns.
-
-    >>> gram_matrix(torch.tensor([[3.0, 4.0]])).item()
-    25.0
-    """
-    device = "cpu" if rows.device.type == "mps" else rows.device  # mps has no float64
-    gram = torch.zeros(*rows.shape[:-1], rows.shape[-2], dtype=torch.float64, device=device)
-    for image in np.ndindex(rows.shape[:-2]):
-        for block in rows[image].split(_GRAM_COLUMNS, dim=-1):
-            gram[image] += _wide_product(block.to(device))
-    return gram
-
-
-def _wide_product(block: Tensor) -> Tensor:
-    wide = block.double()  # gone on return, before the next block is turned
-    return wide @ wide.mT
+def _gram_of(found: Rows) -> GramResult:
+    return GramResult(gram_matrix(found.rows).cpu(), found.embedding.float().cpu(), found.features.float().cpu())

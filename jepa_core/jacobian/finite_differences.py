@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from jepa_core.errors import EncoderError
-from jepa_core.jacobian.linearize import Embed
+from jepa_core.jacobian.encoder_protocol import Embed
 
 _log = logging.getLogger(__name__)
 

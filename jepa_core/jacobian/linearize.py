@@ -18,75 +18,55 @@ graph which is used often is compiled there: PyTorch's compiler fuses it. It tak
 
 import copy
 import logging
-import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, fx
-from torch._decomp import get_decompositions
-from torch.fx import GraphModule, Node
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch import Tensor
+from torch.fx import GraphModule
 
 from jepa_core.jacobian.buffers import use_one_block
-from jepa_core.jacobian.vjp_rules import Rules
-
-Embed = Callable[[Tensor], Tensor]
-"""A differentiable map from images (B, C, H, W) to embeddings (B, K), each image on its own."""
+from jepa_core.jacobian.encoder_protocol import Embed
+from jepa_core.jacobian.graph_steps.cut_patch_embedding import cut_patch_embedding
+from jepa_core.jacobian.graph_steps.divide import divide
+from jepa_core.jacobian.graph_steps.leave_out_zeros import leave_out_zeros
+from jepa_core.jacobian.graph_steps.trace import trace
 
 _log = logging.getLogger(__name__)
-_aten = torch.ops.aten
-# After so many products of a graph on a GPU it is compiled: before, they take less time than compiling.
-COMPILED_AFTER = 100
-# Kernels that compute a constant of the image together with the product; in parts, the constant is shared.
-_DECOMPOSITIONS: Any = get_decompositions(
-    [
-        _aten._softmax_backward_data,
-        _aten.native_layer_norm_backward,
-        _aten.slice_backward,
-        _aten.select_backward,
-        _aten.sigmoid_backward,
-        _aten.tanh_backward,
-    ]
-)
-_VIEWS = (_aten.view.default, _aten._unsafe_view.default, _aten.reshape.default)
 _TINY = 1e-12  # below it a magnitude's log says nothing more
-# A matrix product is cut down where at most this share of the rows (or of what is summed over) can be other than zero.
-_SPARSE = 0.5
 
 
 class Linearized:
     """The vector-Jacobian products of one encoder at fixed numbers of images and cotangents.
 
-    Attributes: `patch_weight` (D, C, p, p), the weight of a patch embedding that `product` leaves out, or None.
+    Attributes:
+        patch_weight: W (D, C, p, p) of a patch embedding that `product` leaves out, or None.
+        bytes: of the block of memory in which the results of `product` lie (`jepa_core.jacobian.buffers`).
+        uses: how many products there were.
     """
 
     def __init__(self, f: Embed, images: Tensor, cotangents: int, dtype: torch.dtype) -> None:
         """Trace `f` at `images` (B, C, H, W); products are computed in `dtype`, all else in the images' own.
 
-        Raises whatever a network raises that cannot be traced.
+        Raises `GraphError` for a network that cannot be traced or divided.
         """
+        self.uses = 0
         self._dtype = dtype
-        self._uses = 0
-        self._plain: GraphModule | None = None  # what may still be compiled
-        graph = _trace(f, images, cotangents)
-        self.patch_weight = _cut_patch_embedding(graph)
-        parts = _divide(graph)
+        graph = trace(f, images, cotangents)
+        self.patch_weight = cut_patch_embedding(graph)
+        parts = divide(graph)
         with torch.no_grad():
             fixed = parts.fixed()
             self._forward = parts.forward
             self._for_forward = [fixed[place] for place in parts.to_forward]
             self._for_product = self._cast([fixed[place] for place in parts.to_product])
-            product = parts.product
             directions = images.new_ones(cotangents, len(images), parts.width).to(dtype)
             constants = self.constants(images)[2]
             # What is picked by an index or a mask of the image may be another row for another image.
             if all(constant.is_floating_point() for constant in constants):
-                _leave_out_zeros(product, [directions, *self._for_product, *constants])
-            if images.is_cuda:
-                self._plain = GraphModule(product, copy.deepcopy(product.graph))
-            self.bytes = use_one_block(product, dtype, images.device)
-            self._product: Callable[..., Tensor] = product
+                leave_out_zeros(parts.product, [directions, *self._for_product, *constants])
+            self._plain: GraphModule | None = GraphModule(parts.product, copy.deepcopy(parts.product.graph))
+            self.bytes = use_one_block(parts.product, dtype, images.device)
+            self._product: Callable[..., Tensor] = parts.product
 
     def _cast(self, values: Iterable[Tensor]) -> list[Tensor]:
         return [value.to(self._dtype) if value.is_floating_point() else value for value in values]
@@ -98,18 +78,23 @@ class Linearized:
 
     def product(self, directions: Tensor, constants: Sequence[Tensor]) -> Tensor:
         """The rows of directions (C, B, K): (C, B, ...) of image gradients, or (C * B, D, h, w) before the patches."""
-        given = (directions.to(self._dtype), *self._for_product, *constants)
-        self._uses += 1
-        if directions.is_cuda and self._plain is not None and self._uses > COMPILED_AFTER:
-            self._compile(self._plain, given)
-        return self._product(*given)
+        self.uses += 1
+        return self._product(*self._given(directions, constants))
 
-    def _compile(self, plain: GraphModule, given: Sequence[Tensor]) -> None:
-        """Put a compiled graph in the place of the one with fixed memory, if the machine has what compiling needs."""
+    def _given(self, directions: Tensor, constants: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return directions.to(self._dtype), *self._for_product, *constants
+
+    def compile(self, directions: Tensor, constants: Sequence[Tensor]) -> None:
+        """Put a compiled graph in the place of the one with fixed memory, if the machine has what compiling needs.
+
+        It is tried once, with what `product` is about to be given; later calls do nothing.
+        """
+        if self._plain is None:
+            return
+        compiled = torch.compile(self._plain, dynamic=False)
         self._plain = None
-        compiled = torch.compile(plain, dynamic=False)
         try:
-            compiled(*given)
+            compiled(*self._given(directions, constants))
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # no C compiler, no Triton, a driver too old: each has an error of its own
@@ -128,166 +113,3 @@ def _sizes(made_of: Sequence[Tensor], images: Tensor) -> Tensor:
             torch.stack([*(mean.clamp(min=_TINY).log() for mean in means), (magnitude + _TINY).log().mean(1)], 1)
         )
     return torch.cat(found, dim=1)
-
-
-def _trace(f: Embed, images: Tensor, cotangents: int) -> GraphModule:
-    def with_parts(x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        with Rules() as rules:
-            return f(x), rules.made_of
-
-    def products(x: Tensor, directions: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
-        embedding, vjp, made_of = torch.func.vjp(with_parts, x, has_aux=True)  # type: ignore[misc]
-        return embedding, made_of, torch.func.vmap(lambda direction: vjp(direction)[0])(directions)
-
-    with torch.no_grad():
-        width = f(images[:1]).shape[1]
-    directions = images.new_zeros(cotangents, len(images), width)
-    # "fake": only shapes are followed, so tracing costs neither memory nor products.
-    traced = make_fx(products, decomposition_table=_DECOMPOSITIONS, tracing_mode="fake", _allow_non_fake_inputs=True)(
-        images, directions
-    )
-    traced.graph.eliminate_dead_code()
-    return traced
-
-
-def _cut_patch_embedding(traced: GraphModule) -> Tensor | None:
-    """Cut the graph before a patch embedding at its end, and return the weight; None where there is none."""
-    graph = traced.graph
-    output = next(node for node in graph.nodes if node.op == "output")
-    embedding, made_of, node = output.args[0]
-    while node.target in _VIEWS:
-        node = node.args[0]
-    if node.target is not operator.getitem or node.args[1] != 0:
-        return None
-    convolution = node.args[0]
-    if convolution.target is not _aten.convolution_backward.default:
-        return None
-    gradient, image, weight, _bias, stride, padding, dilation, transposed, _padding, groups, _mask = convolution.args
-    patch, grid = list(weight.meta["val"].shape[2:]), gradient.meta["val"].shape[2:]
-    covers = list(image.meta["val"].shape[2:]) == [size * count for size, count in zip(patch, grid, strict=True)]
-    plain = not transposed and groups == 1 and not any(padding) and set(dilation) == {1}
-    if not (plain and covers and list(stride) == patch) or weight.op != "get_attr":
-        return None
-    output.args = ((embedding, made_of, gradient),)
-    graph.eliminate_dead_code()
-    return getattr(traced, weight.target)
-
-
-class _Parts(NamedTuple):
-    """`fixed()` gives all values that depend on weights alone; `to_forward`, `to_product` say who needs which."""
-
-    fixed: GraphModule
-    forward: GraphModule  # (images, *fixed) -> (embedding, what the Jacobian is made of, constants)
-    product: GraphModule  # (directions, *fixed, *constants) -> rows
-    to_forward: list[int]
-    to_product: list[int]
-    width: int
-
-
-def _reached(graph: fx.Graph, source: Node) -> set[Node]:
-    found = {source}
-    for node in graph.nodes:
-        if node.op == "call_function" and not found.isdisjoint(node.all_input_nodes):
-            found.add(node)
-    return found
-
-
-def _divide(traced: GraphModule) -> _Parts:
-    graph = traced.graph
-    images, directions = (node for node in graph.nodes if node.op == "placeholder")
-    by_direction = _reached(graph, directions)
-    by_image = _reached(graph, images) - by_direction
-    (embedding, made_of, rows) = next(node for node in graph.nodes if node.op == "output").args[0]
-    made_of = [node for node in made_of if node in by_image]  # queries may be weights, as in attention pooling
-    weights = [node for node in graph.nodes if node.op != "output" and node not in by_image | by_direction]
-
-    def needed(users: set[Node], sources: Iterable[Node]) -> list[Node]:
-        return [node for node in sources if not users.isdisjoint(node.users)]
-
-    constants = needed(by_direction, [node for node in graph.nodes if node in by_image])
-    from_weights = needed(by_image | by_direction, weights)
-    to_forward, to_product = needed(by_image, weights), needed(by_direction, weights)
-    return _Parts(
-        fixed=_part(traced, [], weights, from_weights),
-        forward=_part(traced, [images, *to_forward], by_image, (embedding, made_of, constants)),
-        product=_part(traced, [directions, *to_product, *constants], by_direction, rows),
-        to_forward=[from_weights.index(node) for node in to_forward],
-        to_product=[from_weights.index(node) for node in to_product],
-        width=directions.meta["val"].shape[-1],
-    )
-
-
-def _part(owner: GraphModule, inputs: Sequence[Node], chosen: Iterable[Node], outputs: Any) -> GraphModule:
-    """The nodes `chosen`, in their order, as a graph of its own."""
-    graph, chosen = fx.Graph(), set(chosen)
-    copies = {node: graph.placeholder(f"given_{place}") for place, node in enumerate(inputs)}
-    for node in copies:
-        copies[node].meta = node.meta
-    for node in owner.graph.nodes:
-        if node in chosen and node not in copies:
-            copies[node] = graph.node_copy(node, copies.__getitem__)
-    graph.output(fx.map_arg(outputs, copies.__getitem__))
-    graph.eliminate_dead_code()
-    return GraphModule(owner, graph)
-
-
-def _leave_out_zeros(product: GraphModule, inputs: Sequence[Tensor]) -> None:
-    """Cut matrix products down to the rows, and to the terms of their sums, that can be other than zero.
-
-    What must be zero is found by running the graph once with positive random numbers in the place of all inputs: as it
-    is linear in the cotangents and its constants are generic, what comes out as zero is zero by the graph's structure.
-    """
-    generic = [torch.rand_like(value) + 0.5 if value.is_floating_point() else value for value in inputs]
-    finder = _ZeroFinder(product)
-    finder.run(*generic)
-    graph = product.graph
-    for node, (kept, axis) in finder.kept.items():
-        given: dict[int, Any] = dict(enumerate(node.args))
-        function: Any = node.target
-        with graph.inserting_before(node):
-            index = graph.create_node("get_attr", _register(product, kept))
-            for place in range(2):
-                if axis[place] is not None:
-                    given[place] = graph.call_function(_aten.index_select.default, (given[place], axis[place], index))
-            small = graph.call_function(function, (given[0], given[1]))
-            if axis[1] is None:  # whole rows were left out, so they are put back as zeros
-                shape = list(node.meta["val"].shape)
-                zeros = graph.call_function(_aten.new_zeros.default, (small, shape))
-                small = graph.call_function(_aten.index_copy.default, (zeros, len(shape) - 2, index, small))
-        node.replace_all_uses_with(small)
-        graph.erase_node(node)
-    product.recompile()
-
-
-def _register(module: GraphModule, value: Tensor) -> str:
-    name = f"kept_{sum(key.startswith('kept_') for key in vars(module))}"
-    setattr(module, name, value)
-    return name
-
-
-class _ZeroFinder(fx.Interpreter):
-    """Notes the matrix products one of whose operands is mostly zero.
-
-    `kept`: node -> (indices that can be other than zero, the axis they belong to in each operand, None for neither).
-    """
-
-    def __init__(self, module: GraphModule) -> None:
-        super().__init__(module)
-        self.kept: dict[Node, tuple[Tensor, tuple[int | None, int | None]]] = {}
-
-    def run_node(self, n: Node) -> Any:
-        if n.target in (_aten.mm.default, _aten.bmm.default):
-            left, right = (self.env[operand] for operand in n.all_input_nodes)
-            last = left.ndim - 1
-            # Rows of the left operand, then the sum's terms as the left and as the right operand has them.
-            for operand, axis, axes in (
-                (left, last - 1, (last - 1, None)),
-                (left, last, (last, last - 1)),
-                (right, last - 1, (last, last - 1)),
-            ):
-                others = [place for place in range(operand.ndim) if place != axis]
-                filled = (operand != 0).any(dim=others[0] if len(others) == 1 else others)
-                if filled.float().mean() <= _SPARSE:
-                    self.kept[n] = filled.nonzero().flatten(), axes
-                    break
-        return super().run_node(n)

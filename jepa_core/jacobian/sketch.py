@@ -29,6 +29,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.optimize import minimize
 from scipy.stats import spearmanr
+from sklearn.linear_model import RidgeCV
 from threadpoolctl import threadpool_limits
 
 from jepa_core.errors import NotEnoughData
@@ -247,14 +248,5 @@ def _fit_ridge(features: ndarray, scores: ndarray) -> _Ridge:
     """Ridge regression on standardised features; the strength with the least leave-one-out error is taken."""
     center, scale = features.mean(axis=0), features.std(axis=0)
     scale = np.where(scale > 1e-6 * np.abs(center) + np.finfo(float).tiny, scale, np.inf)  # constant ones say nothing
-    offset = float(scores.mean())
-    left, sigma, right = np.linalg.svd((features - center) / scale, full_matrices=False)
-    turned = left.T @ (scores - offset)
-
-    def error(strength: float) -> float:
-        share = sigma**2 / (sigma**2 + strength)
-        hat = 1 / len(scores) + np.square(left) @ share  # what an image contributes to its own prediction
-        return float(np.mean(np.square((scores - offset - left @ (share * turned)) / (1 - hat))))
-
-    strength = min(_STRENGTHS, key=error)
-    return _Ridge(center, scale, right.T @ (sigma / (sigma**2 + strength) * turned), offset)
+    fitted = RidgeCV(alphas=_STRENGTHS).fit((features - center) / scale, scores)
+    return _Ridge(center, scale, fitted.coef_, float(fitted.intercept_))

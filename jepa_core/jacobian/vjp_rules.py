@@ -26,8 +26,7 @@ from torch.autograd.function import FunctionCtx
 from torch.overrides import TorchFunctionMode
 
 # Tensor cores want rows of a multiple of 16 bytes: with 257 tokens the products take an older kernel, or are copied.
-_ALIGNED = 8
-_FILLED_ON = {"cuda"}
+_ALIGNED = {"cuda": 8}
 
 
 class _Elementwise(torch.autograd.Function):
@@ -77,17 +76,18 @@ class _LayerNorm(torch.autograd.Function):
         return grad * (inverse * gain) - mean * inverse - along * (normed * inverse), None, None, None
 
 
-def _attention_product(
-    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, weights: Tensor, out: Tensor, scale: float
+def attention_product(
+    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, weights: Tensor, out: Tensor, scale: float, align: int | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """dq, dk, dv of cotangents `grad` (C, B, H, N, d); each comes back with C in front.
 
-    Tokens go before cotangents, so that in every product all cotangents meet one shared matrix per head. On a GPU the
-    keys are filled up with zeros, which changes nothing but the speed and depends on no cotangent.
+    Tokens go before cotangents, so that in every product all cotangents meet one shared matrix per head. Keys are
+    filled up with zeros to a multiple of `align` (for None, to what the device is quick with), which changes nothing
+    but the speed and depends on no cotangent.
     """
     c, b, h, n, d = grad.shape
     keys = k.shape[-2]
-    fill = -keys % _ALIGNED if grad.device.type in _FILLED_ON else 0
+    fill = -keys % (align or _ALIGNED.get(grad.device.type, 1))
     m = keys + fill
     g = grad.permute(1, 2, 3, 0, 4).reshape(b * h, n, c * d)
     if fill:
@@ -107,7 +107,7 @@ class _AttentionProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(grad: Tensor, *shared: Any) -> tuple[Tensor, ...]:
-        return tuple(part[0] for part in _attention_product(grad[None], *shared))
+        return tuple(part[0] for part in attention_product(grad[None], *shared))
 
     @staticmethod
     def setup_context(ctx: FunctionCtx, inputs: Sequence[Any], output: Any) -> None:
@@ -119,7 +119,7 @@ class _AttentionProduct(torch.autograd.Function):
     ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
         if in_dims[0] is None or any(place is not None for place in in_dims[1:]):
             raise NotImplementedError("only cotangents are mapped over")
-        return _attention_product(grad.movedim(in_dims[0], 0), *shared), (0, 0, 0)
+        return attention_product(grad.movedim(in_dims[0], 0), *shared), (0, 0, 0)
 
 
 class _Attention(torch.autograd.Function):
@@ -148,23 +148,24 @@ def _depends(constant: Tensor | None) -> bool:
     return constant is not None and constant.requires_grad and not isinstance(constant, torch.nn.Parameter)
 
 
+_Made = tuple[Tensor, list[Tensor]]
+"""What a layer gives, and what its derivative is made of."""
+
+
 def _layer_norm(
-    made_of: list[Tensor],
     x: Tensor,
     shape: Sequence[int],
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
-) -> Tensor:
+) -> _Made:
     if len(shape) != 1 or _depends(weight) or _depends(bias):
-        return F.layer_norm(x, shape, weight, bias, eps)
+        return F.layer_norm(x, shape, weight, bias, eps), []
     y, _normed, inverse = _LayerNorm.apply(x, weight, bias, eps)
-    made_of.append(inverse)
-    return y
+    return y, [inverse]
 
 
 def _attention(
-    made_of: list[Tensor],
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -173,26 +174,23 @@ def _attention(
     is_causal: bool = False,
     scale: float | None = None,
     enable_gqa: bool = False,
-) -> Tensor:
+) -> _Made:
     plain = q.ndim == k.ndim == v.ndim == 4 and q.shape[:2] == k.shape[:2] == v.shape[:2]
     if is_causal or enable_gqa or dropout_p or not plain or _depends(attn_mask):
-        return F.scaled_dot_product_attention(
-            q, k, v, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
-        )
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
+        return y, []
     out, weights = _Attention.apply(q, k, v, attn_mask, q.shape[-1] ** -0.5 if scale is None else scale)
-    made_of += [weights, q, k, v, out]
-    return out
+    return out, [weights, q, k, v, out]
 
 
-def _linear(_made_of: list[Tensor], x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> _Made:
+    if x.ndim <= 2:
+        return F.linear(x, weight, bias), []
     # One matrix product: over several leading axes vmap would repeat the weight for each cotangent.
-    return (
-        F.linear(x.flatten(0, -2), weight, bias).unflatten(0, x.shape[:-1]) if x.ndim > 2 else F.linear(x, weight, bias)
-    )
+    return F.linear(x.flatten(0, -2), weight, bias).unflatten(0, x.shape[:-1]), []
 
 
 def _batch_norm(
-    _made_of: list[Tensor],
     x: Tensor,
     mean: Tensor | None,
     variance: Tensor | None,
@@ -201,13 +199,13 @@ def _batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
-) -> Tensor:
+) -> _Made:
     if training or mean is None or variance is None:
-        return F.batch_norm(x, mean, variance, weight, bias, training, momentum, eps)
+        return F.batch_norm(x, mean, variance, weight, bias, training, momentum, eps), []
     gain = torch.rsqrt(variance + eps) * (1.0 if weight is None else weight)
     offset = -mean * gain + (0.0 if bias is None else bias)
     shape = (-1, *[1] * (x.ndim - 2))
-    return x * gain.view(shape) + offset.view(shape)
+    return x * gain.view(shape) + offset.view(shape), []
 
 
 _LAYERS: dict[Callable, Callable] = {
@@ -237,7 +235,9 @@ class Rules(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
         if func in _LAYERS:
-            return _LAYERS[func](self.made_of, *args, **kwargs)
+            y, made_of = _LAYERS[func](*args, **kwargs)
+            self.made_of += made_of
+            return y
         if func in _ELEMENTWISE:
             # In place would overwrite what the slope was computed at.
             options = {key: value for key, value in kwargs.items() if key not in ("inplace", "input")}

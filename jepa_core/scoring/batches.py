@@ -35,10 +35,14 @@ Named = tuple[str, str, bytes]
 
 @dataclass(frozen=True)
 class Work:
-    """What is done with inputs (B, C, H, W), `size` at a time: they become results, or None where not finite."""
+    """What is done with inputs (B, C, H, W), `size` at a time: they become results, or None where not finite.
+
+    `note` is a sentence that a person should know of it, or "".
+    """
 
     size: int
     compute: "Callable[[Sequence[str], Tensor], list[Scored | None]]"
+    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +83,7 @@ def exact_work(output: EncoderOutput, precision: "Precision" = "fp32", keep: Gra
                 keep.features.append(found.features[place].numpy())
         return results
 
-    return Work(engine.plan.images, compute)
+    return Work(engine.plan.images, compute, engine.why_not_traced)
 
 
 def sketch_work(output: EncoderOutput, calibration: "Calibration", precision: "Precision" = "fp32") -> Work:
@@ -119,7 +123,7 @@ def sketch_work(output: EncoderOutput, calibration: "Calibration", precision: "P
             for place, digest in enumerate(digests)
         ]
 
-    return Work(engine.plan.images, compute)
+    return Work(engine.plan.images, compute, engine.why_not_traced)
 
 
 def _squared_norm(embedding: ndarray) -> float:

@@ -8,47 +8,33 @@ The share of the peak is K times the nominal forward FLOP, over the seconds, ove
 of the network's widest layer, in the same precision and run.
 """
 
-import ctypes
 import functools
-import gc
-import os
-import re
 import statistics
-import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy import ndarray
 from scipy.stats import rankdata, spearmanr
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
 
 from jepa_core import images
 from jepa_core.datasets import registry
 from jepa_core.encoders.registry import Encoder, build_net, load_encoder
 from jepa_core.encoders.spec import EncoderSpec
-from jepa_core.jacobian import engine as jacobian_engine
-from jepa_core.jacobian import linearize, sketch, spectrum
-from jepa_core.jacobian.engine import Engine, Precision
+from jepa_core.jacobian import sketch, spectrum
+from jepa_core.jacobian.precision import Precision
 from jepa_core.scoring.batches import Grams, exact_work
+from jepa_core.scoring.benchmark_clock import matrix_peak, nominal_flop, peak_memory, seconds_of
+from jepa_core.scoring.benchmark_ways import Way, best_batch, ways_of
 from jepa_core.scoring.encoder_output import EncoderOutput
-from jepa_core.scoring.method import SHARE
 from jepa_core.scoring.precision import is_fast
 
 REPEATS = 3
 # A run shorter than so many seconds is repeated until it is not: the first after another way finds cold caches.
 _SHORT = 0.5
-# Rows at which a way that does one after the other is measured first.
-FEW = 8
-# Cotangents at a time for vmap and jacrev, which do not choose for themselves.
-_CHUNK = 16
-_BATCHES = (2, 4, 8, 16, 32, 64)
 # A sketch's calibration is spread over this many images.
 SPREAD = 1000
 
@@ -101,110 +87,6 @@ class Line:
     rank_error: float = np.nan  # the largest difference of an image's rank among `fidelity`'s images
 
 
-def _listing(f: nn.Module, images: Tensor, rows: int) -> None:
-    """The Jacobian of the paper's listing, for the first `rows` numbers of the embedding."""
-    torch.autograd.functional.jacobian(lambda x: f(x)[:, :rows].sum(0), inputs=images)
-
-
-@contextmanager
-def _falling_back() -> Iterator[None]:
-    """PyTorch warns that `vmap` takes fused attention one sample after the other; that is what is measured here."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="There is a performance drop")
-        yield
-
-
-def _vmap(f: nn.Module, images: Tensor, rows: int) -> None:
-    _embedding, vjp, *_ = torch.func.vjp(f, images)
-    directions = torch.eye(rows, f(images).shape[1], device=images.device)[:, None]
-    with _falling_back():
-        torch.func.vmap(vjp, chunk_size=_CHUNK)(directions)
-
-
-def _jacrev(f: nn.Module, images: Tensor, rows: int) -> None:
-    with _falling_back():
-        torch.func.jacrev(lambda x: f(x)[:, :rows].sum(0), chunk_size=_CHUNK)(images)
-
-
-def _ours(engine: Engine, images: Tensor, rows: int) -> None:
-    for _ in engine._parts(images, torch.eye(rows, engine.k), engine._rows, pixels=False):  # without the Gram
-        pass
-
-
-def _synchronize(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-
-
-def _seconds(device: str, work: Callable[[], object], times: int = 1) -> float:
-    _synchronize(device)
-    start = time.perf_counter()
-    for _ in range(times):
-        work()
-    _synchronize(device)
-    return (time.perf_counter() - start) / times
-
-
-@contextmanager
-def _peak_memory(device: str) -> Iterator[list[float]]:
-    """Puts into the list how many GiB more were in use inside than before."""
-    found: list[float] = []
-    gc.collect()
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)  # glibc keeps what was freed, and it would count as in use before
-    status, clear = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-
-    def read(key: str) -> int:
-        return int(re.findall(rf"{key}:\s+(\d+) kB", status.read_text())[0]) * 1024
-
-    if device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        yield found
-        found.append((torch.cuda.max_memory_allocated() - before) / 2**30)
-    elif os.access(clear, os.W_OK):
-        clear.write_text("5")  # Linux: the peak starts again from here
-        before = read("VmRSS")
-        yield found
-        found.append((read("VmHWM") - before) / 2**30)
-    else:
-        yield found
-        found.append(np.nan)
-
-
-def matrix_peak(f: nn.Module, device: str, dtype: torch.dtype) -> float:
-    """FLOP a second: the best of ten products of the shape of the widest linear layer, for 2,048 tokens.
-
-    For 65,536 on a GPU, which a smaller product does not fill.
-    """
-    tokens = 2**16 if device.startswith("cuda") else 2**11
-    widest = max((p for p in f.parameters() if p.ndim == 2), key=lambda p: p.numel())
-    left = torch.randn(tokens, widest.shape[0], device=device).to(dtype)
-    right = torch.randn(tuple(widest.shape), device=device).to(dtype)
-    best = min(_seconds(device, lambda: left @ right) for _ in range(11))
-    return 2 * tokens * widest.numel() / best
-
-
-def nominal_flop(f: nn.Module, image: Tensor) -> int:
-    """FLOP of one forward pass of one image."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        f(image)
-    return counter.get_total_flops()
-
-
-@dataclass
-class _Way:
-    """A way to J of `images` images: `run(rows)`, and `finish()`, which makes singular values of all K rows."""
-
-    name: str
-    run: Callable[[int], object]
-    finish: Callable[[], object]
-    images: int
-    dtype: torch.dtype
-    k: int
-    few: int  # rows that it does at once: times are compared at multiples of it
-
-
 def _precisions(device: str) -> list[Precision]:
     """What is worth measuring: without bfloat16 products a processor takes 70 times as long as for float32 ones."""
     found: list[Precision] = ["fp32"]
@@ -215,76 +97,19 @@ def _precisions(device: str) -> list[Precision]:
     return found
 
 
-def _ways(f: nn.Module, shape: tuple[int, int, int], device: str, batch: int) -> list[_Way]:
-    image = torch.randn(1, *shape, device=device)
-    batched = torch.randn(batch, *shape, device=device)
-    k = f(image).shape[1]
-    rows = torch.randn(1, k, image.numel(), device=device)
+@dataclass
+class _Measured:
+    """A way while it is measured: for how many rows and how often in a row it is run, and seconds an image so far."""
 
-    def decompose(count: int) -> object:
-        # One after the other, as LAPACK takes a batch too: a batch's Jacobians need not lie in memory together.
-        return [torch.linalg.svdvals(rows[0]) for _ in range(count)]
+    way: Way
+    rows: int
+    again: int
+    memory: float
+    times: list[float] = field(default_factory=list)
 
-    def gram() -> object:
-        return spectrum.singular_values(jacobian_engine.gram_matrix(rows).cpu().numpy())
-
-    ways = [
-        _Way(
-            "listing, one image",
-            functools.partial(_listing, f, image),
-            lambda: decompose(1),
-            1,
-            torch.float32,
-            k,
-            FEW,
-        )
-    ]
-    if batch > 1:
-        run = functools.partial(_listing, f, batched)
-        ways.append(_Way(f"listing, {batch} images", run, lambda: decompose(batch), batch, torch.float32, k, FEW))
-    ways.append(_Way("vmap", functools.partial(_vmap, f, image), lambda: decompose(1), 1, torch.float32, k, FEW))
-    ways.append(_Way("jacrev", functools.partial(_jacrev, f, image), lambda: decompose(1), 1, torch.float32, k, FEW))
-    precisions = _precisions(device)
-    for precision in precisions:
-        engine = Engine(f, image[0], precision=precision)
-        several = torch.randn(engine.plan.images, *shape, device=device)
-        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        run = functools.partial(_ours, engine, several)
-        ways.append(_Way(f"full, {precision}", run, gram, engine.plan.images, dtype, k, engine.plan.cotangents))
-    for precision in precisions:
-        r = max(1, round(k / SHARE))
-        engine = Engine(f, image[0], rows=r, precision=precision)
-        several = torch.randn(engine.plan.images, *shape, device=device)
-        directions = torch.randn(r, k)
-        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        ways.append(
-            _Way(
-                f"sketch, r = {r}, {precision}",
-                lambda rows, engine=engine, several=several, directions=directions: engine.gram(  # type: ignore[misc]
-                    several, directions[:rows]
-                ),
-                lambda: None,
-                engine.plan.images,
-                dtype,
-                r,
-                engine.plan.cotangents,
-            )
-        )
-    return ways
-
-
-def best_batch(f: nn.Module, shape: tuple[int, int, int], device: str) -> int:
-    """How many images at a time the listing is fastest with, by a few rows; it is given up where it gets slower."""
-    best, fastest = 1, np.inf
-    for batch in (1, *_BATCHES):
-        images = torch.randn(batch, *shape, device=device)
-        _listing(f, images, 1)
-        seconds = min(_seconds(device, lambda: _listing(f, images, 4)) for _ in range(2)) / batch  # noqa: B023
-        if seconds > 1.05 * fastest:
-            break
-        if seconds < fastest:
-            best, fastest = batch, seconds
-    return best
+    @property
+    def seconds(self) -> float:
+        return statistics.median(self.times)
 
 
 def measure(case: Case, device: str, limit: float = 20.0) -> list[Line]:
@@ -295,32 +120,18 @@ def measure(case: Case, device: str, limit: float = 20.0) -> list[Line]:
     f, shape = case.build(device)
     image = torch.randn(1, *shape, device=device)
     flop, k = nominal_flop(f, image), f(image).shape[1]
-    ways = _ways(f, shape, device, best_batch(f, shape, device))
-    linearize.COMPILED_AFTER = 0
-    rows, memory, again = {}, {}, {}
-    for way in ways:
-        with _peak_memory(device) as found:
-            way.run(way.few)  # warm up
-        memory[way.name] = found[0]
-        seconds = _seconds(device, functools.partial(way.run, way.few))
-        fitting = max(2, int(limit / seconds)) * way.few
-        rows[way.name] = way.k if fitting >= way.k else fitting
-        again[way.name] = max(1, round(_SHORT / (seconds * rows[way.name] / way.few)))
-    times: dict[str, list[float]] = {way.name: [] for way in ways}
+    ways = ways_of(f, shape, device, best_batch(f, shape, device), _precisions(device))
+    measured = [_warmed_up(way, device, limit) for way in ways]
     peaks: dict[torch.dtype, list[float]] = {way.dtype: [] for way in ways}
     for _ in range(REPEATS):
-        for dtype, found_peaks in peaks.items():
-            found_peaks.append(matrix_peak(f, device, dtype))
-        for way in ways:
-            seconds = _seconds(device, functools.partial(way.run, rows[way.name]), again[way.name])
-            if rows[way.name] < way.k:
-                base = _seconds(device, functools.partial(way.run, way.few))
-                seconds = base + (seconds - base) / (rows[way.name] - way.few) * (way.k - way.few)
-            times[way.name].append(seconds / way.images + _seconds(device, way.finish) / _finished(way))
-    lines = _lines(case, ways, times, rows, memory, peaks, flop * k)
+        for dtype, found in peaks.items():
+            found.append(matrix_peak(f, device, dtype))
+        for one in measured:
+            one.times.append(_run(one, device))
+    lines = _lines(case, measured, {dtype: max(found) for dtype, found in peaks.items()}, flop * k)
     if not case.encoder:
         return lines
-    agreement = fidelity(load_encoder(case.encoder, device), case.output, [line.way for line in lines])
+    agreement = fidelity(load_encoder(case.encoder, device), case.output, ways)
     unknown = (np.nan, np.nan)
     return [
         replace(line, spearman=rho, rank_error=error)
@@ -329,8 +140,27 @@ def measure(case: Case, device: str, limit: float = 20.0) -> list[Line]:
     ]
 
 
-def fidelity(encoder: Encoder, output: str, ways: Sequence[str]) -> dict[str, tuple[float, float]]:
-    """How each of our ways ranks the encoder's reference images against full float32 scores.
+def _warmed_up(way: Way, device: str, limit: float) -> _Measured:
+    with peak_memory(device) as found:
+        way.run(way.few)
+    seconds = seconds_of(device, functools.partial(way.run, way.few))
+    fitting = max(2, int(limit / seconds)) * way.few
+    rows = way.k if fitting >= way.k else fitting
+    return _Measured(way, rows, max(1, round(_SHORT / (seconds * rows / way.few))), found[0])
+
+
+def _run(one: _Measured, device: str) -> float:
+    """Seconds for all K rows of an image and their singular values; from two numbers of rows in a straight line."""
+    way = one.way
+    seconds = seconds_of(device, functools.partial(way.run, one.rows), one.again)
+    if one.rows < way.k:
+        base = seconds_of(device, functools.partial(way.run, way.few))
+        seconds = base + (seconds - base) / (one.rows - way.few) * (way.k - way.few)
+    return seconds / way.images + seconds_of(device, way.finish) / way.finished
+
+
+def fidelity(encoder: Encoder, output: str, ways: Sequence[Way]) -> dict[str, tuple[float, float]]:
+    """How each of our ways, by its name, ranks the encoder's reference images against full float32 scores.
 
     Spearman's correlation, and the largest difference of ranks. A sketch is judged on the images that it was not
     calibrated on.
@@ -351,14 +181,14 @@ def fidelity(encoder: Encoder, output: str, ways: Sequence[str]) -> dict[str, tu
             work.compute([str(start + place) for place in range(len(part))], part)
         grams, features = np.stack(kept.grams), np.stack(kept.features).astype(np.float64)
         full[precision] = np.asarray(spectrum.jepa_score(spectrum.singular_values(grams), rank))
-        found[f"full, {precision}"] = _agreement(full["fp32"], full[precision])
-        for way in ways:
-            r, used = re.findall(r"r = (\d+), (\w+)", way)[0] if way.startswith("sketch") else (0, "")
-            if used == precision:
-                calibration = sketch.calibrate(grams[calibrated], features[calibrated], rank, int(r), seed=0)
-                small = calibration.directions @ grams[others] @ calibration.directions.T
-                guess = calibration.estimate(small, features[others])
-                found[way] = _agreement(full["fp32"][others], guess.score)
+        for way in [way for way in ways if way.precision == precision]:
+            if not way.sketched:
+                found[way.name] = _agreement(full["fp32"], full[precision])
+                continue
+            calibration = sketch.calibrate(grams[calibrated], features[calibrated], rank, way.k, seed=0)
+            small = calibration.directions @ grams[others] @ calibration.directions.T
+            guess = calibration.estimate(small, features[others])
+            found[way.name] = _agreement(full["fp32"][others], guess.score)
     return found
 
 
@@ -366,36 +196,27 @@ def _agreement(truth: ndarray, scores: ndarray) -> tuple[float, float]:
     return float(spearmanr(truth, scores).statistic), float(np.abs(rankdata(truth) - rankdata(scores)).max())
 
 
-def _finished(way: _Way) -> int:
-    """How many images `finish` was done for."""
-    return way.images if way.name.startswith("listing") else 1
-
-
-def _lines(
-    case: Case,
-    ways: list[_Way],
-    times: dict[str, list[float]],
-    rows: dict[str, int],
-    memory: dict[str, float],
-    peaks: dict[torch.dtype, list[float]],
-    flop: int,
-) -> list[Line]:
-    """Medians; a sketch carries its share of full scores for calibration."""
-    seconds = {name: statistics.median(found) for name, found in times.items()}
-    for name in list(seconds):
-        if name.startswith("sketch"):
-            seconds[name] += sketch.IMAGES / SPREAD * seconds[f"full, {name.rsplit(' ', 1)[1]}"]
-    listings = [found for name, found in seconds.items() if name.startswith("listing")]
-    return [
-        Line(
-            case=case.title,
-            way=way.name,
-            seconds=seconds[way.name],
-            continued=rows[way.name] < way.k,
-            over_listing=listings[0] / seconds[way.name],
-            over_batched=min(listings) / seconds[way.name],
-            peak_share=np.nan if way.name.startswith("sketch") else flop / seconds[way.name] / max(peaks[way.dtype]),
-            memory=memory[way.name],
+def _lines(case: Case, measured: list[_Measured], peaks: dict[torch.dtype, float], flop: int) -> list[Line]:
+    """Medians; a sketch carries its share of full scores for calibration. `flop` is that of all K products."""
+    full: dict[Precision | None, float] = {
+        one.way.precision: one.seconds for one in measured if one.way.precision and not one.way.sketched
+    }
+    listings = [one.seconds for one in measured if one.way.name.startswith("listing")]
+    lines = []
+    for one in measured:
+        way, seconds = one.way, one.seconds
+        if way.sketched:
+            seconds += sketch.IMAGES / SPREAD * full[way.precision]
+        lines.append(
+            Line(
+                case=case.title,
+                way=way.name,
+                seconds=seconds,
+                continued=one.rows < way.k,
+                over_listing=listings[0] / seconds,
+                over_batched=min(listings) / seconds,
+                peak_share=np.nan if way.sketched else flop / seconds / peaks[way.dtype],
+                memory=one.memory,
+            )
         )
-        for way in ways
-    ]
+    return lines

@@ -185,6 +185,7 @@ class ScoringRun:
     ) -> RunSummary:
         """Do the work on the images that are not `known`, by their digests, and `put` what comes of it."""
         summary = RunSummary()
+        summary.tell(work.note)
 
         def keep(results: list) -> None:
             put(results)

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jepa_core.analysis import lasso, umap_cache
+from jepa_core.analysis import lasso, umap, umap_cache
 from jepa_core.errors import NotEnoughData, StoreError
 from jepa_core.figures.umap import umap_figure
-from jepa_core.stats import neighbors
+from jepa_core.stats.neighbors import nearest
 from jepa_core.store.records import Result, ResultConfig
 from jepa_core.store.results import Store
 
@@ -39,17 +39,17 @@ def filled(store: Store) -> Store:
 def test_groups_stay_together_and_one_seed_gives_one_map():
     points = embeddings()
     steps = []
-    places = neighbors.umap_places(points, 0, lambda done, total: steps.append((done, total)))
+    places = umap.umap_places(points, 0, lambda done, total: steps.append((done, total)))
     assert places.shape == (len(points), 2)
-    _distances, near = neighbors.nearest(places, places, 5)
+    _distances, near = nearest(places, places, 5)
     assert (near % GROUPS == np.arange(len(points))[:, None] % GROUPS).all()
     assert steps[-1] == (500, 500)
-    assert np.array_equal(places, neighbors.umap_places(points, 0))
-    assert not np.array_equal(places, neighbors.umap_places(points, 1))
+    assert np.array_equal(places, umap.umap_places(points, 0))
+    assert not np.array_equal(places, umap.umap_places(points, 1))
 
 
 def test_equal_embeddings_have_places_too():
-    places = neighbors.umap_places(np.ones((12, K), np.float32))
+    places = umap.umap_places(np.ones((12, K), np.float32))
     assert np.isfinite(places).all()
 
 
@@ -60,27 +60,27 @@ def test_a_map_can_be_cancelled_between_its_steps():
         asked.append(True)
         return len(asked) > 2
 
-    assert neighbors.umap_places(embeddings(), cancelled=cancelled) is None
+    assert umap.umap_places(embeddings(), cancelled=cancelled) is None
 
 
 def test_too_few_images_make_no_map():
     with pytest.raises(NotEnoughData, match="There are 9 different images; a map needs at least 10"):
-        neighbors.umap_places(np.zeros((9, K), np.float32))
+        umap.umap_places(np.zeros((9, K), np.float32))
 
 
 def test_a_map_that_keeps_everything_is_said_to_and_a_shuffled_one_is_not():
     places = np.random.default_rng(1).standard_normal((60, 2))
     flat = np.column_stack([places, np.zeros((60, 3))]).astype(np.float32)
-    assert neighbors.kept_neighbours(flat, places) == 1
-    assert neighbors.distance_agreement(flat, places) == pytest.approx(1)
+    assert umap.kept_neighbours(flat, places) == 1
+    assert umap.distance_agreement(flat, places) == pytest.approx(1)
     shuffled = np.random.default_rng(2).permutation(places)
-    assert neighbors.kept_neighbours(flat, shuffled) < 0.5
-    assert abs(neighbors.distance_agreement(flat, shuffled)) < 0.3
+    assert umap.kept_neighbours(flat, shuffled) < 0.5
+    assert abs(umap.distance_agreement(flat, shuffled)) < 0.3
 
 
 def test_a_map_is_kept_and_found_again_whatever_the_order_of_the_images(filled: Store, monkeypatch):
     made = umap_cache.make_map(filled, CONFIG.space, DIGESTS)
-    monkeypatch.delattr(neighbors, "umap_places")  # from here on it cannot be drawn
+    monkeypatch.delattr(umap, "umap_places")  # from here on it cannot be drawn
     again = umap_cache.make_map(filled, CONFIG.space, [*reversed(DIGESTS), DIGESTS[0]])
     assert np.array_equal(made.places, again.places)
     assert (made.neighbours, made.distances) == (again.neighbours, again.distances)

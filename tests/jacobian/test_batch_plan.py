@@ -15,13 +15,15 @@ from torch.utils._pytree import tree_leaves
 from benchmarks.exactness import enliven
 from jepa_core.errors import EncoderError, OutOfMemory
 from jepa_core.jacobian import batch_plan
-from jepa_core.jacobian import engine as jacobian_engine
-from jepa_core.jacobian.batch_plan import Plan, Sizes, is_out_of_memory, measure, plan_general, plan_shared
+from jepa_core.jacobian.autograd import AutogradBackend
+from jepa_core.jacobian.batch_plan import BatchPlan, Sizes, is_out_of_memory, measure, plan_autograd, plan_traced
 from jepa_core.jacobian.engine import Engine
+from jepa_core.jacobian.gram import gram_matrix
+from jepa_core.jacobian.traced import TracedBackend
 
 CPU = torch.device("cpu")
 SHAPE = (3, 16, 16)
-BOTH_WAYS = pytest.mark.parametrize("shared", [True, False], ids=["shared", "general"])
+BOTH_WAYS = pytest.mark.parametrize("way", ["traced", "autograd"])
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -44,12 +46,12 @@ class Tokens(nn.Module):
         return self.narrow(nn.functional.gelu(self.wide(tokens))).mean(1)
 
 
-def engine_of(f: nn.Module, *, shared: bool, plan: Plan | None = None, **options) -> Engine:
+def engine_of(f: nn.Module, *, way: str, plan: BatchPlan | None = None, **options) -> Engine:
     engine = Engine(f, torch.zeros(SHAPE), **options)
-    assert engine.shared
-    if not shared:
-        engine.shared = False
-        engine.plan = plan_general(measure(f, torch.zeros(1, *SHAPE)), engine.k, CPU, options.get("budget", 10**9))
+    assert engine.backend is engine.traced
+    if way == "autograd":
+        engine.backend = engine.autograd
+        engine.plan = plan_autograd(measure(f, torch.zeros(1, *SHAPE)), engine.k, CPU, options.get("budget", 10**9))
     engine.plan = plan or engine.plan
     return engine
 
@@ -108,7 +110,7 @@ SIZES = Sizes(saved=10_000, largest=2_000, row=500)
 BUDGETS = [10**9, 10**8, 10**7, 3 * 10**6, 10**6, 10**5, 3 * 10**4, 10**4, 10**3, 1]
 
 
-@pytest.mark.parametrize("plan_of", [plan_shared, plan_general])
+@pytest.mark.parametrize("plan_of", [plan_traced, plan_autograd])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_a_smaller_budget_gives_fewer_images_then_fewer_cotangents_and_never_none(plan_of, device):
     plans = [plan_of(SIZES, 40, torch.device(device), budget) for budget in BUDGETS]
@@ -118,11 +120,11 @@ def test_a_smaller_budget_gives_fewer_images_then_fewer_cotangents_and_never_non
     assert all(plan.images == 1 for plan in plans if plan.cotangents < 40)
     assert plans[0].images > 100
     assert plans[0].cotangents == 40
-    assert plans[-1] == Plan(images=1, cotangents=1)
+    assert plans[-1] == BatchPlan(images=1, cotangents=1)
     assert len({plan.cotangents for plan in plans}) > 2
 
 
-@pytest.mark.parametrize("plan_of", [plan_shared, plan_general])
+@pytest.mark.parametrize("plan_of", [plan_traced, plan_autograd])
 def test_chunks_are_even(plan_of):
     # A budget for 25 of 30 rows is used for two chunks of 15, not for one of 25 and one of 5.
     found = {plan_of(SIZES, 30, CPU, budget).cotangents for budget in range(10_000, 10**6, 5_000)}
@@ -130,7 +132,7 @@ def test_chunks_are_even(plan_of):
     assert {10, 15, 30} <= found
 
 
-@pytest.mark.parametrize("plan_of", [plan_shared, plan_general])
+@pytest.mark.parametrize("plan_of", [plan_traced, plan_autograd])
 def test_larger_activations_and_more_rows_make_smaller_plans(plan_of):
     plan = plan_of(SIZES, 40, CPU, 10**8)
     assert plan_of(SIZES, 80, CPU, 10**8).images < plan.images
@@ -138,25 +140,25 @@ def test_larger_activations_and_more_rows_make_smaller_plans(plan_of):
 
 
 def test_products_of_half_the_width_are_made_twice_as_many_at_a_time():
-    whole, half = (plan_shared(Sizes(10**6, 10**5, 500), 10_000, CPU, 10**10, half=half) for half in (False, True))
+    whole, half = (plan_traced(Sizes(10**6, 10**5, 500), 10_000, CPU, 10**10, half=half) for half in (False, True))
     assert half.cotangents == pytest.approx(2 * whole.cotangents, rel=0.1)
 
 
-@pytest.mark.parametrize("plan_of", [plan_shared, plan_general])
+@pytest.mark.parametrize("plan_of", [plan_traced, plan_autograd])
 def test_the_rows_of_the_jacobian_count(plan_of):
     plan = plan_of(Sizes(saved=100, largest=100, row=10**6), 40, torch.device("cuda"), 10**9)
     assert 0.1 * 10**9 < plan.images * 40 * 10**6 <= 10**9
 
 
 def test_a_cpus_plan_stays_in_its_caches_whatever_the_budget():
-    for plan_of in (plan_shared, plan_general):
+    for plan_of in (plan_traced, plan_autograd):
         on_cpu, on_gpu = (plan_of(SIZES, 40, torch.device(device), 10**13) for device in ("cpu", "cuda"))
         assert on_cpu == plan_of(SIZES, 40, CPU, 10**14)
         assert on_cpu.images < on_gpu.images / 100
 
 
 def test_half_a_plan_has_fewer_images_then_fewer_cotangents_then_is_none():
-    plan, seen = Plan(images=5, cotangents=6), []
+    plan, seen = BatchPlan(images=5, cotangents=6), []
     while plan := plan.half():
         seen.append(tuple(plan))
     assert seen == [(3, 6), (2, 6), (1, 6), (1, 3), (1, 2), (1, 1)]
@@ -200,8 +202,8 @@ def test_weights_do_not_count_since_they_exist_once(trainable):
 
 @pytest.mark.parametrize("budget", [600_000, 10**7])
 @BOTH_WAYS
-def test_a_plan_keeps_to_its_budget(shared, budget):
-    engine = engine_of(Tokens(), shared=shared, budget=budget)
+def test_a_plan_keeps_to_its_budget(way, budget):
+    engine = engine_of(Tokens(), way=way, budget=budget)
     images = random(engine.plan.images, *SHAPE)
     assert engine.plan.cotangents > 1
     with Held() as mode:
@@ -210,8 +212,8 @@ def test_a_plan_keeps_to_its_budget(shared, budget):
 
 
 @BOTH_WAYS
-def test_memory_does_not_grow_with_the_number_of_images(shared):
-    engine = engine_of(Tokens(), shared=shared, plan=Plan(2, 16))
+def test_memory_does_not_grow_with_the_number_of_images(way):
+    engine = engine_of(Tokens(), way=way, plan=BatchPlan(2, 16))
     engine.gram(random(2, *SHAPE))
     most = []
     for count in (4, 12):
@@ -224,7 +226,7 @@ def test_memory_does_not_grow_with_the_number_of_images(shared):
 
 @pytest.mark.parametrize("cotangents", [20, 5, 3])
 @BOTH_WAYS
-def test_the_jacobian_of_one_image_is_held_once(cotangents, shared):
+def test_the_jacobian_of_one_image_is_held_once(cotangents, way):
     class Bent(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
             return images.flatten(1).tanh() @ self.matrix.T
@@ -232,7 +234,7 @@ def test_the_jacobian_of_one_image_is_held_once(cotangents, shared):
     net = Bent()
     net.register_buffer("matrix", random(20, 24_000))
     engine = Engine(net.eval(), random(2, 3, 4000))
-    engine.shared, engine.plan = shared, Plan(1, cotangents)
+    engine.backend, engine.plan = getattr(engine, way), BatchPlan(1, cotangents)
     engine.jacobian(random(1, 2, 3, 4000))
     with Held() as mode:
         engine.jacobian(random(1, 2, 3, 4000))
@@ -240,20 +242,18 @@ def test_the_jacobian_of_one_image_is_held_once(cotangents, shared):
     assert mode.most <= (20 + 4 * cotangents + 7) * 4 * 24_000
 
 
-def test_the_gram_is_the_same_whatever_the_number_of_columns(monkeypatch):
+def test_the_gram_is_the_same_whatever_the_number_of_columns():
     rows = random(2, 5, 37)
     expected = rows.double() @ rows.double().mT
     for columns in (1, 7, 36, 37, 1000):
-        monkeypatch.setattr(jacobian_engine, "_GRAM_COLUMNS", columns)
-        assert torch.allclose(jacobian_engine.gram_matrix(rows), expected, rtol=1e-14)
+        assert torch.allclose(gram_matrix(rows, columns), expected, rtol=1e-14)
 
 
-def test_one_part_of_one_image_at_a_time_is_held_in_float64(monkeypatch):
+def test_one_part_of_one_image_at_a_time_is_held_in_float64():
     k, columns, count = 40, 500, 30
-    monkeypatch.setattr(jacobian_engine, "_GRAM_COLUMNS", columns)
     rows = random(count, k, 4 * columns)
     with Held() as mode:
-        jacobian_engine.gram_matrix(rows)
+        gram_matrix(rows, columns)
     assert mode.most <= 8 * k * columns + 8 * (count + 1) * k * k  # the part, and the Grams with one product
 
 
@@ -279,17 +279,17 @@ def test_refused_memory_is_told_from_other_errors():
         assert not is_out_of_memory(error)
 
 
-@pytest.mark.parametrize(("limit", "plan"), [(400_000, Plan(1, 16)), (110_000, Plan(1, 4))])
+@pytest.mark.parametrize(("limit", "plan"), [(400_000, BatchPlan(1, 16)), (110_000, BatchPlan(1, 4))])
 @BOTH_WAYS
-def test_where_memory_runs_out_the_engine_goes_on_in_smaller_steps(shared, limit, plan):
+def test_where_memory_runs_out_the_engine_goes_on_in_smaller_steps(way, limit, plan):
     net, images = Tokens(), random(2, *SHAPE)
-    engine = engine_of(net, shared=shared, plan=Plan(2, 16))
+    engine = engine_of(net, way=way, plan=BatchPlan(2, 16))
     rows = torch.stack([torch.autograd.functional.jacobian(lambda x: net(x[None])[0], image) for image in images])
     with Refusing(limit) as mode:
         found = engine.gram(images)
     assert mode.refused > 0
     assert engine.plan == plan
-    torch.testing.assert_close(found.gram, jacobian_engine.gram_matrix(rows.flatten(2)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.gram, gram_matrix(rows.flatten(2)), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found.embedding, net(images))
     with Refusing(limit) as mode:
         engine.gram(images)
@@ -303,7 +303,7 @@ def test_where_memory_runs_out_the_engine_goes_on_in_smaller_steps(shared, limit
 )
 def test_memory_may_be_refused_by_the_device_the_system_or_python(error):
     images = random(2, *SHAPE)
-    engine = engine_of(Tokens(), shared=False, plan=Plan(2, 16))
+    engine = engine_of(Tokens(), way="autograd", plan=BatchPlan(2, 16))
     expected = engine.gram(images).gram
     with Refusing(400_000, error) as mode:
         found = engine.gram(images).gram
@@ -312,26 +312,26 @@ def test_memory_may_be_refused_by_the_device_the_system_or_python(error):
 
 
 @BOTH_WAYS
-def test_the_images_that_are_done_are_not_done_again(shared, monkeypatch):
-    engine = engine_of(Tokens(), shared=shared, plan=Plan(2, 16))
+def test_the_images_that_are_done_are_not_done_again(way, monkeypatch):
+    engine = engine_of(Tokens(), way=way, plan=BatchPlan(2, 16))
     images = random(5, *SHAPE)
-    expected, work, sizes = engine.gram(images).gram, engine._rows, []
+    expected, work, sizes = engine.gram(images).gram, engine.backend.rows, []
 
-    def refuse_once(part: Tensor, *rest: Tensor, **options: bool) -> object:
+    def refuse_once(part: Tensor, *rest: object, **options: bool) -> object:
         sizes.append(len(part))
         if len(sizes) == 2:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return work(part, *rest, **options)
 
-    monkeypatch.setattr(engine, "_rows", refuse_once)
+    monkeypatch.setattr(engine.backend, "rows", refuse_once)
     found = engine.gram(images).gram
     assert sizes == [2, 2, 1, 1, 1]
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @BOTH_WAYS
-def test_where_not_even_one_row_fits_a_sentence_says_so(shared):
-    engine = engine_of(Tokens(), shared=shared, plan=Plan(1, 2))
+def test_where_not_even_one_row_fits_a_sentence_says_so(way):
+    engine = engine_of(Tokens(), way=way, plan=BatchPlan(1, 2))
     with (
         Refusing(10_000),
         pytest.raises(
@@ -341,26 +341,26 @@ def test_where_not_even_one_row_fits_a_sentence_says_so(shared):
         ),
     ):
         engine.gram(random(2, *SHAPE))
-    assert engine.plan == Plan(1, 1)
+    assert engine.plan == BatchPlan(1, 1)
 
 
 @BOTH_WAYS
-def test_another_error_is_not_taken_for_a_lack_of_memory(shared):
-    engine = engine_of(Tokens(), shared=shared, plan=Plan(2, 16))
+def test_another_error_is_not_taken_for_a_lack_of_memory(way):
+    engine = engine_of(Tokens(), way=way, plan=BatchPlan(2, 16))
     with Refusing(60_000, lambda: RuntimeError("the device is on fire")), pytest.raises(RuntimeError, match="on fire"):
         engine.gram(random(2, *SHAPE))
-    assert engine.plan == Plan(2, 16)
+    assert engine.plan == BatchPlan(2, 16)
 
 
 def test_an_engine_is_made_where_its_first_plan_does_not_fit():
     net, images = Tokens(), random(2, *SHAPE)
     first = Engine(net, images[0], budget=1_500_000)
-    assert first.plan == Plan(1, 16)
+    assert first.plan == BatchPlan(1, 16)
     with Refusing(110_000) as mode:
         engine = Engine(net, images[0], budget=1_500_000)
         found = engine.gram(images)
     assert mode.refused > 0
-    assert engine.shared
+    assert engine.backend is engine.traced
     assert 1 < engine.plan.cotangents < 16
     torch.testing.assert_close(found.gram, first.gram(images).gram, rtol=1e-4, atol=1e-5)
 
@@ -370,17 +370,18 @@ def refuse(*_args: object, **_options: object) -> None:
 
 
 def test_an_engine_is_refused_with_a_sentence_where_not_even_one_row_fits(monkeypatch):
-    monkeypatch.setattr(Engine, "_shared_rows", refuse)
+    monkeypatch.setattr(TracedBackend, "rows", refuse)
     with pytest.raises(OutOfMemory, match="needs more memory than there is"):
         Engine(Tokens(), torch.zeros(SHAPE), rows=2, budget=200_000)
 
 
 def test_where_two_images_do_not_fit_autograd_finite_differences_check_the_traced_product(monkeypatch):
-    monkeypatch.setattr(Engine, "_general_rows", refuse)
-    assert Engine(Tokens(), torch.zeros(SHAPE), rows=2).shared
-    wrong = Engine._shared_rows
+    monkeypatch.setattr(AutogradBackend, "rows", refuse)
+    engine = Engine(Tokens(), torch.zeros(SHAPE), rows=2)
+    assert engine.backend is engine.traced
+    wrong = TracedBackend.rows
     monkeypatch.setattr(
-        Engine, "_shared_rows", lambda *args, **kw: (found := wrong(*args, **kw))._replace(rows=2 * found.rows)
+        TracedBackend, "rows", lambda *args, **kw: (found := wrong(*args, **kw))._replace(rows=2 * found.rows)
     )
     with pytest.raises(EncoderError, match=r"the traced one is 1e\+02 % off"):
         Engine(Tokens(), torch.zeros(SHAPE), rows=2)

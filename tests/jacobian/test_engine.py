@@ -9,8 +9,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from jepa_core.errors import UnknownName
 from jepa_core.jacobian import engine as jacobian_engine
-from jepa_core.jacobian.batch_plan import Plan
-from jepa_core.jacobian.engine import PRECISIONS, Engine, engine_of, gram_matrix
+from jepa_core.jacobian.backend import Backend
+from jepa_core.jacobian.batch_plan import BatchPlan
+from jepa_core.jacobian.engine import Engine, engine_of
+from jepa_core.jacobian.gram import gram_matrix
+from jepa_core.jacobian.precision import PRECISIONS
 from tests.jacobian.test_exactness import (
     BOTH_WAYS,
     SHAPE,
@@ -27,9 +30,9 @@ from tests.jacobian.test_exactness import (
 
 
 @BOTH_WAYS
-def test_bfloat16_products_are_near_and_the_embedding_is_float32s(shared):
+def test_bfloat16_products_are_near_and_the_embedding_is_float32s(way):
     net, images = tiny_vit(), random(3, 2, 8, 8)
-    made = engine(net, images, shared=shared, plan=Plan(2, 7), precision="bf16")
+    made = engine(net, images, way=way, plan=BatchPlan(2, 7), precision="bf16")
     error = distance(made.jacobian(images).float(), truth_of(net, images))
     assert 1e-4 < error < 0.05
     found = made.gram(images)
@@ -39,9 +42,9 @@ def test_bfloat16_products_are_near_and_the_embedding_is_float32s(shared):
 
 
 @BOTH_WAYS
-def test_tensorfloat32_is_float32_on_a_cpu(shared):
+def test_tensorfloat32_is_float32_on_a_cpu(way):
     net, images = two_layers(), random(3, *SHAPE)
-    tf32, fp32 = (engine(net, images, shared=shared, precision=precision) for precision in ("tf32", "fp32"))
+    tf32, fp32 = (engine(net, images, way=way, precision=precision) for precision in ("tf32", "fp32"))
     assert torch.equal(tf32.jacobian(images), fp32.jacobian(images))
     assert torch.equal(tf32.gram(images).gram, fp32.gram(images).gram)
 
@@ -70,9 +73,9 @@ class Flags(TorchDispatchMode):
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @BOTH_WAYS
-def test_global_flags_are_set_for_the_products_and_put_back(shared, precision):
+def test_global_flags_are_set_for_the_products_and_put_back(way, precision):
     images, before = random(2, *SHAPE), flags()
-    made = engine(two_layers(), images, shared=shared, precision=precision)
+    made = engine(two_layers(), images, way=way, precision=precision)
     made.gram(images)
     assert flags() == before
     with Flags() as mode:
@@ -80,7 +83,7 @@ def test_global_flags_are_set_for_the_products_and_put_back(shared, precision):
     assert flags() == before
     assert mode.seen[-1] == ("tf32" if precision == "tf32" else "ieee")
     assert set(mode.seen) <= {"tf32", "ieee"}
-    assert not (shared and mode.seen[0] == "tf32")  # the forward part
+    assert not (way == "traced" and mode.seen[0] == "tf32")  # the forward part
     with Flags(fail_at=len(mode.seen)), pytest.raises(ArithmeticError):
         made.gram(images)
     assert flags() == before
@@ -92,7 +95,7 @@ def test_global_flags_are_set_for_the_products_and_put_back(shared, precision):
 def test_an_encoder_keeps_one_engine_for_each_output_number_of_rows_and_precision(tiny):
     made = engine_of(tiny, "projector", rows=2)
     assert made is engine_of(tiny, rows=2)
-    assert made.shared
+    assert made.backend is made.traced
     assert (made.k, made.plan.cotangents) == (16, 2)
     images = random(2, 1, 16, 16)
     torch.testing.assert_close(made.gram(images).embedding, tiny.module("projector")(images))
@@ -159,7 +162,29 @@ def test_images_without_a_batch_axis_are_refused():
     images = random(2, *SHAPE)
     made = Engine(small_net(), images[0])
     with pytest.raises(ValueError, match=r"must have shape \(batch, channel, height, width\)\. Got \(2, 3, 4\)\."):
-        next(made._parts(images[0], None, made._rows, pixels=True))
+        next(made._parts(images[0], None, lambda found: found, pixels=True))
+
+
+def test_both_backends_give_the_products_of_directions_again_after_they_forgot():
+    net, images, directions = small_net(), random(3, *SHAPE), random(5, 6)
+    made = Engine(net, images[0])
+    for backend in (made.traced, made.autograd):
+        assert isinstance(backend, Backend)
+        for _ in range(2):
+            found = backend.rows(images, directions, BatchPlan(3, 4), pixels=True)
+            assert distance(found.rows, directions @ truth_of(net, images)) <= 1e-5, backend.name
+            torch.testing.assert_close(found.embedding, net(images))
+            backend.forget()
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_a_plan_that_is_given_is_kept_to(traced):
+    def f(images: Tensor) -> Tensor:
+        return images.flatten(1).sin() * (1.0 if traced or float(images.detach().sum()) < 1e9 else 2.0)
+
+    made = Engine(f, random(*SHAPE), plan=BatchPlan(2, 3))
+    assert made.backend.name == ("traced" if traced else "autograd")
+    assert made.plan == BatchPlan(2, 3)
 
 
 def test_threads_that_share_an_engine_do_not_disturb_each_other():

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.exactness import ARCHITECTURES, build, compare, enliven, inputs_of
-from jepa_core.jacobian import batch_plan
-from jepa_core.jacobian.batch_plan import Plan
-from jepa_core.jacobian.engine import Engine, gram_matrix
+from jepa_core.jacobian.batch_plan import BatchPlan
+from jepa_core.jacobian.engine import Engine
+from jepa_core.jacobian.gram import gram_matrix
 from jepa_core.jacobian.spectrum import jepa_score, listing_score, singular_values
 
 SHAPE = (2, 3, 4)
 D = 24
-BOTH_WAYS = pytest.mark.parametrize("shared", [True, False], ids=["shared", "general"])
+BOTH_WAYS = pytest.mark.parametrize("way", ["traced", "autograd"])
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -70,11 +70,11 @@ def tiny_vit(**options: int) -> nn.Module:
     return net.eval().requires_grad_(False)
 
 
-def engine(f: Callable[[Tensor], Tensor], images: Tensor, *, shared: bool, plan: Plan | None = None, **options):
+def engine(f: Callable[[Tensor], Tensor], images: Tensor, *, way: str, plan: BatchPlan | None = None, **options):
     """An engine that goes one way or the other, whatever it would choose."""
     made = Engine(f, images[0], **options)
-    assert made.shared
-    made.shared, made.plan = shared, plan or made.plan
+    assert made.backend is made.traced
+    made.backend, made.plan = getattr(made, way), plan or made.plan
     return made
 
 
@@ -95,12 +95,12 @@ def distance(found: Tensor, truth: Tensor) -> float:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda architecture: architecture.title)
-def test_float32_scores_are_those_of_float64_autodiff_and_a_full_svd(architecture, monkeypatch):
-    monkeypatch.setattr(
-        batch_plan, "plan_shared", lambda _sizes, rows, *_rest, **_options: Plan(1, rows)
-    )  # one graph is enough
+def test_float32_scores_are_those_of_float64_autodiff_and_a_full_svd(architecture):
     encoder = build(architecture, small=True)
-    found = compare(encoder.module(), inputs_of(encoder, "photo-tiles", 3))
+    inputs = inputs_of(encoder, "photo-tiles", 3)
+    with torch.no_grad():
+        k = encoder.module()(inputs).shape[1]
+    found = compare(encoder.module(), inputs, plan=BatchPlan(1, k))  # one graph is enough
     assert found.rank > found.k // 3
     assert found.log_sigma_difference <= 1e-3
     assert found.score_difference <= 1e-2
@@ -154,18 +154,18 @@ def test_scaling_the_embedding_by_c_adds_k_log_c():
 
 
 @BOTH_WAYS
-def test_the_chain_rule_for_a_map_behind_a_bend_with_rows_and_pixels_in_their_order(shared):
+def test_the_chain_rule_for_a_map_behind_a_bend_with_rows_and_pixels_in_their_order(way):
     net, images = Bent(random(5, D)), random(4, *SHAPE)
-    made, expected = engine(net, images, shared=shared), net.jacobian(images)
+    made, expected = engine(net, images, way=way), net.jacobian(images)
     torch.testing.assert_close(made.jacobian(images), expected, rtol=1e-5, atol=1e-5)
     found = singular_values(made.gram(images).gram.numpy())
     assert np.allclose(found, torch.linalg.svdvals(expected.double()).numpy(), rtol=1e-5)
 
 
 @BOTH_WAYS
-def test_the_gram_is_float64_and_the_embedding_is_the_encoders(shared):
+def test_the_gram_is_float64_and_the_embedding_is_the_encoders(way):
     net, images = small_net(), random(3, *SHAPE)
-    found = engine(net, images, shared=shared).gram(images)
+    found = engine(net, images, way=way).gram(images)
     assert (found.gram.dtype, found.gram.shape) == (torch.float64, (3, 6, 6))
     assert found.embedding.dtype == torch.float32
     torch.testing.assert_close(found.embedding, net(images), rtol=1e-5, atol=1e-5)
@@ -173,9 +173,9 @@ def test_the_gram_is_float64_and_the_embedding_is_the_encoders(shared):
 
 
 @BOTH_WAYS
-def test_an_encoder_in_float64_is_computed_in_float64(shared):
+def test_an_encoder_in_float64_is_computed_in_float64(way):
     net, images = small_net().double(), random(2, *SHAPE).double()
-    made = engine(net, images, shared=shared)
+    made = engine(net, images, way=way)
     assert made.jacobian(images).dtype == torch.float64
     assert distance(made.jacobian(images), truth_of(net, images)) <= 1e-12
 
@@ -192,21 +192,21 @@ def test_small_singular_values_survive_that_a_float32_gram_would_lose():
 
 @pytest.mark.parametrize("cotangents", [1, 4, 6, 9])
 @BOTH_WAYS
-def test_any_number_of_cotangents_and_of_images_at_a_time_gives_the_same(shared, cotangents):
+def test_any_number_of_cotangents_and_of_images_at_a_time_gives_the_same(way, cotangents):
     net, images = small_net(), random(3, *SHAPE)
     rows = truth_of(net, images)
-    made = engine(net, images, shared=shared, plan=Plan(2, cotangents))
+    made = engine(net, images, way=way, plan=BatchPlan(2, cotangents))
     torch.testing.assert_close(made.jacobian(images), rows, rtol=1e-5, atol=1e-5)
     found = made.gram(images)
     torch.testing.assert_close(found.gram, gram_matrix(rows), rtol=1e-5, atol=1e-9)
     torch.testing.assert_close(found.embedding, net(images), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("plan", [Plan(4, 6), Plan(3, 1), Plan(2, 4)])
+@pytest.mark.parametrize("plan", [BatchPlan(4, 6), BatchPlan(3, 1), BatchPlan(2, 4)])
 @BOTH_WAYS
-def test_images_do_not_influence_each_other(shared, plan):
+def test_images_do_not_influence_each_other(way, plan):
     net, images = small_net(), random(4, *SHAPE)
-    made = engine(net, images, shared=shared, plan=plan)
+    made = engine(net, images, way=way, plan=plan)
     together = made.gram(images)
     for position in range(4):
         alone = made.gram(images[position : position + 1])
@@ -215,9 +215,9 @@ def test_images_do_not_influence_each_other(shared, plan):
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 @BOTH_WAYS
-def test_an_image_that_is_not_finite_spoils_only_its_own_gram(shared, value):
+def test_an_image_that_is_not_finite_spoils_only_its_own_gram(way, value):
     net, images = two_layers(), random(3, *SHAPE)
-    made = engine(net, images, shared=shared, plan=Plan(3, 6))
+    made = engine(net, images, way=way, plan=BatchPlan(3, 6))
     expected = made.gram(images)
     images[1, 0, 0, 0] = value
     found = made.gram(images)
@@ -228,23 +228,23 @@ def test_an_image_that_is_not_finite_spoils_only_its_own_gram(shared, value):
 
 def test_an_image_that_is_not_finite_does_not_decide_how_others_are_computed():
     net, images = two_layers(), random(2, *SHAPE)
-    made = engine(net, images * torch.nan, shared=True)
+    made = engine(net, images * torch.nan, way="traced")
     assert distance(made.jacobian(images), truth_of(net, images)) <= 1e-5
 
 
 @BOTH_WAYS
-def test_gradients_are_made_even_where_they_are_switched_off(shared):
+def test_gradients_are_made_even_where_they_are_switched_off(way):
     net, images = Bent(random(5, D)), random(1, *SHAPE)
     with torch.no_grad():
-        found = engine(net, images, shared=shared).jacobian(images)
+        found = engine(net, images, way=way).jacobian(images)
     torch.testing.assert_close(found, net.jacobian(images), rtol=1e-5, atol=1e-5)
 
 
 @BOTH_WAYS
-def test_the_weights_and_the_images_are_left_as_they_were(shared):
+def test_the_weights_and_the_images_are_left_as_they_were(way):
     net, images = small_net().requires_grad_(True), random(2, *SHAPE)
     before, weights = images.clone(), [value.clone() for value in net.state_dict().values()]
-    found = engine(net, images, shared=shared).gram(images)
+    found = engine(net, images, way=way).gram(images)
     assert torch.equal(images, before)
     assert not images.requires_grad
     assert not found.gram.requires_grad
@@ -255,9 +255,9 @@ def test_the_weights_and_the_images_are_left_as_they_were(shared):
 
 
 @BOTH_WAYS
-def test_results_stay_as_they_are_when_the_engine_goes_on(shared):
+def test_results_stay_as_they_are_when_the_engine_goes_on(way):
     net, images = two_layers(), random(2, *SHAPE)
-    made = engine(net, images, shared=shared, plan=Plan(1, 6))
+    made = engine(net, images, way=way, plan=BatchPlan(1, 6))
     first, rows = made.gram(images[:1]), made.jacobian(images[:1])
     kept = [value.clone() for value in (first.gram, first.embedding, rows)]
     made.gram(images[1:])
@@ -269,17 +269,18 @@ def test_results_stay_as_they_are_when_the_engine_goes_on(shared):
 def test_the_memory_of_images_may_be_in_another_order():
     net = small_net().to(memory_format=torch.channels_last)
     images = random(2, *SHAPE).to(memory_format=torch.channels_last)
-    made = engine(net, images, shared=True)
-    for made.shared in (True, False):
+    made = engine(net, images, way="traced")
+    for backend in (made.traced, made.autograd):
+        made.backend = backend
         assert distance(made.jacobian(images), truth_of(net, images)) <= 1e-5
 
 
-@pytest.mark.parametrize("plan", [Plan(2, 6), Plan(1, 4)])
+@pytest.mark.parametrize("plan", [BatchPlan(2, 6), BatchPlan(1, 4)])
 @pytest.mark.parametrize("r", [1, 4, 10])
 @BOTH_WAYS
-def test_the_gram_along_directions_is_the_grams_part_along_them(shared, r, plan):
+def test_the_gram_along_directions_is_the_grams_part_along_them(way, r, plan):
     net, images, directions = small_net(), random(2, *SHAPE), random(r, 6, seed=5)
-    made = engine(net, images, shared=shared, plan=plan)
+    made = engine(net, images, way=way, plan=plan)
     rows, wide = truth_of(net, images), directions.double()
     found = made.gram(images, directions)
     assert distance(found.gram, wide @ gram_matrix(rows) @ wide.T) <= 1e-5

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from benchmarks.exactness import enliven
 from jepa_core.errors import EncoderError
-from jepa_core.jacobian import engine as jacobian_engine
 from jepa_core.jacobian import finite_differences, last_layers
-from jepa_core.jacobian.batch_plan import Plan
-from jepa_core.jacobian.engine import Engine, gram_matrix
+from jepa_core.jacobian.autograd import AutogradBackend
+from jepa_core.jacobian.batch_plan import BatchPlan
+from jepa_core.jacobian.engine import Engine
+from jepa_core.jacobian.gram import gram_matrix
 from jepa_core.jacobian.rank import architectural_rank
 from jepa_core.scoring import rank as scoring_rank
 
@@ -66,10 +67,13 @@ def test_both_ways_are_right_for_one_image_and_for_two(name, kwargs, size):
     engine = Engine(net, images[0], rows=2)
     directions = noise(2, engine.k, seed=2)
     truth = truth_of(net, images, directions)
-    assert engine.shared
-    for shared, plan in ((True, engine.plan), (False, Plan(1, 1)), (False, Plan(2, 2))):
-        engine.shared, engine.plan = shared, plan
-        engine._traced.clear()
+    assert engine.backend is engine.traced
+    for backend, plan in (
+        (engine.traced, engine.plan),
+        (engine.autograd, BatchPlan(1, 1)),
+        (engine.autograd, BatchPlan(2, 2)),
+    ):
+        engine.backend, engine.plan = backend, plan
         for count in (1, 2):
             assert off(engine.jacobian(images[:count], directions), truth[:count]) < 1e-4
         assert off(engine.gram(images[:1], directions).gram, gram_matrix(truth[:1])) < 1e-4
@@ -91,13 +95,13 @@ def untraceable(images: Tensor) -> Tensor:
     return images if float(images.detach().sum()) < 1e9 else 2 * images
 
 
-@pytest.mark.parametrize("plan", [Plan(1, 1), Plan(1, 8), Plan(3, 1), Plan(4, 8)])
+@pytest.mark.parametrize("plan", [BatchPlan(1, 1), BatchPlan(1, 8), BatchPlan(3, 1), BatchPlan(4, 8)])
 def test_the_general_way_never_differentiates_a_batch_of_one(plan, monkeypatch):
     net = ready(Behind(untraceable))
     images = noise(3, 3, 8, 8)
     engine = Engine(net, images[0])
-    assert not engine.shared
-    assert "cannot be traced" in engine.reason
+    assert engine.backend is engine.autograd
+    assert "cannot be traced" in engine.why_not_traced
     truth = truth_of(net, images, torch.eye(8))
     engine.plan = plan
     sizes: list[int] = []
@@ -115,31 +119,31 @@ def test_also_not_after_memory_ran_out(monkeypatch):
     net = ready(Behind(untraceable))
     images = noise(3, 3, 8, 8)
     engine = Engine(net, images[0])
-    engine.plan = Plan(3, 8)
-    right = engine._general_rows
+    engine.plan = BatchPlan(3, 8)
+    right = engine.autograd.rows
 
-    def scarce(given: Tensor, directions: Tensor, count: int) -> object:
-        if len(given) * count > 2:
+    def scarce(given: Tensor, directions: Tensor, plan: BatchPlan, *, pixels: bool) -> object:
+        if len(given) * plan.cotangents > 2:
             raise torch.OutOfMemoryError
-        return right(given, directions, count)
+        return right(given, directions, plan, pixels=pixels)
 
-    monkeypatch.setattr(engine, "_general_rows", scarce)
+    monkeypatch.setattr(engine.autograd, "rows", scarce)
     assert off(engine.jacobian(images), truth_of(net, images, torch.eye(8))) < 1e-5
     assert engine.plan.cotangents <= 2
 
 
 def test_a_traced_product_that_is_right_is_kept_where_autograd_is_wrong(monkeypatch, caplog):
     net = ready(Behind())
-    right = Engine._general_rows
+    right = AutogradBackend.rows
 
-    def wrong(engine: Engine, images: Tensor, directions: Tensor, count: int) -> object:
-        found = right(engine, images, directions, count)
+    def wrong(backend: AutogradBackend, *given: object, **options: bool) -> object:
+        found = right(backend, *given, **options)
         return found._replace(rows=1.3 * found.rows)
 
-    monkeypatch.setattr(Engine, "_general_rows", wrong)
+    monkeypatch.setattr(AutogradBackend, "rows", wrong)
     engine = Engine(net, noise(3, 8, 8))
-    assert engine.shared
-    assert engine.reason == ""
+    assert engine.backend is engine.traced
+    assert engine.why_not_traced == ""
     assert not [record for record in caplog.records if record.name.startswith("jepa_core")]
 
 
@@ -201,7 +205,7 @@ def test_an_encoder_that_knows_no_float64_is_believed_and_that_is_said(caplog):
 
     with caplog.at_level(logging.WARNING):
         engine = Engine(ready(Behind(single)), noise(3, 8, 8))
-    assert not engine.shared
+    assert engine.backend is engine.autograd
     assert "could not be compared with finite differences" in caplog.text
     assert "cannot be traced" in caplog.text
 
@@ -319,5 +323,3 @@ def test_looking_for_the_rank_leaves_the_arithmetic_as_it_was():
     before = torch.backends.cuda.matmul.fp32_precision
     scoring_rank._found(ready(Head(nn.Linear(16, 5))), (1, 16, 16), "cpu")
     assert torch.backends.cuda.matmul.fp32_precision == before
-    assert jacobian_engine._one_at_a_time.acquire(blocking=False)
-    jacobian_engine._one_at_a_time.release()

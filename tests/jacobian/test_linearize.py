@@ -7,13 +7,19 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.exactness import enliven
-from jepa_core.jacobian import linearize
-from jepa_core.jacobian.batch_plan import Plan
+from jepa_core.jacobian.batch_plan import BatchPlan
+from jepa_core.jacobian.buffers import use_one_block
 from jepa_core.jacobian.engine import Engine
+from jepa_core.jacobian.graph_steps import divide as divide_file
+from jepa_core.jacobian.graph_steps.cut_patch_embedding import cut_patch_embedding
+from jepa_core.jacobian.graph_steps.divide import divide
+from jepa_core.jacobian.graph_steps.leave_out_zeros import leave_out_zeros
+from jepa_core.jacobian.graph_steps.step import GraphError
+from jepa_core.jacobian.graph_steps.trace import trace
 from jepa_core.jacobian.linearize import Linearized
 from tests.jacobian.test_vjp_rules import operations
 
@@ -38,15 +44,16 @@ def lively(net: nn.Module) -> nn.Module:
     return net.eval().requires_grad_(False)
 
 
-def engine_of(net: Callable[[Tensor], Tensor], size: int = 16, plan: Plan | None = None) -> Engine:
+def engine_of(net: Callable[[Tensor], Tensor], size: int = 16, plan: BatchPlan | None = None) -> Engine:
     engine = Engine(net, torch.zeros(3, size, size))
     engine.plan = plan or engine.plan
     return engine
 
 
 def difference(engine: Engine, images: Tensor) -> float:
-    """How far the Jacobians of the usual and of the general way are apart, as a share of their length."""
-    found, truth = engine.jacobian(images), engine._general_rows(images, torch.eye(engine.k), engine.k)[0]
+    """How far the Jacobians of the two backends are apart, as a share of their length."""
+    plan = BatchPlan(len(images), engine.k)
+    found, truth = engine.jacobian(images), engine.autograd.rows(images, torch.eye(engine.k), plan, pixels=True).rows
     return float((found - truth).norm() / truth.norm())
 
 
@@ -92,38 +99,39 @@ NETWORKS: dict[str, tuple[str, dict[str, object], int]] = {
 
 
 @cache
-def member(family: str) -> tuple[nn.Module, Engine]:
+def member(family: str) -> tuple[nn.Module, Engine, int]:
+    """The network, its engine, and the side of its images."""
     name, options, size = (FAMILIES | NETWORKS)[family]
     net = vit(name, **options) if family in FAMILIES else lively(timm.create_model(name, num_classes=0, **options))
     engine = engine_of(net, size)
     assert engine.plan.cotangents == engine.k
-    engine.plan = Plan(1, engine.k)
-    return net, engine
+    engine.plan = BatchPlan(1, engine.k)
+    return net, engine, size
 
 
 @pytest.mark.parametrize("family", FAMILIES | NETWORKS)
 def test_an_encoder_goes_the_usual_way_and_its_jacobian_is_autograds(family):
-    _net, engine = member(family)
-    assert engine.shared is True
-    assert difference(engine, 1.5 * random(2, *engine._probe.shape[1:])) <= 1e-5
+    _net, engine, size = member(family)
+    assert engine.backend is engine.traced
+    assert difference(engine, 1.5 * random(2, 3, size, size)) <= 1e-5
 
 
 @pytest.mark.parametrize("family", ["DINOv2, LayerScale", *NETWORKS])
 def test_the_features_of_an_image_are_numbers_of_its_own(family):
-    _net, engine = member(family)
-    images = random(4, *engine._probe.shape[1:])
+    _net, engine, size = member(family)
+    images = random(4, 3, size, size)
     alone = engine.gram(images).features
     assert alone.isfinite().all()
     assert torch.equal(engine.gram(images).features, alone)
     try:
-        engine.plan = Plan(2, engine.k)
+        engine.plan = BatchPlan(2, engine.k)
         torch.testing.assert_close(engine.gram(images).features, alone, rtol=1e-3, atol=1e-3)
     finally:
-        engine.plan = Plan(1, engine.k)
+        engine.plan = BatchPlan(1, engine.k)
 
 
 def test_images_of_a_batch_keep_their_own_constants():
-    engine = engine_of(vit("vit_small_patch16_dinov3"), plan=Plan(3, 24))
+    engine = engine_of(vit("vit_small_patch16_dinov3"), plan=BatchPlan(3, 24))
     assert difference(engine, random(3, 3, 16, 16) * torch.tensor([0.5, 1.0, 2.0])[:, None, None, None]) <= 1e-5
 
 
@@ -138,18 +146,18 @@ def test_images_of_a_batch_keep_their_own_constants():
 )
 def test_a_linear_map_goes_the_usual_way_too(f):
     engine = engine_of(f)
-    assert engine.shared
+    assert engine.backend is engine.traced
     assert difference(engine, random(2, 3, 16, 16)) <= 1e-6
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_one_image_and_one_cotangent_go_the_usual_way_too(family):
     """A side of length 1 has a stride that means nothing, and may be another one than was traced."""
-    net, engine = member(family)
-    images = random(2, *engine._probe.shape[1:])
+    net, engine, size = member(family)
+    images = random(2, 3, size, size)
     single = Engine(net, images[0], rows=1)
-    assert single.shared
-    single.plan = Plan(1, 1)
+    assert single.backend is single.traced
+    single.plan = BatchPlan(1, 1)
     direction = random(1, engine.k)
     assert torch.allclose(single.jacobian(images, direction), direction @ engine.jacobian(images), atol=1e-5)
 
@@ -164,7 +172,7 @@ def test_operations_in_place_are_followed():
         return h
 
     engine, images = engine_of(f), random(2, 3, 16, 16)
-    assert engine.shared
+    assert engine.backend is engine.traced
     assert difference(engine, images) <= 1e-6
     torch.testing.assert_close(engine.gram(images).embedding, f(images))
 
@@ -179,11 +187,11 @@ def test_what_depends_on_weights_alone_is_computed_when_the_graph_is_made():
             return self.pool(self.head(F.linear(self.patches(images).flatten(2).mT, weight).tanh()))
 
     net, images = Normed(average), random(3, 3, 16, 16)
-    engine = engine_of(net, plan=Plan(1, 2))
+    engine = engine_of(net, plan=BatchPlan(1, 2))
     engine.gram(images)
     assert "_softmax" in operations(lambda: net(images))
     assert "_softmax" not in operations(lambda: engine.gram(images))
-    assert engine.shared
+    assert engine.backend is engine.traced
     assert difference(engine, images) <= 1e-6
 
 
@@ -192,7 +200,7 @@ def test_the_forward_part_runs_once_for_each_part_of_the_images_however_many_chu
     engine = engine_of(net)
     counted = {}
     for cotangents in (24, 8, 3):
-        engine.plan = Plan(2, cotangents)
+        engine.plan = BatchPlan(2, cotangents)
         engine.gram(images)  # the graph is traced
         counted[cotangents] = operations(lambda: engine.gram(images))
     for once in ("_softmax", "exp", "erf", "convolution", "rsqrt", "var_mean", "gelu", "gelu_backward"):
@@ -209,7 +217,7 @@ def test_the_encoder_itself_is_not_run_again_once_it_is_traced():
             calls.append(len(images))
             return super().forward(images)
 
-    engine = engine_of(Counted(average), plan=Plan(2, 3))
+    engine = engine_of(Counted(average), plan=BatchPlan(2, 3))
     expected = engine.gram(random(4, 3, 16, 16)).gram
     calls.clear()
     assert torch.equal(engine.gram(random(4, 3, 16, 16)).gram, expected)
@@ -226,14 +234,13 @@ def test_few_graphs_are_kept_and_those_of_full_parts_are_not_traced_again(monkey
 
     images = random(40, 3, 16, 16)
     net = Net(average)
-    engine, truth = engine_of(net, plan=Plan(16, 8)), engine_of(net, plan=Plan(1, 8)).gram(images)
-    monkeypatch.setattr("jepa_core.jacobian.engine.Linearized", Counted)
+    engine, truth = engine_of(net, plan=BatchPlan(16, 8)), engine_of(net, plan=BatchPlan(1, 8)).gram(images)
+    monkeypatch.setattr("jepa_core.jacobian.traced.Linearized", Counted)
     for count in (40, 40, 1, 2, 3, 14, 15, 16, 17, 31):
         found = engine.gram(images[:count])
         assert torch.allclose(found.gram, truth.gram[:count], rtol=1e-4)
         assert torch.allclose(found.features, truth.features[:count], rtol=1e-3, atol=1e-4)
     assert traced == [16, 2]
-    assert len(engine._traced) == 2
 
 
 def test_products_have_a_type_of_their_own_and_the_forward_part_keeps_that_of_the_images():
@@ -251,44 +258,43 @@ def test_products_have_a_type_of_their_own_and_the_forward_part_keeps_that_of_th
 # --- zeros ------------------------------------------------------------------------------------------------------------
 
 
-def flops(net: nn.Module, images: Tensor, *, all_zeros: bool, monkeypatch: pytest.MonkeyPatch) -> tuple[int, Tensor]:
-    """Of the Jacobians in the usual way, with all zeros computed or not; and the Jacobians."""
-    with monkeypatch.context() as patch:
-        if all_zeros:
-            patch.setattr(linearize, "_leave_out_zeros", lambda *_args: None)
-        engine = engine_of(net, plan=Plan(len(images), 24))
-        engine.jacobian(images)
-    assert engine.shared
-    with FlopCounterMode(display=False) as counter:
-        rows = engine.jacobian(images)
-    return counter.get_total_flops(), rows
+@torch.no_grad()
+def flops(f: Callable[[Tensor], Tensor], images: Tensor) -> tuple[int, int]:
+    """Of the products of all cotangents, with all zeros computed and without; what they give is the same."""
+    k = f(images).shape[1]
+    parts = divide(trace(f, images, k))
+    fixed = parts.fixed()
+    constants = parts.forward(images, *[fixed[place] for place in parts.to_forward])[2]
+    directions = torch.eye(k)[:, None].repeat(1, len(images), 1)
+    given = [directions, *[fixed[place] for place in parts.to_product], *constants]
+    counts, rows = [], []
+    for edit in (lambda *_given: None, leave_out_zeros):
+        edit(parts.product, given)
+        with FlopCounterMode(display=False) as counter:
+            rows.append(parts.product(*given))
+        counts.append(counter.get_total_flops())
+    torch.testing.assert_close(*rows)
+    return counts[0], counts[1]
 
 
-def test_behind_a_class_token_the_last_blocks_mlp_is_computed_for_one_token(monkeypatch):
-    net, images = vit(global_pool="token"), random(2, 3, 16, 16)
-    fewer, rows = flops(net, images, all_zeros=False, monkeypatch=monkeypatch)
-    more, expected = flops(net, images, all_zeros=True, monkeypatch=monkeypatch)
+def test_behind_a_class_token_the_last_blocks_mlp_is_computed_for_one_token():
+    more, fewer = flops(vit(global_pool="token"), random(2, 3, 16, 16))
     mlp = 2 * 2 * 24 * 96  # of one token, one cotangent: there and back
     projection = 2 * 24 * 24
     assert more - fewer >= 2 * 24 * 16 * (mlp + projection)  # images, cotangents, tokens but one
-    torch.testing.assert_close(rows, expected)
 
 
-def test_behind_average_pooling_nothing_is_zero(monkeypatch):
-    net, images = vit(global_pool="avg"), random(2, 3, 16, 16)
-    counts = [flops(net, images, all_zeros=both, monkeypatch=monkeypatch)[0] for both in (False, True)]
-    assert counts[0] == counts[1]
+def test_behind_average_pooling_nothing_is_zero():
+    more, fewer = flops(vit(global_pool="avg"), random(2, 3, 16, 16))
+    assert more == fewer
 
 
-def test_the_zeros_of_parts_of_the_embedding_and_of_the_channels_are_left_out(monkeypatch):
-    def f(images: Tensor) -> Tensor:
-        return F.gelu(images.reshape(-1, 48, 16) @ random(16, 24) @ random(24, 24)[:, 4:])[:, 3, :]
-
-    images = random(2, 3, 16, 16)
-    fewer, rows = flops(f, images, all_zeros=False, monkeypatch=monkeypatch)
-    more, expected = flops(f, images, all_zeros=True, monkeypatch=monkeypatch)
+def test_the_zeros_of_parts_of_the_embedding_and_of_the_channels_are_left_out():
+    first, second = random(16, 24), random(24, 24)[:, 4:]
+    more, fewer = flops(
+        lambda images: F.gelu(images.reshape(-1, 48, 16) @ first @ second)[:, 3, :], random(2, 3, 16, 16)
+    )
     assert fewer < more / 10
-    torch.testing.assert_close(rows, expected)
 
 
 def hidden(tokens: Tensor) -> Tensor:
@@ -315,7 +321,7 @@ def kept(tokens: Tensor) -> Tensor:
 )
 def test_what_is_hidden_in_some_images_only_is_not_left_out(pool):
     engine = engine_of(Net(pool))
-    assert engine.shared
+    assert engine.backend is engine.traced
     assert difference(engine, random(6, 3, 16, 16, seed=7)) <= 1e-5
 
 
@@ -334,20 +340,36 @@ def test_what_is_picked_in_some_images_only_is_not_left_out(pool):
     assert difference(engine_of(Net(pool)), random(6, 3, 16, 16, seed=7)) <= 1e-5
 
 
-def test_a_compiled_graph_gives_the_same_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    compile_graph = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda graph, dynamic: compile_graph(graph, dynamic=dynamic, backend="eager"))
+# --- compiled graphs, errors ------------------------------------------------------------------------------------------
+
+
+def linearized() -> tuple[Linearized, Tensor, list[Tensor]]:
+    """A graph, and what its product is given."""
     made = Linearized(vit(depth=2), random(2, 3, 16, 16), 3, torch.float32)
-    directions, constants = random(3, 2, 24, seed=1), made.constants(random(2, 3, 16, 16, seed=2))[2]
+    return made, random(3, 2, 24, seed=1), made.constants(random(2, 3, 16, 16, seed=2))[2]
+
+
+@torch.no_grad()
+def test_a_compiled_graph_gives_the_same_products_and_is_made_once(monkeypatch):
+    compile_graph, made_of = torch.compile, []
+
+    def compile_eagerly(graph: nn.Module, *, dynamic: bool) -> Callable:
+        made_of.append(graph)
+        return compile_graph(graph, dynamic=dynamic, backend="eager")
+
+    monkeypatch.setattr(torch, "compile", compile_eagerly)
+    made, directions, constants = linearized()
     before = made.product(directions, constants).clone()
-    plain = Linearized(vit(depth=2), random(2, 3, 16, 16), 3, torch.float32)._product
-    made._compile(plain, (directions, *made._for_product, *constants))
-    assert made._product is not plain  # torch wraps it
-    assert made.bytes == 0  # the fixed memory is given up
-    assert torch.equal(made.product(directions, constants), before)
+    assert made.bytes > 0
+    for _ in range(2):
+        made.compile(directions, constants)
+        assert made.bytes == 0  # the fixed memory is given up
+        assert torch.equal(made.product(directions, constants), before)
+    assert len(made_of) == 1
 
 
-def test_a_graph_that_cannot_be_compiled_goes_on_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+@torch.no_grad()
+def test_a_graph_that_cannot_be_compiled_goes_on_as_it_is(monkeypatch, caplog):
     def compile_graph(_graph: nn.Module, dynamic: bool) -> Callable:  # noqa: ARG001 (torch's signature)
         def fail(*_given: Tensor) -> Tensor:
             raise RuntimeError("no compiler here")
@@ -355,8 +377,44 @@ def test_a_graph_that_cannot_be_compiled_goes_on_as_it_is(monkeypatch: pytest.Mo
         return fail
 
     monkeypatch.setattr(torch, "compile", compile_graph)
-    made = Linearized(vit(), random(2, 3, 16, 16), 3, torch.float32)
-    directions, constants = random(3, 2, 24, seed=1), made.constants(random(2, 3, 16, 16, seed=2))[2]
+    made, directions, constants = linearized()
     before = made.product(directions, constants).clone()
-    made._compile(made._product, ())
+    made.compile(directions, constants)
+    assert "could not be compiled (no compiler here)" in caplog.text
     assert torch.equal(made.product(directions, constants), before)
+
+
+def test_on_a_cpu_nothing_is_compiled(monkeypatch):
+    monkeypatch.delattr(torch, "compile")
+    engine = Engine(Net(average), torch.zeros(3, 16, 16), compiled_after=0)
+    assert engine.gram(random(2, 3, 16, 16)).gram.isfinite().all()
+
+
+def test_an_error_says_at_which_step_of_the_graph_it_came_and_shows_the_graph(monkeypatch):
+    def broken(_graph: object, _source: object) -> set:
+        raise KeyError("no such node")
+
+    monkeypatch.setattr(divide_file, "_reached", broken)
+    with pytest.raises(GraphError, match=r"^dividing the graph: 'no such node'$") as caught:
+        Linearized(Net(average), torch.zeros(1, 3, 16, 16), 2, torch.float32)
+    assert "convolution = convolution(x_1, _param_constant0, _param_constant1)" in caught.value.__notes__[0]
+    engine = Engine(Net(average), torch.zeros(3, 16, 16))
+    assert engine.backend is engine.autograd
+    assert "it cannot be traced (dividing the graph: 'no such node')" in engine.why_not_traced
+
+
+def test_a_graph_is_checked_after_a_step(monkeypatch):
+    graph = trace(Net(average), torch.zeros(1, 3, 16, 16), 2)
+    seen = []
+    monkeypatch.setattr(fx.Graph, "lint", lambda self: seen.append(self))
+    parts = divide(graph)
+    assert seen == [parts.fixed.graph, parts.forward.graph, parts.product.graph]
+    cut_patch_embedding(graph)
+    assert seen[3:] == [graph.graph]
+    fixed = parts.fixed()
+    images = torch.zeros(1, 3, 16, 16)
+    constants = parts.forward(images, *[fixed[place] for place in parts.to_forward])[2]
+    leave_out_zeros(parts.product, [torch.ones(2, 1, 8), *[fixed[place] for place in parts.to_product], *constants])
+    assert seen[4:] == [parts.product.graph]
+    use_one_block(parts.product, torch.float32, images.device)
+    assert seen[5:] == [parts.product.graph]

@@ -6,31 +6,37 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from jepa_core.jacobian.engine import gram_matrix
+from jepa_core.jacobian.gram import gram_matrix
+from jepa_core.jacobian.graph_steps.cut_patch_embedding import cut_patch_embedding
+from jepa_core.jacobian.graph_steps.trace import trace
 from tests.jacobian.test_linearize import Net, average, difference, engine_of, member, random, seed  # noqa: F401
+
+
+def weight_left_out(net: Callable[[Tensor], Tensor], size: int = 16) -> Tensor | None:
+    return cut_patch_embedding(trace(net, torch.zeros(1, 3, size, size), 1))
 
 
 def cut_of(net: Callable[[Tensor], Tensor]) -> Tensor | None:
     """The patch embedding's weight that the usual way leaves out; the Jacobian is right either way."""
     engine = engine_of(net)
-    assert engine.shared
+    assert engine.backend is engine.traced
     assert difference(engine, random(1, 3, 16, 16)) <= 1e-5
-    return engine._linearized(1).patch_weight
+    return weight_left_out(net)
 
 
 def test_the_patch_embedding_of_a_vit_is_left_out():
-    net, engine = member("DINOv2, registers")
-    assert torch.equal(engine._linearized(1).patch_weight, net.patch_embed.proj.weight)
+    net, _engine, size = member("DINOv2, registers")
+    assert torch.equal(weight_left_out(net, size), net.patch_embed.proj.weight)
 
 
 def test_the_stem_of_a_convnext_is_left_out():
-    net, engine = member("ConvNeXt")
-    assert torch.equal(engine._linearized(1).patch_weight, net.stem[0].weight)
+    net, _engine, size = member("ConvNeXt")
+    assert torch.equal(weight_left_out(net, size), net.stem[0].weight)
 
 
 def test_the_stem_of_a_resnet_is_not_left_out():
-    _net, engine = member("ResNet, ReLU")
-    assert engine._linearized(1).patch_weight is None
+    net, _engine, size = member("ResNet, ReLU")
+    assert weight_left_out(net, size) is None
 
 
 def test_patches_need_not_be_square():
@@ -72,7 +78,7 @@ def test_the_gram_by_the_narrow_factor_is_that_of_the_pixel_rows(width):
     expected = gram_matrix(engine.jacobian(images))
     found = engine.gram(images).gram
     assert float((found - expected).norm() / expected.norm()) <= 1e-6
-    assert engine._rows(images, torch.eye(8), pixels=False)[0].shape == (1, 8, 16 * min(width, 48))
+    assert next(engine.rows(images)).rows.shape == (1, 8, 16 * min(width, 48))
 
 
 def test_a_patch_embedding_of_low_rank_has_a_narrow_factor_too():

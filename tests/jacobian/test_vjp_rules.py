@@ -10,8 +10,9 @@ from torch.func import vjp, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from jepa_core.jacobian import vjp_rules
-from jepa_core.jacobian.batch_plan import Plan
-from jepa_core.jacobian.engine import Engine, gram_matrix
+from jepa_core.jacobian.batch_plan import BatchPlan
+from jepa_core.jacobian.engine import Engine
+from jepa_core.jacobian.gram import gram_matrix
 from jepa_core.jacobian.vjp_rules import Rules
 
 COTANGENTS = 3
@@ -99,10 +100,17 @@ def test_attention_is_autograds_with_other_numbers_of_keys_and_of_values(mask, s
     assert rule_of(attend, *attention_inputs()).startswith("_Attention")
 
 
-def test_keys_filled_up_with_zeros_change_nothing(monkeypatch):
-    monkeypatch.setattr(vjp_rules, "_FILLED_ON", {"cpu"})
-    assert attention_inputs()[1].shape[-2] % vjp_rules._ALIGNED  # so that there is something to fill
-    check(F.scaled_dot_product_attention, *attention_inputs())
+@pytest.mark.parametrize("align", [2, 4, 8])
+def test_keys_filled_up_with_zeros_change_nothing(align):
+    q, k, v = attention_inputs()
+    assert KEYS % align  # so that there is something to fill
+    out, weights = vjp_rules._Attention.apply(q, k, v, None, 0.3)
+    grads = random(COTANGENTS, *out.shape)
+    expected = vjp_rules.attention_product(grads, q, k, v, weights, out, 0.3, 1)
+    filled = operations(lambda: vjp_rules.attention_product(grads, q, k, v, weights, out, 0.3, align))
+    found = vjp_rules.attention_product(grads, q, k, v, weights, out, 0.3, align)
+    assert "constant_pad_nd" in filled
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_self_attention_adds_what_comes_by_queries_keys_and_values():
@@ -327,15 +335,16 @@ def bias_of_the_image(images: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(tokens, tokens, tokens, attn_mask=tokens @ tokens.mT / 12).flatten(1)
 
 
-def check_general(f: Callable[[Tensor], Tensor], cotangents: int) -> None:
-    """The engine has chosen the general way, on which the Jacobian is right at any number of cotangents at a time."""
+def check_general(f: Callable[[Tensor], Tensor], cotangents: int) -> Engine:
+    """An engine that has chosen autograd, by which the Jacobian is right at any number of cotangents at a time."""
     images = random(3, 2, 3, 4)
     engine = Engine(f, images[0])
-    assert engine.shared is False
-    engine.plan = Plan(1, cotangents)  # one image, since some of these look at the sum of their batch
+    assert engine.backend is engine.autograd
+    engine.plan = BatchPlan(1, cotangents)  # one image, since some of these look at the sum of their batch
     truth = [torch.autograd.functional.jacobian(lambda x: f(x[None])[0], image).flatten(1) for image in images]
     torch.testing.assert_close(engine.jacobian(images), torch.stack(truth), rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(engine.gram(images).gram, gram_matrix(torch.stack(truth)), rtol=1e-9, atol=1e-12)
+    return engine
 
 
 @pytest.mark.parametrize("cotangents", [1, 10])
@@ -349,16 +358,16 @@ def wrong_slope(_ctx: object, grad: Tensor, *others: Tensor) -> tuple[Tensor | N
 
 
 @pytest.mark.parametrize("cotangents", [1, 7])
-@pytest.mark.parametrize("rule", ["_Elementwise", "_LayerNorm", "_attention_product"])
-def test_an_encoder_whose_product_is_wrong_goes_the_general_way(rule, cotangents, monkeypatch, caplog):
-    if rule == "_attention_product":
-        right = vjp_rules._attention_product
+@pytest.mark.parametrize("rule", ["_Elementwise", "_LayerNorm", "attention_product"])
+def test_an_encoder_whose_product_is_wrong_goes_the_general_way(rule, cotangents, monkeypatch):
+    if rule == "attention_product":
+        right = vjp_rules.attention_product
         monkeypatch.setattr(vjp_rules, rule, lambda *args: tuple(1.01 * part for part in right(*args)))
     else:
         monkeypatch.setattr(getattr(vjp_rules, rule), "backward", staticmethod(wrong_slope))
     layers = layers_of_a_block()
-    check_general(lambda images: block(images.reshape(-1, 4, 6), layers)[:, :2].flatten(1), cotangents)
-    assert "The traced product is not autograd's" in caplog.text
+    engine = check_general(lambda images: block(images.reshape(-1, 4, 6), layers)[:, :2].flatten(1), cotangents)
+    assert "the traced product is not autograd's" in engine.why_not_traced
 
 
 def mask_of_the_image(images: Tensor) -> Tensor:

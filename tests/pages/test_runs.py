@@ -11,6 +11,7 @@ from jepa_core.encoders.registry import get_spec
 from jepa_core.errors import DatasetError
 from jepa_core.jobs import Job, State
 from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.run import RunSummary
 from jepa_core.store import maintenance
 from jepa_core.store.results import Store
 from pages._shared import resources
@@ -166,3 +167,13 @@ def test_a_visitor_has_no_way_to_delete_copy_or_import(
     assert not [b.label for b in app.button if b.label.startswith(("Delete", "Import", "Prepare", "Write"))]
     assert not [field.key for field in app.text_input if field.key in ("import-from", "export-to")]
     assert str(resources.store().path) not in texts(app)
+
+
+def test_what_finished_runs_found_is_said_once(open_page: Callable[..., AppTest]) -> None:
+    app = settled(open_page("runs"))
+    for name in ("one", "two"):
+        summary = RunSummary(notes=["It *cannot* be traced."])
+        assert resources.jobs().submit(name, f"Scoring {name}", lambda _job, summary=summary: summary).wait(30)
+    app = app.run()
+    assert_no_error(app)
+    assert [caption.value for caption in app.caption if "cannot" in caption.value] == [r"It \*cannot\* be traced."]

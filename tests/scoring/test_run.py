@@ -16,7 +16,7 @@ from jepa_core import images
 from jepa_core.datasets.registry import get_dataset
 from jepa_core.errors import UnknownName
 from jepa_core.jacobian import engine
-from jepa_core.jacobian.batch_plan import Plan
+from jepa_core.jacobian.batch_plan import BatchPlan
 from jepa_core.jacobian.spectrum import Rank, jepa_score, listing_score
 from jepa_core.scoring import run as scoring_run
 from jepa_core.scoring.encoder_output import EncoderOutput
@@ -144,7 +144,7 @@ def test_another_output_is_another_score(store, tiny, folder):
 def test_blocks_and_batches_do_not_change_the_scores(store, tiny, folder, monkeypatch, tmp_path):
     run(store, tiny, folder)
     monkeypatch.setattr(scoring_run, "_BLOCK", 5)
-    monkeypatch.setattr(engine.engine_of(tiny), "plan", Plan(images=2, cotangents=3))
+    monkeypatch.setattr(engine.engine_of(tiny), "plan", BatchPlan(images=2, cotangents=3))
     small = Store(tmp_path / "small.sqlite")
     run(small, tiny, folder)
     assert np.allclose(scores(store, tiny, folder)["jepa_score"], scores(small, tiny, folder)["jepa_score"], atol=1e-4)
@@ -222,7 +222,7 @@ def test_an_unknown_output_is_told_before_anything_is_scored(store, tiny, folder
 
 def in_blocks(size, encoder, monkeypatch):
     monkeypatch.setattr(scoring_run, "_BLOCK", size)
-    monkeypatch.setattr(engine.engine_of(encoder), "plan", Plan(images=size, cotangents=16))
+    monkeypatch.setattr(engine.engine_of(encoder), "plan", BatchPlan(images=size, cotangents=16))
 
 
 # --- progress, cancel, kill -------------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ def test_progress_goes_from_nothing_to_all(store, tiny, folder, monkeypatch):
 
 
 def test_a_batch_within_a_block_is_told_and_can_be_the_last(store, tiny, folder, monkeypatch):
-    monkeypatch.setattr(engine.engine_of(tiny), "plan", Plan(images=1, cotangents=16))
+    monkeypatch.setattr(engine.engine_of(tiny), "plan", BatchPlan(images=1, cotangents=16))
     seen = []
     summary = run(store, tiny, folder, progress=lambda done, _total: seen.append(done), cancelled=lambda: seen[-1] == 3)
     assert seen[:4] == [0, 1, 2, 3]
@@ -267,7 +267,7 @@ from jepa_core.store.results import Store
 
 run._BLOCK = 3
 encoder = load_encoder("tiny", "cpu")
-engine.engine_of(encoder).plan = engine.Plan(images=3, cotangents=16)
+engine.engine_of(encoder).plan = engine.BatchPlan(images=3, cotangents=16)
 put, transaction = Store.put, Store.transaction
 batches = 0
 

@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from jepa_core.jobs import Job, State
+from jepa_core.scoring.run import RunSummary
 from jepa_core.wording import lasting
 from pages._shared import jobs_ui, resources
 from pages._shared.errors import fragment, poll_interval
@@ -43,6 +44,11 @@ def show() -> None:
                 height="content",
                 column_config={"what": "What", "took": "Took"},
             )
+    # What a run found that a person should know, each sentence once.
+    for sentence in dict.fromkeys(
+        sentence for job in done if isinstance(job.result, RunSummary) for sentence in job.result.notes
+    ):
+        st.caption(escaped(sentence))
 
 
 def _show_active(job: Job, active: set[str], own: bool) -> None:

@@ -1,0 +1,121 @@
+"""The usual way to a Jacobian: the encoder is taken apart once, and cotangents share what depends on the image alone.
+
+A graph (`jepa_core.jacobian.linearize`) has one size, so images and cotangents are filled up to what was planned: few
+sizes do for all numbers. Two graphs are kept, for full parts of the images and for the few of what is left.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from jepa_core.jacobian.backend import Rows
+from jepa_core.jacobian.batch_plan import BatchPlan, Sizes, plan_traced
+from jepa_core.jacobian.encoder_protocol import Embed
+from jepa_core.jacobian.linearize import Linearized
+from jepa_core.jacobian.precision import Precision, arithmetic
+
+COMPILED_AFTER = 100
+"""Products of a graph on a GPU before it is compiled: so many take less time than compiling."""
+# Traced graphs that are kept: for full parts of the images, and for the few of what is left.
+_KEPT_GRAPHS = 2
+
+
+class TracedBackend:
+    """D J of `f` by traced graphs.
+
+    Args:
+        f: the encoder.
+        example: any image (1, C, H, W); its shape, type and device are kept, its pixels are not looked at.
+        precision: of the products; the forward part keeps the example's type.
+
+    Attributes: `compiled_after`, the number of products of a graph on a GPU after which it is compiled.
+    """
+
+    name = "traced"
+
+    def __init__(self, f: Embed, example: Float[Tensor, "1 channel height width"], precision: Precision) -> None:
+        self.compiled_after = COMPILED_AFTER
+        self._f = f
+        self._example = example
+        self._precision = precision
+        self._graphs: dict[BatchPlan, Linearized] = {}
+        self._factors: dict[bool, Tensor] = {}
+
+    def plan(self, sizes: Sizes, rows: int, device: torch.device, budget: int) -> BatchPlan:
+        """As of `Backend`."""
+        return plan_traced(sizes, rows, device, budget, half=self._precision == "bf16")
+
+    def forget(self) -> None:
+        """Give back the memory of all graphs."""
+        self._graphs.clear()
+
+    def rows(
+        self,
+        images: Float[Tensor, "batch channel height width"],
+        directions: Float[Tensor, "r k"],
+        plan: BatchPlan,
+        *,
+        pixels: bool,
+    ) -> Rows:
+        """As of `Backend`. Raises whatever an encoder raises that cannot be traced."""
+        count, rows = plan.cotangents, None
+        asked, size = len(images), plan.images if len(images) > plan.few else plan.few
+        images = torch.cat([images, images[-1:].expand(size - asked, -1, -1, -1)])
+        with torch.no_grad():
+            graph = self._graph(BatchPlan(size, count))
+            embedding, sizes, constants = graph.constants(images)
+            with arithmetic(self._precision):
+                for first in range(0, len(directions), count):
+                    chunk = directions[first : first + count]
+                    padded = chunk.new_zeros(count, size, chunk.shape[1])
+                    padded[: len(chunk)] = chunk[:, None]
+                    if padded.is_cuda and graph.uses >= self.compiled_after:
+                        graph.compile(padded, constants)
+                    found = graph.product(padded, constants)
+                    found = self._behind_patches(found, graph.patch_weight, pixels=pixels)
+                    found = found.view(count, size, -1)[: len(chunk), :asked]
+                    if rows is None:
+                        rows = found.new_empty(asked, len(directions), found.shape[-1])
+                    rows[:, first : first + count] = found.transpose(0, 1)
+        assert rows is not None
+        return Rows(rows, embedding[:asked], torch.cat([sizes, embedding], dim=1)[:asked])
+
+    def _graph(self, size: BatchPlan) -> Linearized:
+        if size not in self._graphs:
+            dtype = torch.bfloat16 if self._precision == "bf16" else self._example.dtype
+            batch = self._example.repeat(size.images, 1, 1, 1)
+            made = Linearized(self._f, batch, size.cotangents, dtype)
+            while len(self._graphs) >= _KEPT_GRAPHS:
+                del self._graphs[next(iter(self._graphs))]
+            self._graphs[size] = made
+        return self._graphs[size]
+
+    def _behind_patches(self, found: Tensor, weight: Tensor | None, *, pixels: bool) -> Tensor:
+        """Behind a patch embedding with weight W, token gradients times W; without pixels, times R with R R^T = W W^T.
+
+        R (D x D) makes the same Gram as W (D x C p p), and is narrower for most ViTs.
+        """
+        if weight is None:
+            return found.reshape(-1, self._example.numel())
+        if pixels not in self._factors:
+            factor = weight.flatten(1) if pixels else narrow(weight.flatten(1))
+            self._factors[pixels] = factor.to(found.dtype)
+        grid = found.shape[2:]
+        values = found.flatten(2).mT @ self._factors[pixels]
+        if pixels:
+            channels, high, wide = weight.shape[1:]
+            values = values.reshape(-1, *grid, channels, high, wide).permute(0, 3, 1, 4, 2, 5)
+        return values.reshape(len(values), -1)
+
+
+def narrow(weight: Float[Tensor, "d p"]) -> Float[Tensor, "d q"]:
+    """R with R R^T = W W^T and at most D columns, from W (D x P).
+
+    >>> narrow(torch.tensor([[3.0, 0.0, 4.0]])).abs()
+    tensor([[5.]])
+    """
+    if weight.shape[1] <= weight.shape[0]:
+        return weight
+    wide = weight.double().cpu()
+    eigenvalues, vectors = torch.linalg.eigh(wide @ wide.mT)
+    return (vectors * eigenvalues.clip(0).sqrt()).to(weight)
