@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 from numpy import ndarray
 from scipy.spatial.distance import cdist
+from scipy.stats import spearmanr
 from sklearn.neighbors import NearestNeighbors
 
 from jepa_core.errors import NotEnoughData
-from jepa_core.stats.rank_correlation import spearman
 
 NEIGHBOURS = 15  # each point is joined to so many, itself among them: UMAP's own default
 LEAST = 10  # points; fewer have no neighbourhoods to speak of
@@ -143,4 +143,6 @@ def distance_agreement(embeddings: Float[ndarray, "n k"], places: Float[ndarray,
     chosen = np.random.default_rng(seed).permutation(len(embeddings))[:500]
     pairs = np.triu_indices(len(chosen), 1)
     high, low = (cdist(points[chosen], points[chosen])[pairs] for points in (embeddings, places))
-    return spearman(high, low)
+    if np.ptp(high) == 0 or np.ptp(low) == 0:
+        return float("nan")
+    return float(spearmanr(high, low).statistic)
