@@ -1,10 +1,12 @@
 """Confounds from a terminal: what else differs between a reference and other sets."""
 
 import argparse
+from typing import Any
 
 import pandas as pd
 
-from jepa_core.cli.commands import open_store, way_of
+from jepa_core.cli.arguments import add_command, add_common, add_pictures
+from jepa_core.cli.loading import open_store, way_of
 from jepa_core.cli.output import Bar, note, show
 from jepa_core.confounds import matching, measure
 from jepa_core.confounds.report import as_table, in_words
@@ -18,7 +20,19 @@ from jepa_core.store import shipped
 from jepa_core.store.results import Store
 
 
-def run_confounds(args: argparse.Namespace) -> None:
+def add_parser(subparsers: Any) -> None:
+    """The command's arguments."""
+    confounds = add_command(subparsers, "confounds", run, "Is it brightness or complexity that the score tells apart?")
+    add_common(confounds)
+    confounds.add_argument(
+        "--data", action="append", help="a scored dataset; may be given again; all held-out ones if left out"
+    )
+    confounds.add_argument("--reference", help="a scored dataset; the encoder's own held-out one if left out")
+    confounds.add_argument("--write", action="store_true", help="ship the measures of the pictures given")
+    add_pictures(confounds)
+
+
+def run(args: argparse.Namespace) -> None:
     """Print what the measures have to do with the separation of sets from a reference."""
     spec = get_spec(args.encoder)
     output = spec.check_output(args.output)

@@ -9,11 +9,14 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
 
+from jepa_core.errors import JepaError
+from jepa_core.files import replace_file
 from jepa_core.redaction import visible
 
 
@@ -52,6 +55,15 @@ def note(sentence: str) -> None:
 def fail(sentence: str) -> None:
     """The sentence that a command ends with: one line, whatever is in it."""
     tqdm.write(f"error: {visible(sentence)}", file=sys.stderr)
+
+
+def save(write: Callable[[Path], object], path: Path) -> None:
+    """Have a result written to a file, whole or not at all, and say so."""
+    try:
+        replace_file(path, write)
+    except OSError as error:
+        raise JepaError(f"{path} cannot be written ({error.strerror}); choose a folder with room.") from error
+    note(f"Wrote {path}.")
 
 
 class Bar:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jepa_core.cli import commands
+from jepa_core.cli import encoders as cli_encoders
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -94,7 +94,7 @@ def test_stopping_from_the_keyboard_is_a_sentence(command, monkeypatch):
     def stop(_args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "list_encoders", lambda: stop(None))
+    monkeypatch.setattr(cli_encoders, "list_encoders", lambda: stop(None))
     status, out, err = command("encoders")
     assert (status, out) == (1, "")
     assert err == "Stopped; what is finished is kept, and the same command goes on from there.\n"

@@ -1,0 +1,78 @@
+"""`compare`: two to four encoders on the same images, and what they dispute."""
+
+import argparse
+import json
+from typing import Any
+
+import pandas as pd
+
+from jepa_core.analysis import paper_figures
+from jepa_core.analysis.agreement import in_words
+from jepa_core.analysis.ranking import DISPUTED, FEWEST, MOST, agreements, compare, disputed, pair_table
+from jepa_core.cli.arguments import add_command, add_common, count
+from jepa_core.cli.loading import open_store, way_of
+from jepa_core.cli.output import note, show
+from jepa_core.cli.score_missing import known, score_missing, subjects_of
+from jepa_core.datasets import registry
+from jepa_core.errors import JepaError
+
+
+def add_parser(subparsers: Any) -> None:
+    """The command's arguments."""
+    command = add_command(
+        subparsers,
+        "compare",
+        run,
+        "Do encoders agree? Rank correlations, overlaps of the ends, and the images that two to four of them dispute.",
+    )
+    add_common(command, several=True)
+    command.add_argument("--data", required=True, help="name of a bundled dataset, or a folder of images")
+    command.add_argument("--class", dest="label", help="only this class")
+    command.add_argument(
+        "--share", type=_share, default=5, metavar="PERCENT", help="of the images that are at each end; 5 if left out"
+    )
+    command.add_argument(
+        "--top", type=count, default=DISPUTED, metavar="N", help="how many disputed images of each way to print"
+    )
+
+
+def _share(text: str) -> int:
+    if (share := count(text)) > 50:
+        raise argparse.ArgumentTypeError(f"{text!r} was given where a whole number of per cent up to 50 is accepted")
+    return share
+
+
+def run(args: argparse.Namespace) -> None:
+    """Two to four encoders on the same images: their orders, the overlaps of their ends, what they dispute most."""
+    subjects, dataset, label = subjects_of(args), registry.get_dataset(args.data), args.label
+    if not FEWEST <= len({subject.spec.name for subject in subjects}) == len(subjects) <= MOST:
+        raise JepaError(
+            f"A comparison was asked of {', '.join(subject.spec.name for subject in subjects)}; {FEWEST} to {MOST} "
+            "different encoders are accepted; name each with --encoder."
+        )
+    list(dataset.items(label))  # an unknown class is said before anything is computed
+    store, way = open_store(), way_of(args)
+    score_missing(store, [(subject, dataset) for subject in subjects], way, args.device, label)
+    found = compare({one.spec.name: paper_figures.table(store, one, dataset, way, label) for one in known(subjects)})
+    shared = agreements(found, args.share / 100)
+    pairs = pair_table(shared)
+    images = pd.concat([disputed(found, *pair, args.top) for pair in found.pairs])
+    for pair, one in shared.items():
+        note(in_words(one, *pair))
+    if args.json:
+        facts = {
+            "dataset": dataset.name,
+            "class": label,
+            "images": len(found.images),
+            "outputs": {subject.spec.name: subject.output for subject in subjects},
+        }
+        parts = {"pairs": pairs, "disputed": images}
+        print(
+            json.dumps(
+                facts | {name: json.loads(part.to_json(orient="records")) for name, part in parts.items()}, indent=2
+            )
+        )
+        return
+    show(pairs, as_json=False)
+    print()
+    show(images.drop(columns=["position", "digest"]), as_json=False)
