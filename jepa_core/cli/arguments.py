@@ -9,8 +9,7 @@ from typing import Any, NoReturn
 from jepa_core import files
 from jepa_core.cli import output as cli_output
 from jepa_core.errors import JepaError
-from jepa_core.scoring import method as scoring_method
-from jepa_core.store import shipped
+from jepa_core.scoring.choices import METHODS, PRECISIONS
 
 
 class Parser(argparse.ArgumentParser):
@@ -59,6 +58,8 @@ def _named_folder(text: str) -> tuple[str, Path]:
 
 def table_path(text: str) -> Path:
     """A table to be written."""
+    from jepa_core.store import shipped
+
     try:
         return shipped.check_table_path(Path(text))
     except JepaError as error:
@@ -94,11 +95,9 @@ def add_common(parser: argparse.ArgumentParser, *, several: bool = False) -> Non
     parser.add_argument(
         "--device", choices=["cpu", "cuda", "mps"], help="where to compute; the best there is if left out"
     )
-    parser.add_argument("--method", choices=scoring_method.METHODS, default="exact", help="full scores, or estimates")
+    parser.add_argument("--method", choices=METHODS, default="exact", help="full scores, or estimates")
     parser.add_argument("--rows", type=count, metavar="R", help="products a sketch takes an image; K / 12 if left out")
-    parser.add_argument(
-        "--precision", choices=scoring_method.PRECISIONS, default="fp32", help="of the products; auto tests bf16"
-    )
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the products; auto tests bf16")
 
 
 def add_pictures(parser: argparse.ArgumentParser) -> None:

@@ -3,8 +3,6 @@
 import argparse
 from typing import Any
 
-import pandas as pd
-
 from jepa_core.cli import ood
 from jepa_core.cli.arguments import Parser, add_command, count
 from jepa_core.cli.output import note, show
@@ -24,6 +22,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure what a score costs."""
+    import pandas as pd
+
     from jepa_core.encoders.registry import choose_device
     from jepa_core.scoring import benchmark
 

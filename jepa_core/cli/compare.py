@@ -4,15 +4,9 @@ import argparse
 import json
 from typing import Any
 
-import pandas as pd
-
-from jepa_core.analysis import paper_figures
-from jepa_core.analysis.agreement import in_words
-from jepa_core.analysis.ranking import DISPUTED, FEWEST, MOST, agreements, compare, disputed, pair_table
 from jepa_core.cli.arguments import add_command, add_common, count
 from jepa_core.cli.loading import open_store, way_of
 from jepa_core.cli.output import note, show
-from jepa_core.cli.score_missing import known, score_missing, subjects_of
 from jepa_core.datasets import registry
 from jepa_core.errors import JepaError
 
@@ -31,9 +25,7 @@ def add_parser(subparsers: Any) -> None:
     command.add_argument(
         "--share", type=_share, default=5, metavar="PERCENT", help="of the images that are at each end; 5 if left out"
     )
-    command.add_argument(
-        "--top", type=count, default=DISPUTED, metavar="N", help="how many disputed images of each way to print"
-    )
+    command.add_argument("--top", type=count, metavar="N", help="how many disputed images of each way to print")
 
 
 def _share(text: str) -> int:
@@ -44,6 +36,13 @@ def _share(text: str) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Two to four encoders on the same images: their orders, the overlaps of their ends, what they dispute most."""
+    import pandas as pd
+
+    from jepa_core.analysis import paper_figures
+    from jepa_core.analysis.agreement import in_words
+    from jepa_core.analysis.ranking import DISPUTED, FEWEST, MOST, agreements, compare, disputed, pair_table
+    from jepa_core.cli.score_missing import known, score_missing, subjects_of
+
     subjects, dataset, label = subjects_of(args), registry.get_dataset(args.data), args.label
     if not FEWEST <= len({subject.spec.name for subject in subjects}) == len(subjects) <= MOST:
         raise JepaError(
@@ -56,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     found = compare({one.spec.name: paper_figures.table(store, one, dataset, way, label) for one in known(subjects)})
     shared = agreements(found, args.share / 100)
     pairs = pair_table(shared)
-    images = pd.concat([disputed(found, *pair, args.top) for pair in found.pairs])
+    images = pd.concat([disputed(found, *pair, args.top or DISPUTED) for pair in found.pairs])
     for pair, one in shared.items():
         note(in_words(one, *pair))
     if args.json:

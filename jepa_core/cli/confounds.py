@@ -1,23 +1,20 @@
 """Confounds from a terminal: what else differs between a reference and other sets."""
 
 import argparse
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from jepa_core.cli.arguments import add_command, add_common, add_pictures
 from jepa_core.cli.loading import open_store, way_of
 from jepa_core.cli.output import Bar, note, show
-from jepa_core.confounds import matching, measure
-from jepa_core.confounds.report import as_table, in_words
 from jepa_core.datasets import registry
-from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.encoders.registry import get_spec
-from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import JepaError, NotEnoughData
-from jepa_core.scoring import method as scoring_method
-from jepa_core.store import shipped
-from jepa_core.store.results import Store
+
+if TYPE_CHECKING:
+    from jepa_core.confounds import matching
+    from jepa_core.datasets.spec import DatasetSpec
+    from jepa_core.encoders.spec import EncoderSpec
+    from jepa_core.store.results import Store
 
 
 def add_parser(subparsers: Any) -> None:
@@ -34,6 +31,12 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print what the measures have to do with the separation of sets from a reference."""
+    import pandas as pd
+
+    from jepa_core.confounds import matching, measure
+    from jepa_core.confounds.report import as_table, in_words
+    from jepa_core.store import shipped
+
     spec = get_spec(args.encoder)
     output = spec.check_output(args.output)
     bundled = registry.list_datasets()
@@ -72,9 +75,12 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _measured(
-    store: Store, spec: EncoderSpec, output: str, dataset: DatasetSpec, args: argparse.Namespace
-) -> matching.Measured:
+    store: "Store", spec: "EncoderSpec", output: str, dataset: "DatasetSpec", args: argparse.Namespace
+) -> "matching.Measured":
     """A scored set with the measures of its pictures, computed now where the store lacks them."""
+    from jepa_core.confounds import measure
+    from jepa_core.scoring import method as scoring_method
+
     table = scoring_method.scores(store, spec, output, dataset.name, scoring_method.possible(way_of(args), dataset))
     if not dataset.listed or dataset.name in dict(args.pictures):
         failed = measure.measure_missing(store, spec, dataset, table, Bar(f"Measuring {dataset.title}"))

@@ -3,10 +3,8 @@
 import argparse
 from typing import Any
 
-import pandas as pd
-
 from jepa_core.cli.arguments import add_command
-from jepa_core.cli.output import show
+from jepa_core.cli.output import show_rows
 from jepa_core.datasets import registry
 
 
@@ -17,7 +15,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """List the bundled datasets."""
-    rows = [
+    rows: list[dict[str, object]] = [
         {
             "name": spec.name,
             "images": len(spec),
@@ -27,4 +25,4 @@ def run(args: argparse.Namespace) -> None:
         }
         for spec in registry.list_datasets().values()
     ]
-    show(pd.DataFrame(rows), args.json)
+    show_rows(rows, args.json)

@@ -3,10 +3,8 @@
 import argparse
 from typing import Any
 
-import pandas as pd
-
 from jepa_core.cli.arguments import add_command
-from jepa_core.cli.output import note, show, show_facts
+from jepa_core.cli.output import note, show_facts, show_rows
 from jepa_core.encoders import catalog
 from jepa_core.encoders.registry import get_spec, list_encoders
 from jepa_core.encoders.spec import EncoderSpec
@@ -43,7 +41,7 @@ def _list_encoders(args: argparse.Namespace) -> None:
     here = list_encoders()
     elsewhere = [spec for spec in catalog.specs() if spec.name not in here]
     rows = [_row(spec, at_hand=True) for spec in here.values()] + [_row(spec, at_hand=False) for spec in elsewhere]
-    show(pd.DataFrame(rows), args.json)
+    show_rows(rows, args.json)
 
 
 def _row(spec: EncoderSpec, *, at_hand: bool) -> dict[str, object]:

@@ -4,16 +4,12 @@ import argparse
 import shlex
 from typing import Any
 
-import pandas as pd
-
 from jepa_core.cli.arguments import add_command, add_common, table_path
 from jepa_core.cli.loading import note_rank, open_store, way_of
-from jepa_core.cli.output import note, show
+from jepa_core.cli.output import note, show_rows
 from jepa_core.datasets import folders, registry
 from jepa_core.encoders.registry import get_spec
 from jepa_core.errors import JepaError
-from jepa_core.scoring import method as scoring_method
-from jepa_core.store import shipped
 
 
 def add_parser(subparsers: Any) -> None:
@@ -26,6 +22,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write stored scores to a file."""
+    from jepa_core.scoring import method as scoring_method
+    from jepa_core.store import shipped
+
     spec = get_spec(args.encoder)
     output = spec.check_output(args.output)
     dataset, store = registry.get_dataset(args.data), open_store(whole=True)
@@ -40,4 +39,4 @@ def run(args: argparse.Namespace) -> None:
     if len(frame) < len(dataset):
         note(f"{len(dataset) - len(frame)} of the {len(dataset)} images of {dataset.title} have no score yet.")
     shipped.write_table(frame, args.out)
-    show(pd.DataFrame([{"rows": len(frame), "file": folders.readable(str(args.out))}]), args.json)
+    show_rows([{"rows": len(frame), "file": folders.readable(str(args.out))}], args.json)

@@ -3,13 +3,10 @@
 import argparse
 from typing import Any
 
-from jepa_core.analysis import paper_figures
 from jepa_core.cli.arguments import add_command, add_common, picture_path
 from jepa_core.cli.loading import open_store, way_of
 from jepa_core.cli.output import save
-from jepa_core.cli.score_missing import known, score_missing, subjects_of
 from jepa_core.datasets import registry
-from jepa_core.figures.contact_sheet import Row, sheet
 
 
 def add_parser(subparsers: Any) -> None:
@@ -25,6 +22,10 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """The least and most likely images of a dataset, or of a class, for each encoder, above random ones."""
+    from jepa_core.analysis import paper_figures
+    from jepa_core.cli.score_missing import known, score_missing, subjects_of
+    from jepa_core.figures.contact_sheet import Row, sheet
+
     subjects, dataset, label = subjects_of(args), registry.get_dataset(args.data), args.label
     list(dataset.items(label))  # an unknown class is said before anything is computed
     store, way = open_store(), way_of(args)

@@ -3,13 +3,10 @@
 import argparse
 from typing import Any
 
-from jepa_core.analysis import paper_figures
 from jepa_core.cli.arguments import add_command, add_common, count, page_path, seed
 from jepa_core.cli.loading import open_store, way_of
 from jepa_core.cli.output import save
-from jepa_core.cli.score_missing import known, score_missing, subjects_of
 from jepa_core.datasets import registry
-from jepa_core.figures.domains import domain_figure
 
 
 def add_parser(subparsers: Any) -> None:
@@ -24,6 +21,10 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Histograms of whole datasets for each encoder, in one HTML page."""
+    from jepa_core.analysis import paper_figures
+    from jepa_core.cli.score_missing import known, score_missing, subjects_of
+    from jepa_core.figures.domains import domain_figure
+
     subjects = subjects_of(args)
     chosen = [registry.get_dataset(name) for name in args.data]
     if args.limit:

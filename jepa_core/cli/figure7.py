@@ -3,18 +3,10 @@
 import argparse
 from typing import Any
 
-from PIL import Image
-
-from jepa_core.analysis import paper_figures
 from jepa_core.cli.arguments import add_command, add_common, picture_path
 from jepa_core.cli.loading import load, open_store, way_of
 from jepa_core.cli.output import save
-from jepa_core.cli.score_missing import known, score_missing, subjects_of
 from jepa_core.datasets import registry
-from jepa_core.explain.directions import directions_of
-from jepa_core.figures.contact_sheet import Row, sheet
-from jepa_core.figures.singular_vectors import signed_picture
-from jepa_core.scoring.rank import rank_of
 
 STRIP = 4  # directions of each end
 
@@ -29,6 +21,15 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """The right singular vectors of the least and the most likely image, for each encoder."""
+    from PIL import Image
+
+    from jepa_core.analysis import paper_figures
+    from jepa_core.cli.score_missing import known, score_missing, subjects_of
+    from jepa_core.explain.directions import directions_of
+    from jepa_core.figures.contact_sheet import Row, sheet
+    from jepa_core.figures.singular_vectors import signed_picture
+    from jepa_core.scoring.rank import rank_of
+
     subjects, dataset = subjects_of(args), registry.get_dataset(args.data)
     store, way = open_store(), way_of(args)
     loaded = score_missing(store, [(subject, dataset) for subject in subjects], way, args.device)

@@ -5,29 +5,27 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jepa_core import files
-from jepa_core.analysis import paper_figures
 from jepa_core.cli.output import Bar, note
 from jepa_core.config import cache_dir
 from jepa_core.encoders.registry import get_spec
-from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import StoreError
-from jepa_core.scoring import rank
-from jepa_core.scoring.method import Way
-from jepa_core.scoring.run import config_of
-from jepa_core.scoring.sketch import SketchSettings
-from jepa_core.store import shipped
-from jepa_core.store.results import Store
 
 if TYPE_CHECKING:
     from jepa_core.encoders.registry import Encoder
+    from jepa_core.encoders.spec import EncoderSpec
+    from jepa_core.scoring.method import Way
+    from jepa_core.store.results import Store
 
 
-def open_store(*, whole: bool = False) -> Store:
+def open_store(*, whole: bool = False) -> "Store":
     """The store with the shipped tables in it; what a person should know about it is said.
 
     With `whole`, for a command that only reads, all of it is looked at first: a damaged store would give it fewer rows
     than there were. Raises `StoreError` then, once; the next time what was whole is there.
     """
+    from jepa_core.store import shipped
+    from jepa_core.store.results import Store
+
     files.sweep(cache_dir(), depth=2)
     store = Store()
     if whole:
@@ -53,6 +51,7 @@ def load(name: str, device: str | None) -> "Encoder":
     spec = get_spec(name)
     if spec.source != "timm":
         return load_encoder(name, device)
+    from jepa_core.analysis.paper_figures import lasting
     from jepa_core.encoders import cost, download
 
     remote = download.remote_of(spec.architecture)
@@ -60,10 +59,7 @@ def load(name: str, device: str | None) -> "Encoder":
     if weights.here:
         return load_encoder(name, device)
     device = choose_device(device)
-    seconds = [
-        f"{paper_figures.lasting(cost.seconds_an_image(spec, output, device))} an image ({output})"
-        for output in spec.outputs
-    ]
+    seconds = [f"{lasting(cost.seconds_an_image(spec, output, device))} an image ({output})" for output in spec.outputs]
     note(
         f"The weights of {spec.name} ({weights.megabytes}; licence: {spec.licence}; {weights.access}) are downloaded "
         f"from {remote}. A full score takes about {', '.join(seconds)} here."
@@ -71,12 +67,18 @@ def load(name: str, device: str | None) -> "Encoder":
     return load_encoder(name, device, Bar(f"Weights of {spec.name}", unit="B"))
 
 
-def note_rank(store: Store, spec: EncoderSpec, output: str) -> None:
+def note_rank(store: "Store", spec: "EncoderSpec", output: str) -> None:
     """Say, once, where a store of an earlier version summed its scores over another rank."""
+    from jepa_core.scoring import rank
+    from jepa_core.scoring.run import config_of
+
     if sentence := rank.confirm(store, config_of(spec, output).space, rank.rank_of(spec, output)):
         note(sentence)
 
 
-def way_of(args: argparse.Namespace) -> Way:
+def way_of(args: argparse.Namespace) -> "Way":
     """The way to scores that the arguments ask for."""
+    from jepa_core.scoring.method import Way
+    from jepa_core.scoring.sketch import SketchSettings
+
     return Way(args.method, args.precision, SketchSettings(args.rows))

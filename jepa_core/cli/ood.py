@@ -8,7 +8,6 @@ from jepa_core.cli.output import note, show
 from jepa_core.datasets import registry
 from jepa_core.encoders.registry import get_spec
 from jepa_core.errors import JepaError
-from jepa_core.scoring.run import config_of
 
 
 def add_parser(subparsers: Any) -> None:
@@ -35,6 +34,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure how well each method tells a known set from others."""
     from jepa_core.analysis import ood_benchmark
+    from jepa_core.scoring.run import config_of
 
     spec = get_spec(args.encoder)
     output = spec.check_output(args.output)

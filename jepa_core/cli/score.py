@@ -9,8 +9,6 @@ from jepa_core.cli.output import Bar, note, show
 from jepa_core.datasets import registry
 from jepa_core.encoders.registry import get_spec
 from jepa_core.errors import JepaError
-from jepa_core.scoring import method as scoring_method
-from jepa_core.store import shipped
 
 
 def add_parser(subparsers: Any) -> None:
@@ -29,6 +27,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Score a dataset."""
+    from jepa_core.scoring import method as scoring_method
+    from jepa_core.store import shipped
+
     if args.image:
         _score_one(args)
         return
@@ -77,6 +78,7 @@ def run(args: argparse.Namespace) -> None:
 def _score_one(args: argparse.Namespace) -> None:
     """One picture of a dataset, fully and anew, whatever the store has of it."""
     from jepa_core.explain import image as explain_image
+    from jepa_core.scoring import method as scoring_method
     from jepa_core.scoring import run as scoring_run
 
     if args.method != "exact":

@@ -9,8 +9,6 @@ from jepa_core import files
 from jepa_core.cli.arguments import add_command
 from jepa_core.cli.output import Bar, note, show
 from jepa_core.config import cache_dir
-from jepa_core.theory import experiment as theory_experiment
-from jepa_core.theory import get_experiment
 
 
 def add_parser(subparsers: Any) -> None:
@@ -31,6 +29,9 @@ def _result_path(text: str) -> Path:
 
 def run(args: argparse.Namespace) -> None:
     """Compute every cell that is not in the cache, print the table and write the result file."""
+    from jepa_core.theory import experiment as theory_experiment
+    from jepa_core.theory import get_experiment
+
     experiment = get_experiment(args.name)
     path = args.out or cache_dir() / "theory" / f"{experiment.name}.json"
     if args.out is None:

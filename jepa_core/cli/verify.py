@@ -3,8 +3,6 @@
 import argparse
 from typing import Any
 
-import pandas as pd
-
 from jepa_core.cli.arguments import add_command, add_pictures, count, seed
 from jepa_core.cli.loading import open_store
 from jepa_core.cli.output import Bar, note, show
@@ -27,6 +25,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Recompute shipped scores, or make them again."""
+    import pandas as pd
+
     from jepa_core.encoders.registry import load_encoder
     from jepa_core.scoring import verify
 

@@ -12,6 +12,8 @@ import pandas as pd
 from jepa_core.datasets.spec import DatasetSpec, Item
 from jepa_core.scoring import precision
 from jepa_core.scoring import sketch as scoring_sketch
+from jepa_core.scoring.choices import METHODS as METHODS
+from jepa_core.scoring.choices import PRECISIONS as PRECISIONS
 from jepa_core.scoring.rank import rank_of
 from jepa_core.scoring.run import RunSummary, config_of, score_items, stored_scores
 from jepa_core.scoring.sketch import SketchSettings
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from jepa_core.encoders.spec import EncoderSpec
     from jepa_core.jacobian.engine import Precision
 
-METHODS = ("exact", "sketch")
-PRECISIONS = ("fp32", "auto", "bf16", "tf32")
 _IN_WORDS = {"fp32": "float32", "tf32": "TensorFloat-32", "bf16": "bfloat16"}
 
 

@@ -1,5 +1,6 @@
 """The terminal when something is wrong: one sentence and a status, and no traceback, however a run ends."""
 
+import ast
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from jepa_core.cli import encoders as cli_encoders
+from jepa_core.cli import parser
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -101,7 +103,7 @@ def test_stopping_from_the_keyboard_is_a_sentence(command, monkeypatch):
 
 
 def test_stopping_while_it_is_still_being_imported_is_a_sentence(tmp_path):
-    (tmp_path / "pandas.py").write_text("raise KeyboardInterrupt")
+    (tmp_path / "tqdm.py").write_text("raise KeyboardInterrupt")
     done = subprocess.run(
         [sys.executable, "-m", "jepa_core", "datasets"],
         cwd=ROOT,
@@ -145,9 +147,21 @@ def test_the_module_runs_as_a_program(folder):
     assert wrong.stderr.count("\n") == 1
 
 
-def test_listing_imports_no_torch():
-    # It takes seconds to import; those who only list must not wait.
-    code = "import sys; from jepa_core.cli.parser import main; main(['encoders']); main(['datasets']); "
-    code += "print('torch' in sys.modules)"
+def _names() -> list[str]:
+    """The commands, as help lists them."""
+    (action,) = [action for action in parser.build_parser()._actions if action.dest == "command"]
+    return list(action.choices)
+
+
+HELP = [[*words, "--help"] for words in ([], *([name] for name in _names()), ["bench", "ood"])]
+
+
+@pytest.mark.parametrize("words", [["encoders"], ["datasets"], *HELP], ids=" ".join)
+def test_what_computes_nothing_imports_nothing_that_takes_seconds(words):
+    code = "import atexit, runpy, sys\n"
+    code += "atexit.register(lambda: print(sorted({name.partition('.')[0] for name in sys.modules})))\n"
+    code += f"sys.argv = ['jepa_core', *{words}]\nrunpy.run_module('jepa_core', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "False"
+    imported = ast.literal_eval(done.stdout.splitlines()[-1])
+    assert "jepa_core" in imported
+    assert not {"torch", "torchvision", "timm", "pandas", "pyarrow", "scipy", "sklearn", "plotly"} & set(imported)

@@ -118,6 +118,23 @@ def test_libraries_remarks_are_left_out_and_our_own_are_sentences(
     assert capsys.readouterr().err == ("huggingface_hub: first line\nThe model card x\\x1b[2J cannot be read.\n")
 
 
+def test_rows_are_written_as_pandas_writes_them(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"name": "a\x1b[2J", "about MB": 3, "title": "grün 猫 and more", "empty": ""},
+        {"name": "longer name", "about MB": 1234567, "title": "b", "empty": ""},
+    ]
+    cli_output.show(pd.DataFrame(rows), as_json=False)
+    expected = capsys.readouterr().out
+    cli_output.show_rows(rows, as_json=False)
+    assert capsys.readouterr().out == expected
+    cli_output.show(pd.DataFrame(rows), as_json=True)
+    expected = capsys.readouterr().out
+    cli_output.show_rows(rows, as_json=True)
+    assert json.loads(capsys.readouterr().out) == json.loads(expected)
+    cli_output.show_rows([], as_json=False)
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 1)])
 def test_a_command_that_is_told_to_end_says_so_and_leaves_nothing_half_done(
     cache: Path, number: int, status: int
