@@ -1,4 +1,4 @@
-"""The explorer's jobs from a terminal: `python -m jepa_core COMMAND`.
+"""The explorer's jobs from a terminal: `jepa-score COMMAND`, or `python -m jepa_core COMMAND`.
 
 Results go to standard output (a table, or `--json`), progress to standard error. Exit status: 0 done, 1 failed, 2 wrong
 arguments, 128 + N ended by signal N (`jepa_core.signals`); every error is one line.
@@ -9,8 +9,10 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from jepa_core.cli import (
+    app,
     bench,
     check,
     compare,
@@ -34,23 +36,35 @@ from jepa_core.signals import Stopped
 
 _COMMANDS = (
     encoders, datasets, score, check, confounds, figure1, figure3, figure7, compare, export, pretrain, theory, bench,
-    verify,
+    verify, app,
 )  # fmt: skip
 """In the order in which help lists them."""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser with all commands."""
-    parser = Parser(prog="python -m jepa_core", description="JEPA-SCORE: how likely an encoder finds an image.")
-    subparsers = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
+    prog = "jepa-score" if Path(sys.argv[0]).stem == "jepa-score" else "python -m jepa_core"
+    parser = Parser(prog=prog, description="JEPA-SCORE: how likely an encoder finds an image.")
+    subparsers = parser.add_subparsers(dest="command", parser_class=Parser)
     for command in _COMMANDS:
         command.add_parser(subparsers)
     return parser
 
 
+def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = build_parser()
+    args, others = parser.parse_known_args(argv)
+    if args.command is None:  # nothing was asked, which is no mistake
+        parser.print_help()
+        parser.exit()
+    if others and args.command != "app":  # that one's are Streamlit's
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    return argparse.Namespace(**vars(args), others=others)
+
+
 def _run(argv: Sequence[str] | None) -> int:
     try:
-        args = build_parser().parse_args(argv)
+        args = _parsed(argv)
         args.run(args)
     except UnknownName as error:
         cli_output.fail(str(error))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from jepa_core import config
 from jepa_core.cli import encoders as cli_encoders
 from jepa_core.cli import parser
 
@@ -44,7 +45,7 @@ WRONG = [
     (("export", "--data", "digits-test", "--encoder", "tny", "--out", "x.csv"), 2, "error: Unknown encoder: 'tny'"),
     (("verify", "--encoder", "tny"), 2, "error: Unknown encoder: 'tny'"),
     (("pretrain", "nothing"), 2, "error: Unknown recipe: 'nothing'. Must be one of: digits"),
-    ((), 2, "error: the following arguments are required: command; see 'python -m jepa_core --help'."),
+    (("datasets", "--x", "y"), 2, "error: unrecognized arguments: --x y; see 'python -m jepa_core --help'."),
     (("scores",), 2, "error: argument command: invalid choice: 'scores'"),
     (("score",), 2, "error: the following arguments are required: --data; see 'python -m jepa_core score --help'."),
     (("score", "--data", "digits-test", "--seed", "-1"), 2, "error: argument --seed: '-1' was given where a whole"),
@@ -127,11 +128,23 @@ def test_a_reader_that_has_gone_is_no_traceback(words):
     assert (done.returncode, done.stderr) == (1, "")
 
 
-@pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in ("score", "check", "export", "verify"))])
+@pytest.mark.parametrize(
+    "words", [[], ["--help"], *([name, "--help"] for name in ("score", "check", "export", "verify"))]
+)
 def test_help_is_printed(command, words):
     status, out, err = command(*words)
     assert (status, err) == (0, "")
     assert out.startswith("usage: python -m jepa_core")
+
+
+def test_the_explorer_is_streamlits_server_with_its_own_options(command, monkeypatch):
+    became = []
+    monkeypatch.setattr(os, "execv", lambda program, words: became.append((program, words)))
+    assert command("app", "--server.port", "8600", "--server.headless=true")[0] == 0
+    script = str(config.ROOT / "app.py")
+    expected = [sys.executable, "-m", "streamlit", "run", script, "--server.port", "8600", "--server.headless=true"]
+    assert became == [(sys.executable, expected)]
+    assert Path(script).exists()
 
 
 def test_the_module_runs_as_a_program(folder):
