@@ -1,6 +1,6 @@
 # The explorer for visitors, on port 8501, as an ordinary user. Fit for a Hugging Face Docker Space (docs/hosting.md).
 #   docker build -t jepa-score .                                    # CPU
-#   docker build --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu128 -t jepa-score .   # CUDA
+#   docker build --build-arg TORCH_INDEX=https://pypi.org/simple -t jepa-score .   # CUDA, about 6 GB
 FROM python:3.11-slim
 
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
