@@ -4,7 +4,7 @@
 
 Each shipped table's held-out images are split at random, again and again, into a reference of n and new images. The
 rate that is promised is floor(alpha (n + 1)) / (n + 1) one-sided, twice that of alpha / 2 two-sided; ties may only
-lower it. Computes no score and prints Markdown.
+lower it. Computes no score; writes docs/trust/p_values.csv.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy import ndarray
 from scipy.stats import betabinom
 
@@ -25,6 +26,7 @@ from jepa_core.stats.conformal import Reference
 from jepa_core.store import shipped
 from jepa_core.store.results import Store
 
+OUT = Path(__file__).resolve().parent.parent / "docs" / "trust" / "p_values.csv"
 SIZES = (50, 200, 700)
 ALPHAS = (0.05, 0.1)
 TIED = "JEPA-SCORE in steps of its standard deviation, unlikely"
@@ -59,19 +61,19 @@ def kinds_of(known: Domain, judges: Judges) -> list[tuple[str, ndarray, str]]:
     ]
 
 
-def lines(store: Store, spec: EncoderSpec, splits: int) -> list[str]:
-    """The rows of one encoder, its default output."""
+def rows(store: Store, spec: EncoderSpec, splits: int) -> list[dict[str, object]]:
+    """One encoder, its default output: measured and promised rate, and their difference in standard errors."""
     known, training = (load_domain(store, EncoderOutput.of(spec), name) for name in (spec.reference, spec.training))
-    found = []
+    found: list[dict[str, object]] = []
     for title, scores, side in kinds_of(known, Judges(training)):
         for n in (n for n in SIZES if n + LEFT <= len(scores)):
             drawn = rates(scores, n, side, splits)
-            cells = []
             for column, alpha in enumerate(ALPHAS):
                 rate, goal = drawn[:, column].mean(), promised(n, alpha, 1 if side == "p_lower" else 2)
                 error = drawn[:, column].std(ddof=1) / np.sqrt(splits)
-                cells.append(f"{rate:.4f} / {goal:.4f}" + ("" if title == TIED else f" ({(rate - goal) / error:+.1f})"))
-            found.append(f"| {spec.name} | {spec.reference} | {title} | {n} | {' | '.join(cells)} |")
+                row = {"encoder": spec.name, "held_out_set": spec.reference, "p_value_of": title, "n": n}
+                row |= {"alpha": alpha, "rate": f"{rate:.4f}", "promised": f"{goal:.4f}"}
+                found.append(row | {"standard_errors": "" if title == TIED else f"{(rate - goal) / error:+.1f}"})
     return found
 
 
@@ -90,18 +92,16 @@ def across_sets(store: Store, encoder: str, reference: str, new: str) -> str:
 
 
 def main() -> None:
-    """Print a table: measured rate / promised rate (their difference in standard errors; with ties it may be lower)."""
+    """Write docs/trust/p_values.csv: measured and promised rates, and how many standard errors apart they are."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--splits", type=int, default=1000)
     args = parser.parse_args()
     store = Store()
     for problem in shipped.load_all_shipped(store):
         print(problem)
-    print("| encoder | held-out set | p-value of | n |", " | ".join(f"alpha = {alpha}" for alpha in ALPHAS), "|")
-    print("|---|---|---|---|" + "---|" * len(ALPHAS))
-    for spec in list_encoders().values():
-        print("\n".join(lines(store, spec, args.splits)))
-    print(f"\n{across_sets(store, 'digits', 'digits-validation', 'digits-test')}")
+    table = [row for spec in list_encoders().values() for row in rows(store, spec, args.splits)]
+    pd.DataFrame(table).to_csv(OUT, index=False)
+    print(across_sets(store, "digits", "digits-validation", "digits-test"))
 
 
 if __name__ == "__main__":

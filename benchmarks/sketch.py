@@ -83,10 +83,10 @@ def main() -> None:
     foreign = {
         other: Known(encoder, args.output, registry.get_dataset(other), FOREIGN) for other in DOMAINS if other != name
     }
-    print(f"\nOther domains, {sketch.IMAGES} calibration images, r = {round(k / 12)}\n")
+    print(f"\nOther domains, {SKETCH_IMAGES} calibration images, r = {round(k / 12)}\n")
     print("| domain | Spearman | in interval | flagged | in interval or flagged |")
     print("|---|---|---|---|---|")
-    calibrations = [_draw(part, sketch.IMAGES, round(k / 12), rank, draw)[0] for draw in range(args.draws)]
+    calibrations = [_draw(part, SKETCH_IMAGES, round(k / 12), rank, draw)[0] for draw in range(args.draws)]
     for title, other in foreign.items():
         rows = [_foreign(calibration, other) for calibration in calibrations]
         print(f"| {title} | " + " | ".join(f"{value:.3f}" for value in np.mean(rows, axis=0)) + " |", flush=True)

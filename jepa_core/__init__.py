@@ -8,6 +8,8 @@ The public names below are imported when first used, since torch takes seconds t
 
 from importlib import import_module
 
+__version__ = "0.2.0"  # what the wheel is called, too
+
 _HOMES = {
     "get_dataset": "jepa_core.datasets.registry",
     "list_datasets": "jepa_core.datasets.registry",

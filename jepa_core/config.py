@@ -8,7 +8,10 @@ import platformdirs
 from jepa_core.errors import NotAllowed
 from jepa_core.files import expanded
 
-ROOT = Path(__file__).resolve().parent.parent
+_PACKAGE = Path(__file__).resolve().parent
+_INSTALLED = _PACKAGE / "_explorer"  # where pyproject.toml has the wheel put them
+ROOT = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent
+"""Where `app.py`, `pages/` and `assets/` are: above this package in a checkout, in a folder of it when installed."""
 ASSETS = ROOT / "assets"
 
 

@@ -1,25 +1,43 @@
 """Confounds from a terminal: what else differs between a reference and other sets."""
 
 import argparse
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from jepa_core.cli.commands import method_of, open_store
+from jepa_core.cli.arguments import add_command, add_common, add_pictures
+from jepa_core.cli.loading import method_of, open_store
 from jepa_core.cli.output import Bar, note, show
-from jepa_core.confounds import matching, measure
-from jepa_core.confounds.report import as_table, in_words
 from jepa_core.datasets import registry
-from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.encoders.registry import get_spec
 from jepa_core.errors import JepaError, NotEnoughData
-from jepa_core.scoring.encoder_output import EncoderOutput
-from jepa_core.scoring.stored import stored_scores
-from jepa_core.store import shipped
-from jepa_core.store.results import Store
+
+if TYPE_CHECKING:
+    from jepa_core.confounds import matching
+    from jepa_core.datasets.spec import DatasetSpec
+    from jepa_core.scoring.encoder_output import EncoderOutput
+    from jepa_core.store.results import Store
 
 
-def run_confounds(args: argparse.Namespace) -> None:
+def add_parser(subparsers: Any) -> None:
+    """The command's arguments."""
+    confounds = add_command(subparsers, "confounds", run, "Is it brightness or complexity that the score tells apart?")
+    add_common(confounds)
+    confounds.add_argument(
+        "--data", action="append", help="a scored dataset; may be given again; all held-out ones if left out"
+    )
+    confounds.add_argument("--reference", help="a scored dataset; the encoder's own held-out one if left out")
+    confounds.add_argument("--write", action="store_true", help="ship the measures of the pictures given")
+    add_pictures(confounds)
+
+
+def run(args: argparse.Namespace) -> None:
     """Print what the measures have to do with the separation of sets from a reference."""
+    import pandas as pd
+
+    from jepa_core.confounds import matching, measure
+    from jepa_core.confounds.report import as_table, in_words
+    from jepa_core.scoring.encoder_output import EncoderOutput
+    from jepa_core.store import shipped
+
     output = EncoderOutput.of(get_spec(args.encoder), args.output)
     spec = output.spec
     bundled = registry.list_datasets()
@@ -57,8 +75,13 @@ def run_confounds(args: argparse.Namespace) -> None:
         note(f"{shipped.ship_measures(store, space, digests)} measures in {shipped.measures_path(space)}")
 
 
-def _measured(store: Store, output: EncoderOutput, dataset: DatasetSpec, args: argparse.Namespace) -> matching.Measured:
+def _measured(
+    store: "Store", output: "EncoderOutput", dataset: "DatasetSpec", args: argparse.Namespace
+) -> "matching.Measured":
     """A scored set with the measures of its pictures, computed now where the store lacks them."""
+    from jepa_core.confounds import measure
+    from jepa_core.scoring.stored import stored_scores
+
     spec, table = output.spec, stored_scores(store, output, dataset.name, method_of(args).for_dataset(dataset))
     if not dataset.listed or dataset.name in dict(args.pictures):
         failed = measure.measure_missing(store, spec, dataset, table, Bar(f"Measuring {dataset.title}"))

@@ -9,12 +9,18 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from tqdm import tqdm
 
+from jepa_core.errors import JepaError
+from jepa_core.files import replace_file
 from jepa_core.redaction import visible
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def lines(text: str) -> str:
@@ -27,13 +33,26 @@ def say(text: str) -> None:
     print(lines(text))
 
 
-def show(frame: pd.DataFrame, as_json: bool) -> None:
+def show(frame: "pd.DataFrame", as_json: bool) -> None:
     """A table on standard output."""
     if as_json:
         print(frame.to_json(orient="records", indent=2))
     elif not frame.empty:
         seen = frame.rename(columns=visible).map(lambda cell: visible(cell) if isinstance(cell, str) else cell)
         print(seen.to_string(index=False, float_format="{:.4f}".format))
+
+
+def show_rows(rows: Sequence[dict[str, object]], as_json: bool) -> None:
+    """A table of texts and whole numbers as `show` writes it, without pandas, which takes a second to import."""
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    elif rows:
+        # pandas keeps a place for a sign before the name of a column of numbers
+        names = [f" {visible(name)}" if isinstance(cell, int) else visible(name) for name, cell in rows[0].items()]
+        cells = [names, *([visible(str(cell)) for cell in row.values()] for row in rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        for line in cells:
+            print(" ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
 
 
 def show_facts(facts: dict[str, object], as_json: bool) -> None:
@@ -52,6 +71,15 @@ def note(sentence: str) -> None:
 def fail(sentence: str) -> None:
     """The sentence that a command ends with: one line, whatever is in it."""
     tqdm.write(f"error: {visible(sentence)}", file=sys.stderr)
+
+
+def save(write: Callable[[Path], object], path: Path) -> None:
+    """Have a result written to a file, whole or not at all, and say so."""
+    try:
+        replace_file(path, write)
+    except OSError as error:
+        raise JepaError(f"{path} cannot be written ({error.strerror}); choose a folder with room.") from error
+    note(f"Wrote {path}.")
 
 
 class Bar:

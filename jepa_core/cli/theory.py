@@ -2,15 +2,36 @@
 
 import argparse
 import time
+from pathlib import Path
+from typing import Any
 
+from jepa_core import files
+from jepa_core.cli.arguments import add_command
 from jepa_core.cli.output import Bar, note, show
 from jepa_core.config import cache_dir
-from jepa_core.theory import experiment as theory_experiment
-from jepa_core.theory import get_experiment
 
 
-def run_theory(args: argparse.Namespace) -> None:
+def add_parser(subparsers: Any) -> None:
+    """The command's arguments."""
+    theory = add_command(subparsers, "theory", run, "Run one of the papers' controlled experiments again.")
+    theory.add_argument("name", help="spheres, truth, sampling, ascent, features or views")
+    theory.add_argument(
+        "--out", type=_result_path, metavar="FILE.json", help="what to write; a file in the cache folder if left out"
+    )
+
+
+def _result_path(text: str) -> Path:
+    path = Path(text)
+    if not files.is_dir(path.absolute().parent) or files.is_dir(path):
+        raise argparse.ArgumentTypeError(f"{text!r} was given where a file in a folder that exists is accepted")
+    return path
+
+
+def run(args: argparse.Namespace) -> None:
     """Compute every cell that is not in the cache, print the table and write the result file."""
+    from jepa_core.theory import experiment as theory_experiment
+    from jepa_core.theory import get_experiment
+
     experiment = get_experiment(args.name)
     path = args.out or cache_dir() / "theory" / f"{experiment.name}.json"
     if args.out is None:

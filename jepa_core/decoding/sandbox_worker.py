@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jepa_core import images
-from jepa_core.decoding import decode
+from jepa_core.decoding import crop, decode
 from jepa_core.decoding.sandbox import receive, send
 from jepa_core.errors import BadImage
 
@@ -44,7 +43,7 @@ def answer(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]
     try:
         with _limited(request["seconds"], request["extra"]) as sized:
             found = decode.read(data, name, request["megapixels"], sized)
-            image = found.image if config is None else images.crop_of(found.image, config, name)
+            image = found.image if config is None else crop.crop_of(found.image, config, name)
             body = image.tobytes()
     except BadImage as error:
         return {"refused": str(error)}, b""
@@ -53,7 +52,7 @@ def answer(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]
     head = {
         "mode": image.mode,
         "size": image.size,
-        "scale": images.scale(found.image, config) if config else 1.0,
+        "scale": crop.scale(found.image, config) if config else 1.0,
         "format": found.format,
         "width": found.width,
         "height": found.height,

@@ -40,8 +40,6 @@ FORMAT = 2
 """Changes with the arrays of a calibration and what they mean; kept ones of another format are not found."""
 LEAST_IMAGES = 16
 """Calibration on fewer images is refused."""
-IMAGES = 144
-"""How many images a calibration uses unless told otherwise."""
 COVERAGE = 0.9
 """Nominal coverage of the interval."""
 NEEDLESS = 0.05

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
-from scipy.special import logsumexp
 
 CALIBRATION_IMAGES = 8
 """How many images confirm a rank."""
@@ -97,6 +96,8 @@ def multi_view_score(scores: Float[ndarray, "views *batch"]) -> Scores:
     2.0
     """
     scores = np.asarray(scores, dtype=np.float64)
+    from scipy.special import logsumexp  # takes a second to import, and whoever lists encoders reads their ranks
+
     return np.log(scores.shape[0]) - logsumexp(-scores, axis=0)
 
 

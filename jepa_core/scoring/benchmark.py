@@ -170,7 +170,7 @@ def fidelity(encoder: Encoder, output: str, ways: Sequence[Way]) -> dict[str, tu
     scored = EncoderOutput.of(encoder, output)
     rank = scored.rank.rank
     order = np.random.default_rng(0).permutation(len(items))
-    calibrated, others = order[: sketch.IMAGES], order[sketch.IMAGES :]
+    calibrated, others = order[:SKETCH_IMAGES], order[SKETCH_IMAGES:]
     full: dict[str, ndarray] = {}
     found: dict[str, tuple[float, float]] = {}
     for precision in _precisions(encoder.device):
@@ -206,7 +206,7 @@ def _lines(case: Case, measured: list[_Measured], peaks: dict[torch.dtype, float
     for one in measured:
         way, seconds = one.way, one.seconds
         if way.sketched:
-            seconds += sketch.IMAGES / SPREAD * full[way.precision]
+            seconds += SKETCH_IMAGES / SPREAD * full[way.precision]
         lines.append(
             Line(
                 case=case.title,

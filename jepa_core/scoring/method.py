@@ -4,13 +4,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from jepa_core.datasets.spec import DatasetSpec
-from jepa_core.jacobian import sketch
 
 if TYPE_CHECKING:
     from jepa_core.jacobian.engine import Precision
 
 METHODS = ("exact", "sketch")
 PRECISIONS = ("fp32", "auto", "bf16", "tf32")
+SKETCH_IMAGES = 144
+"""Images that a sketch is calibrated on unless told otherwise."""
 SHARE = 12
 """Products a sketch takes unless told otherwise: one for every so many numbers of the embedding."""
 
@@ -20,7 +21,7 @@ class SketchSettings:
     """How a sketch is made: `rows` products an image (K / SHARE for None), calibrated on `images`, drawn by `seed`."""
 
     rows: int | None = None
-    images: int = sketch.IMAGES
+    images: int = SKETCH_IMAGES
     seed: int = 0
 
     @property

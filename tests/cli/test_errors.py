@@ -1,5 +1,6 @@
 """The terminal when something is wrong: one sentence and a status, and no traceback, however a run ends."""
 
+import ast
 import json
 import os
 import subprocess
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from jepa_core.cli import commands
+from jepa_core import config
+from jepa_core.cli import encoders as cli_encoders
+from jepa_core.cli import parser
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -42,7 +45,7 @@ WRONG = [
     (("export", "--data", "digits-test", "--encoder", "tny", "--out", "x.csv"), 2, "error: Unknown encoder: 'tny'"),
     (("verify", "--encoder", "tny"), 2, "error: Unknown encoder: 'tny'"),
     (("pretrain", "nothing"), 2, "error: Unknown recipe: 'nothing'. Must be one of: digits"),
-    ((), 2, "error: the following arguments are required: command; see 'python -m jepa_core --help'."),
+    (("datasets", "--x", "y"), 2, "error: unrecognized arguments: --x y; see 'python -m jepa_core --help'."),
     (("scores",), 2, "error: argument command: invalid choice: 'scores'"),
     (("score",), 2, "error: the following arguments are required: --data; see 'python -m jepa_core score --help'."),
     (("score", "--data", "digits-test", "--seed", "-1"), 2, "error: argument --seed: '-1' was given where a whole"),
@@ -94,14 +97,14 @@ def test_stopping_from_the_keyboard_is_a_sentence(command, monkeypatch):
     def stop(_args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "list_encoders", lambda: stop(None))
+    monkeypatch.setattr(cli_encoders, "list_encoders", lambda: stop(None))
     status, out, err = command("encoders")
     assert (status, out) == (1, "")
     assert err == "Stopped; what is finished is kept, and the same command goes on from there.\n"
 
 
 def test_stopping_while_it_is_still_being_imported_is_a_sentence(tmp_path):
-    (tmp_path / "pandas.py").write_text("raise KeyboardInterrupt")
+    (tmp_path / "tqdm.py").write_text("raise KeyboardInterrupt")
     done = subprocess.run(
         [sys.executable, "-m", "jepa_core", "datasets"],
         cwd=ROOT,
@@ -125,11 +128,23 @@ def test_a_reader_that_has_gone_is_no_traceback(words):
     assert (done.returncode, done.stderr) == (1, "")
 
 
-@pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in ("score", "check", "export", "verify"))])
+@pytest.mark.parametrize(
+    "words", [[], ["--help"], *([name, "--help"] for name in ("score", "check", "export", "verify"))]
+)
 def test_help_is_printed(command, words):
     status, out, err = command(*words)
     assert (status, err) == (0, "")
     assert out.startswith("usage: python -m jepa_core")
+
+
+def test_the_explorer_is_streamlits_server_with_its_own_options(command, monkeypatch):
+    became = []
+    monkeypatch.setattr(os, "execv", lambda program, words: became.append((program, words)))
+    assert command("app", "--server.port", "8600", "--server.headless=true")[0] == 0
+    script = str(config.ROOT / "app.py")
+    expected = [sys.executable, "-m", "streamlit", "run", script, "--server.port", "8600", "--server.headless=true"]
+    assert became == [(sys.executable, expected)]
+    assert Path(script).exists()
 
 
 def test_the_module_runs_as_a_program(folder):
@@ -145,9 +160,21 @@ def test_the_module_runs_as_a_program(folder):
     assert wrong.stderr.count("\n") == 1
 
 
-def test_listing_imports_no_torch():
-    # It takes seconds to import; those who only list must not wait.
-    code = "import sys; from jepa_core.cli.parser import main; main(['encoders']); main(['datasets']); "
-    code += "print('torch' in sys.modules)"
+def _names() -> list[str]:
+    """The commands, as help lists them."""
+    (action,) = [action for action in parser.build_parser()._actions if action.dest == "command"]
+    return list(action.choices)
+
+
+HELP = [[*words, "--help"] for words in ([], *([name] for name in _names()), ["bench", "ood"])]
+
+
+@pytest.mark.parametrize("words", [["encoders"], ["datasets"], *HELP], ids=" ".join)
+def test_what_computes_nothing_imports_nothing_that_takes_seconds(words):
+    code = "import atexit, runpy, sys\n"
+    code += "atexit.register(lambda: print(sorted({name.partition('.')[0] for name in sys.modules})))\n"
+    code += f"sys.argv = ['jepa_core', *{words}]\nrunpy.run_module('jepa_core', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "False"
+    imported = ast.literal_eval(done.stdout.splitlines()[-1])
+    assert "jepa_core" in imported
+    assert not {"torch", "torchvision", "timm", "pandas", "pyarrow", "scipy", "sklearn", "plotly"} & set(imported)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from jepa_core.cli import commands
+from jepa_core.cli import encoders as cli_encoders
 from jepa_core.cli import output as cli_output
 from tests.helpers import png
 
@@ -73,10 +73,10 @@ def test_errors_are_written_out_too(command, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
 def test_a_letter_that_the_encoding_lacks_is_no_error(encoding: str) -> None:
-    code = "import sys; from jepa_core.cli import commands, output, parser\n"
+    code = "import sys; from jepa_core.cli import datasets, output, parser\n"
     code += "def show(args):\n"
     code += "    output.note('grün 猫 \\udce9'); output.say('grün 猫 \\udce9'); output.Bar('猫')(1, 2)\n"
-    code += "commands.run_datasets = show; sys.exit(parser.main(['datasets']))"
+    code += "datasets.run = show; sys.exit(parser.main(['datasets']))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=os.environ | {"PYTHONIOENCODING": encoding}, capture_output=True
     )
@@ -97,7 +97,7 @@ def test_what_was_not_foreseen_is_a_sentence_and_kept(command, monkeypatch: pyte
     def fail() -> None:
         raise RuntimeError("\x1b[2Jno such thing")
 
-    monkeypatch.setattr(commands, "list_encoders", fail)
+    monkeypatch.setattr(cli_encoders, "list_encoders", fail)
     status, out, err = command("encoders")
     assert (status, out, err.count("\n")) == (1, "", 1)
     assert err == (
@@ -118,15 +118,32 @@ def test_libraries_remarks_are_left_out_and_our_own_are_sentences(
     assert capsys.readouterr().err == ("huggingface_hub: first line\nThe model card x\\x1b[2J cannot be read.\n")
 
 
+def test_rows_are_written_as_pandas_writes_them(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"name": "a\x1b[2J", "about MB": 3, "title": "grün 猫 and more", "empty": ""},
+        {"name": "longer name", "about MB": 1234567, "title": "b", "empty": ""},
+    ]
+    cli_output.show(pd.DataFrame(rows), as_json=False)
+    expected = capsys.readouterr().out
+    cli_output.show_rows(rows, as_json=False)
+    assert capsys.readouterr().out == expected
+    cli_output.show(pd.DataFrame(rows), as_json=True)
+    expected = capsys.readouterr().out
+    cli_output.show_rows(rows, as_json=True)
+    assert json.loads(capsys.readouterr().out) == json.loads(expected)
+    cli_output.show_rows([], as_json=False)
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 1)])
 def test_a_command_that_is_told_to_end_says_so_and_leaves_nothing_half_done(
     cache: Path, number: int, status: int
 ) -> None:
     # As a step that takes long: told in the middle of it.
     code = (
-        "import runpy, sys, time\nfrom jepa_core.cli import commands\n"
+        "import runpy, sys, time\nfrom jepa_core.cli import datasets\n"
         "def wait(args):\n    print('begun', flush=True)\n    time.sleep(60)\n"
-        "commands.run_datasets = wait\nsys.argv = ['jepa_core', 'datasets']\n"
+        "datasets.run = wait\nsys.argv = ['jepa_core', 'datasets']\n"
         "runpy.run_module('jepa_core', run_name='__main__')"
     )
     running = subprocess.Popen(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from jepa_core.cli.paper_figures import run_figure3
+from jepa_core.cli import figure3
 from jepa_core.cli.parser import build_parser
 from jepa_core.encoders import cost
 from tests.helpers import cards
@@ -69,7 +69,7 @@ def test_figure_3_has_a_chart_for_each_encoder_out_of_the_store(open_page: Calla
     app = settled(app)
     assert_no_error(app)
     assert len(app.get("plotly_chart")) == 2
-    assert (command(app).run, command(app).encoder) == (run_figure3, ["digits", "photo"])
+    assert (command(app).run, command(app).encoder) == (figure3.run, ["digits", "photo"])
     assert command(app).data == app.multiselect(key="studies-datasets").value
 
 

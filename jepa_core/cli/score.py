@@ -1,0 +1,88 @@
+"""`score`: score a dataset, or one picture of it anew."""
+
+import argparse
+from typing import Any
+
+from jepa_core.cli.arguments import add_command, add_common, count, seed, table_path
+from jepa_core.cli.loading import load, method_of, open_store
+from jepa_core.cli.output import Bar, note, show
+from jepa_core.datasets import registry
+from jepa_core.encoders.registry import get_spec
+from jepa_core.errors import JepaError
+
+
+def add_parser(subparsers: Any) -> None:
+    """The command's arguments."""
+    score = add_command(subparsers, "score", run, "Score a dataset; what the store has is not computed again.")
+    add_common(score)
+    score.add_argument("--data", required=True, help="name of a bundled dataset, or a folder of images")
+    score.add_argument("--class", dest="label", help="only this class")
+    score.add_argument(
+        "--image", metavar="PICTURE", help="only this one, by name or digest: computed anew, and not stored"
+    )
+    score.add_argument("--limit", type=count, metavar="N", help="only a random sample of N images")
+    score.add_argument("--seed", type=seed, default=0, help="seed of the sample")
+    score.add_argument("--out", type=table_path, metavar="FILE", help="write a .parquet or .csv instead of printing")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Score a dataset."""
+    from jepa_core.scoring.encoder_output import EncoderOutput
+    from jepa_core.scoring.run import ScoringRun
+    from jepa_core.scoring.stored import stored_scores
+    from jepa_core.store import shipped
+
+    if args.image:
+        _score_one(args)
+        return
+    get_spec(args.encoder).check_output(args.output)  # before anything is loaded
+    dataset = registry.get_dataset(args.data)
+    if told := dataset.tell_left_out():
+        note(told)
+    items = list(dataset.items(args.label))
+    if args.limit is not None:
+        items = registry.sample(dataset, args.limit, args.seed, args.label)
+    store = open_store()
+    output = EncoderOutput.of(load(args.encoder, args.device), args.output)
+    whole = len(items) == len(dataset)
+    run = ScoringRun(store, output, dataset.name, items, method_of(args), whole, Bar(dataset.title)).decided()
+    if run.reason:
+        note(f"Precision: {run.reason}.")
+    summary = run.score()
+    frame = stored_scores(store, output, dataset.name, run.method).assign(precision=run.method.precision)
+    frame = frame[frame["name"].isin({item.name for item in items})]
+    for sentence in [sentence for _name, sentence in summary.failed] + summary.notes:
+        note(sentence)
+    note(
+        f"{summary.scored} images scored in {summary.seconds:.1f} s, {summary.reused} known already, "
+        f"{len(summary.failed)} failed."
+    )
+    if frame.empty:
+        raise JepaError(f"None of the {len(items)} images of {dataset.title} could be scored; the lines above say why.")
+    if args.out:
+        shipped.write_table(frame, args.out)
+        note(f"Wrote {args.out}.")
+    else:
+        show(frame, args.json)
+
+
+def _score_one(args: argparse.Namespace) -> None:
+    """One picture of a dataset, fully and anew, whatever the store has of it."""
+    from jepa_core.explain import image as explain_image
+    from jepa_core.scoring import precision
+    from jepa_core.scoring.encoder_output import EncoderOutput
+    from jepa_core.scoring.score_images import score_images
+
+    if args.method != "exact":
+        raise JepaError(
+            "A sketch of one image was asked for, but a sketch is calibrated on a whole dataset; --method exact is "
+            "accepted with --image; leave one of them out."
+        )
+    get_spec(args.encoder).check_output(args.output)  # before anything is loaded
+    dataset = registry.get_dataset(args.data)
+    item = explain_image.find_item(dataset, args.image)
+    data, store = item.read(), open_store()
+    output = EncoderOutput.of(load(args.encoder, args.device), args.output)
+    used = precision.resolved(store, output, dataset.name, method_of(args)).decided
+    frame = score_images([data], output.loaded, output.name, precision=used)
+    show(frame.assign(name=item.name, label=item.label, precision=used), args.json)
