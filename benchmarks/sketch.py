@@ -26,6 +26,7 @@ from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.encoders.registry import Encoder, load_encoder
 from jepa_core.jacobian import engine as jacobian_engine
 from jepa_core.jacobian import sketch, spectrum
+from jepa_core.scoring.method import SKETCH_IMAGES
 
 DOMAINS = (
     *("digits-test", "flipped-digits", "inverted-digits", "world-test"),

@@ -30,6 +30,7 @@ from jepa_core.scoring.batches import Grams, exact_work
 from jepa_core.scoring.benchmark_clock import matrix_peak, nominal_flop, peak_memory, seconds_of
 from jepa_core.scoring.benchmark_ways import Way, best_batch, ways_of
 from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.method import SKETCH_IMAGES
 from jepa_core.scoring.precision import is_fast
 
 REPEATS = 3
