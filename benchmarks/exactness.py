@@ -26,7 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from jepa_core import images
 from jepa_core.datasets import registry
-from jepa_core.encoders.registry import Encoder, build_net, load_encoder
+from jepa_core.encoders.encoder import Encoder, build_net
+from jepa_core.encoders.registry import load_encoder
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.jacobian import rank, spectrum
 from jepa_core.jacobian.batch_plan import BatchPlan

@@ -17,7 +17,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from jepa_core.encoders import catalog, cost
-from jepa_core.encoders.registry import Encoder, build_net
+from jepa_core.encoders.encoder import Encoder, build_net
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.jacobian.engine import Engine
 from jepa_core.jacobian.rank import architectural_rank

@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from jepa_core import images
 from jepa_core.datasets import registry
 from jepa_core.datasets.spec import DatasetSpec
-from jepa_core.encoders.registry import Encoder, load_encoder
+from jepa_core.encoders.encoder import Encoder
+from jepa_core.encoders.registry import load_encoder
 from jepa_core.jacobian import engine as jacobian_engine
 from jepa_core.jacobian import sketch, spectrum
 from jepa_core.scoring.method import SKETCH_IMAGES

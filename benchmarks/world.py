@@ -22,7 +22,8 @@ from sklearn.model_selection import cross_val_predict
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from jepa_core.datasets import known_density
-from jepa_core.encoders.registry import Encoder, load_encoder
+from jepa_core.encoders.encoder import Encoder
+from jepa_core.encoders.registry import load_encoder
 from jepa_core.jacobian import engine as jacobian_engine
 from jepa_core.jacobian import spectrum
 from jepa_core.jacobian.gram import gram_matrix

@@ -3,7 +3,8 @@
 import pandas as pd
 import streamlit as st
 
-from jepa_core.encoders.registry import list_encoders, load_card
+from jepa_core.encoders.card import load_card
+from jepa_core.encoders.registry import list_encoders
 from jepa_core.errors import JepaError
 from jepa_core.figures.qq import qq_figure
 from jepa_core.figures.style import CONFIG

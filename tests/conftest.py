@@ -83,9 +83,10 @@ def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import safetensors.torch
     import torch
 
-    from jepa_core.encoders import registry
+    from jepa_core.encoders.encoder import build_net, resolve_data_config, weights_digest
+    from jepa_core.encoders.spec import EncoderSpec
 
-    spec = registry.EncoderSpec(
+    spec = EncoderSpec(
         name="tiny",
         family="random",
         source="bundled",
@@ -108,15 +109,15 @@ def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        net = registry.build_net(spec)
-    spec = replace(spec, data_config=registry.resolve_data_config(spec, net.backbone))
+        net = build_net(spec)
+    spec = replace(spec, data_config=resolve_data_config(spec, net.backbone))
     folder = tmp_path_factory.mktemp("tiny")
     safetensors.torch.save_file(net.state_dict(), folder / "tiny.safetensors")
     fields = (
         "name family architecture architecture_kwargs outputs projector data_config licence paper description "
         "training reference"
     )
-    card = {name: getattr(spec, name) for name in fields.split()} | {"weights_digest": registry.weights_digest(net)}
+    card = {name: getattr(spec, name) for name in fields.split()} | {"weights_digest": weights_digest(net)}
     (folder / "tiny.json").write_text(json.dumps(card))
     return folder
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from jepa_core import images
 from jepa_core.datasets.registry import get_dataset
-from jepa_core.encoders.registry import Encoder
+from jepa_core.encoders.encoder import Encoder
 from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.scoring.method import ScoringMethod
 from jepa_core.scoring.run import RunSummary, ScoringRun

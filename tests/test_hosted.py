@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import utils
 
 from jepa_core import config
-from jepa_core.datasets.readers import open_named
+from jepa_core.datasets.readers.open import open_named
 from jepa_core.datasets.registry import get_dataset
 from jepa_core.encoders import download
 from jepa_core.errors import DatasetError, EncoderError, NotAllowed

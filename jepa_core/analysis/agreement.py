@@ -18,7 +18,7 @@ from scipy.stats import hypergeom
 
 from jepa_core import notices
 from jepa_core.config import ASSETS
-from jepa_core.encoders.registry import load_card
+from jepa_core.encoders.card import load_card
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import NotEnoughData
 from jepa_core.stats.bootstrap import LEVEL

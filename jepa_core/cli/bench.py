@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> None:
     """Measure what a score costs."""
     import pandas as pd
 
-    from jepa_core.encoders.registry import choose_device
+    from jepa_core.encoders.encoder import choose_device
     from jepa_core.scoring import benchmark
 
     device = choose_device(args.device)

@@ -60,17 +60,17 @@ def _row(spec: EncoderSpec, *, at_hand: bool) -> dict[str, object]:
 
 def _show_encoder(args: argparse.Namespace) -> None:
     """What one is and costs. Nothing is downloaded: the server of its weights is asked, and this machine measured."""
-    from jepa_core.encoders import cost, offers
-    from jepa_core.encoders.registry import default_device
+    from jepa_core.encoders.cost import cost_of, seconds_an_image
+    from jepa_core.encoders.encoder import default_device
 
     spec, device = get_spec(args.name), default_device()
     facts = _row(spec, at_hand=spec.name in list_encoders())
     facts |= {"architecture": spec.architecture, "paper": spec.paper, "description": spec.description}
     if spec.source == "timm":
-        offer = offers.offer(spec, device)
-        facts |= {"origin": offer.origin, "size": offer.size, "access": offer.access}
+        cost = cost_of(spec, device)
+        facts |= {"origin": cost.origin, "size": cost.size, "access": cost.access}
     for output in spec.outputs:
-        facts[f"seconds an image, {output}"] = float(f"{cost.seconds_an_image(spec, output, device):.2g}")
+        facts[f"seconds an image, {output}"] = float(f"{seconds_an_image(spec, output, device):.2g}")
     show_facts(facts, args.json)
 
 

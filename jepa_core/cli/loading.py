@@ -13,7 +13,7 @@ from jepa_core.scoring.method import ScoringMethod, SketchSettings
 from jepa_core.wording import lasting
 
 if TYPE_CHECKING:
-    from jepa_core.encoders.registry import Encoder
+    from jepa_core.encoders.encoder import Encoder
     from jepa_core.scoring.encoder_output import EncoderOutput
     from jepa_core.store.results import Store
 
@@ -47,7 +47,8 @@ def open_store(*, whole: bool = False) -> "Store":
 
 def load(name: str, device: str | None) -> "Encoder":
     """An encoder by name. What is to be downloaded, and what a score will take, is said before."""
-    from jepa_core.encoders.registry import choose_device, load_encoder
+    from jepa_core.encoders.encoder import choose_device
+    from jepa_core.encoders.registry import load_encoder
 
     spec = get_spec(name)
     if spec.source != "timm":

@@ -7,7 +7,8 @@ from jepa_core.analysis import paper_figures
 from jepa_core.cli.loading import load
 from jepa_core.cli.output import Bar, note
 from jepa_core.datasets.spec import DatasetSpec
-from jepa_core.encoders.registry import Encoder, get_spec, list_encoders
+from jepa_core.encoders.encoder import Encoder
+from jepa_core.encoders.registry import get_spec, list_encoders
 from jepa_core.errors import JepaError
 from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.scoring.method import SHARE, ScoringMethod
@@ -33,7 +34,7 @@ def score_missing(
 ) -> dict[str, Encoder]:
     """Say how long it will take, then score what is missing; the encoders that were loaded for it, by name."""
     from jepa_core.encoders import cost
-    from jepa_core.encoders.registry import choose_device
+    from jepa_core.encoders.encoder import choose_device
 
     here = [(output, data) for output, data in wanted if not data.listed]
     counted = [(output, data, paper_figures.missing(store, output, data, method, label)) for output, data in here]

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from jepa_core import files, notices
-from jepa_core.datasets import folders, listings, readers
+from jepa_core.datasets import folders, listings
 from jepa_core.datasets.bundled import BUNDLED
 from jepa_core.datasets.readers import shards, wordnet
+from jepa_core.datasets.readers.names import PREFIXES
+from jepa_core.datasets.readers.open import open_file, open_named, open_pattern
 from jepa_core.datasets.spec import DatasetSpec, Item
 from jepa_core.decoding import file_headers
 from jepa_core.errors import DatasetError, UnknownName
@@ -117,17 +119,17 @@ def get_dataset(name_or_path: str | os.PathLike[str]) -> DatasetSpec:
     there = root is not None and folders.is_allowed(root) and files.exists(root)
     if n and not there:  # "#" may be in a path, too
         return sampled(get_dataset(whole), int(n), int(seed or 0))
-    if name_or_path.startswith(readers.PREFIXES):
-        return readers.open_named(name_or_path)
+    if name_or_path.startswith(PREFIXES):
+        return open_named(name_or_path)
     if shards.is_pattern(given) and not there:
-        return readers.open_pattern(given)
+        return open_pattern(given)
     looks_like_path = name_or_path.startswith((FOLDER_PREFIX, ".", "~")) or os.sep in given
     if root is None or not (looks_like_path or (there and files.is_dir(root))):
         raise UnknownName("dataset", name_or_path, bundled, "Or give the path of a folder of images.")
     folders.check_allowed(root, given)
     root = folders.as_named(root)
     if files.is_file(root):
-        found = readers.open_file(root)
+        found = open_file(root)
         if found is not None:
             return found
     if not files.is_dir(root):

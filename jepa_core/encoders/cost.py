@@ -1,4 +1,4 @@
-"""How long a score will take here, before any weights are downloaded.
+"""What an encoder costs here, found out before any of its weights are downloaded: seconds an image, and the download.
 
 A full score is K vector-Jacobian products of about one forward pass each, so it takes K x F / R seconds: F, the FLOP of
 a forward pass, is counted on a network without weights, and R is what the engine reaches on this machine, measured once
@@ -6,13 +6,16 @@ with a small vision transformer of random weights. Compiling for the first image
 """
 
 import time
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from jepa_core.encoders.registry import build_net
+from jepa_core.encoders import download
+from jepa_core.encoders.encoder import build_net
 from jepa_core.encoders.spec import EncoderSpec
+from jepa_core.errors import EncoderError
 from jepa_core.jacobian.engine import Engine, Precision
 
 # A ViT-S at 112 px with a quarter of its blocks: its products have the shapes of the whole one.
@@ -62,3 +65,25 @@ def engine_rate(device: str, precision: Precision = "fp32") -> float:
 def seconds_an_image(spec: EncoderSpec, output: str, device: str, precision: Precision = "fp32") -> float:
     """About how many seconds a full score of one image takes on a device."""
     return spec.outputs[output] * forward_flop(spec) / engine_rate(device, precision)
+
+
+@dataclass(frozen=True)
+class EncoderCost:
+    """What the server of its weights says of an encoder of timm, and what a score would take on a device."""
+
+    origin: str  # where the weights are
+    size: str  # of their download, in words
+    access: str  # who may have them, or the sentence that says why that cannot be known
+    obtainable: bool  # whether they are here already, or can be downloaded
+    seconds: dict[str, float]  # output -> of a full score of one image, about
+
+
+def cost_of(spec: EncoderSpec, device: str) -> EncoderCost:
+    """Ask the server, unless the weights are here, and measure the machine. What the server refuses is a part of it."""
+    seconds = {output: seconds_an_image(spec, output, device) for output in spec.outputs}
+    remote = download.remote_of(spec.architecture)
+    try:
+        weights = download.look_up(remote)
+    except EncoderError as error:
+        return EncoderCost(str(remote), f"about {spec.megabytes:.0f} MB", str(error), False, seconds)
+    return EncoderCost(str(remote), weights.megabytes, weights.access, True, seconds)

@@ -13,7 +13,8 @@ from pathlib import Path
 from jepa_core import files
 from jepa_core.config import hosted
 from jepa_core.encoders import catalog, timm_weights
-from jepa_core.encoders.registry import Encoder, choose_device, list_encoders
+from jepa_core.encoders.encoder import Encoder, choose_device
+from jepa_core.encoders.registry import list_encoders
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import EncoderError, UnknownName
 

@@ -22,8 +22,8 @@ from jepa_core.progress import Progress, silent
 if TYPE_CHECKING:  # torch takes seconds to import; recalling must not pay for it
     from torch import nn
 
+    from jepa_core.encoders.encoder import Encoder
     from jepa_core.encoders.network import EncoderNet
-    from jepa_core.encoders.registry import Encoder
     from jepa_core.encoders.weight_matching import Misfit, Terms
 
 

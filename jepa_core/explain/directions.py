@@ -20,7 +20,7 @@ from jepa_core.progress import Cancelled, Progress, never, silent
 from jepa_core.wording import listed, per_cent
 
 if TYPE_CHECKING:
-    from jepa_core.encoders.registry import Encoder
+    from jepa_core.encoders.encoder import Encoder
 
 # Singular values closer than this share of the larger: their vectors may rotate into each other freely.
 NEAR_EQUAL = 0.02

@@ -23,7 +23,7 @@ from jepa_core.progress import Cancelled, Progress, never, silent
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from jepa_core.encoders.registry import Encoder
+    from jepa_core.encoders.encoder import Encoder
 
 STEPS = 6
 """Steps to each side of the image."""

@@ -15,8 +15,8 @@ import torch
 from numpy import ndarray
 from torch import nn
 
+from jepa_core.encoders.encoder import build_net, resolve_data_config, weights_digest
 from jepa_core.encoders.network import EncoderNet
-from jepa_core.encoders.registry import build_net, resolve_data_config, weights_digest
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.jacobian import engine, rank, spectrum
 from jepa_core.pretrain import evaluate, inputs

@@ -23,8 +23,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from jepa_core.config import ASSETS, cache_dir
+from jepa_core.encoders.encoder import build_net, choose_device
 from jepa_core.encoders.network import EncoderNet
-from jepa_core.encoders.registry import build_net, choose_device
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import EncoderError, JepaError
 from jepa_core.pretrain import card, evaluate, inputs

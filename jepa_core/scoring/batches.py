@@ -24,7 +24,7 @@ from jepa_core.store.records import Estimate, Result
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from jepa_core.encoders.registry import Encoder
+    from jepa_core.encoders.encoder import Encoder
     from jepa_core.jacobian.engine import Precision
     from jepa_core.jacobian.sketch import Calibration
 

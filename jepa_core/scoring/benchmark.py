@@ -22,7 +22,8 @@ from torch import nn
 
 from jepa_core import images
 from jepa_core.datasets import registry
-from jepa_core.encoders.registry import Encoder, build_net, load_encoder
+from jepa_core.encoders.encoder import Encoder, build_net
+from jepa_core.encoders.registry import load_encoder
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.jacobian import sketch, spectrum
 from jepa_core.jacobian.precision import Precision

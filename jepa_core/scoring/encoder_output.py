@@ -9,7 +9,7 @@ from jepa_core.scoring import rank
 from jepa_core.store.records import ResultConfig
 
 if TYPE_CHECKING:  # torch takes seconds to import; looking scores up must not pay for it
-    from jepa_core.encoders.registry import Encoder
+    from jepa_core.encoders.encoder import Encoder
 
 
 @dataclass(frozen=True)

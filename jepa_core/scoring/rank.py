@@ -20,7 +20,7 @@ from jepa_core.jacobian.spectrum import Rank
 if TYPE_CHECKING:  # torch takes seconds to import; looking a rank up must not pay for it
     from torch import nn
 
-    from jepa_core.encoders.registry import Encoder
+    from jepa_core.encoders.encoder import Encoder
     from jepa_core.encoders.spec import EncoderSpec
 
 
@@ -67,7 +67,7 @@ def _of_stand_in(spec: "EncoderSpec", output: str) -> Rank:
     """The rank of the same architecture with random weights, in which no branch is zero."""
     import torch
 
-    from jepa_core.encoders.registry import Encoder, build_net
+    from jepa_core.encoders.encoder import Encoder, build_net
 
     with torch.random.fork_rng():
         torch.manual_seed(0)

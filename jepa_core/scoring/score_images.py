@@ -16,7 +16,7 @@ from jepa_core.scoring.stored import score_table
 from jepa_core.store.records import Member, Result, Rows
 
 if TYPE_CHECKING:
-    from jepa_core.encoders.registry import Encoder
+    from jepa_core.encoders.encoder import Encoder
     from jepa_core.jacobian.engine import Precision
 
 

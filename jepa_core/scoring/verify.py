@@ -12,7 +12,8 @@ import numpy as np
 from jepa_core import images
 from jepa_core.datasets import registry
 from jepa_core.datasets.spec import DatasetSpec
-from jepa_core.encoders.registry import Encoder, load_encoder
+from jepa_core.encoders.encoder import Encoder
+from jepa_core.encoders.registry import load_encoder
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import StoreError
 from jepa_core.scoring.batches import exact_work

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import streamlit as st
 
 from jepa_core.datasets.spec import DatasetSpec
-from jepa_core.encoders.registry import default_device, list_encoders
+from jepa_core.encoders.encoder import default_device
+from jepa_core.encoders.registry import list_encoders
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.scoring import precision
 from jepa_core.scoring.encoder_output import EncoderOutput

@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-from jepa_core.datasets import readers, registry
+from jepa_core.datasets import registry
+from jepa_core.datasets.readers.names import EXAMPLES
+from jepa_core.datasets.readers.open import is_long
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.errors import JepaError
 from jepa_core.redaction import told
@@ -38,7 +40,7 @@ def choose_dataset(
             placeholder="/path/to/images, torchvision:mnist/test, hub:ylecun/mnist/test",
             help="A folder of images, whose sub-folders are classes; a ZIP or tar of images; WebDataset shards, as in "
             "shard-{000..003}.tar or shards/\\*.tar; Galaxy10's HDF5 file; a dataset of "
-            f"torchvision ({', '.join(readers.EXAMPLES)}); or hub:OWNER/NAME/SPLIT for one of the Hugging "
+            f"torchvision ({', '.join(EXAMPLES)}); or hub:OWNER/NAME/SPLIT for one of the Hugging "
             "Face hub, with ?class=COLUMN behind it for another column of classes. #500 behind any of them is a "
             "sample of 500.",
             on_change=_forget_class,
@@ -51,7 +53,7 @@ def choose_dataset(
                 icon=":material/folder:",
             )
             return None
-        if readers.is_long(name):
+        if is_long(name):
             jobs_ui.job_result(f"open:{name}", f"Opening {name}", lambda _job: resources.dataset(name) and None)
     try:
         chosen = resources.dataset(name)

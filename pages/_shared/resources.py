@@ -13,7 +13,8 @@ import streamlit as st
 
 from jepa_core.datasets import registry
 from jepa_core.datasets.spec import DatasetSpec
-from jepa_core.encoders.registry import Encoder, load_encoder
+from jepa_core.encoders.encoder import Encoder
+from jepa_core.encoders.registry import load_encoder
 from jepa_core.errors import JepaError
 from jepa_core.jobs import JobQueue
 from jepa_core.redaction import for_visitors

@@ -7,7 +7,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from jepa_core.encoders import catalog, cost
-from jepa_core.encoders.registry import build_net, get_spec
+from jepa_core.encoders.encoder import build_net
+from jepa_core.encoders.registry import get_spec
 
 SPECS = {spec.name: spec for spec in catalog.specs()}
 

@@ -12,16 +12,10 @@ from PIL import Image
 
 from jepa_core import images
 from jepa_core.encoders import registry
-from jepa_core.encoders.registry import (
-    Encoder,
-    EncoderSpec,
-    build_net,
-    get_spec,
-    list_encoders,
-    load_encoder,
-    spec_from_card,
-    weights_digest,
-)
+from jepa_core.encoders.card import spec_from_card
+from jepa_core.encoders.encoder import Encoder, _devices, build_net, default_device, weights_digest
+from jepa_core.encoders.registry import get_spec, list_encoders, load_encoder
+from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import EncoderError, UnknownName
 from jepa_core.jacobian.spectrum import Rank
 
@@ -150,7 +144,7 @@ def test_a_device_that_is_not_there_is_told_with_those_that_are(install_tiny, de
     install_tiny()
     with pytest.raises(EncoderError) as caught:
         load_encoder("tiny", device)
-    there = " or ".join(registry._devices())
+    there = " or ".join(_devices())
     assert there.endswith("cpu")
     assert str(caught.value) == (
         f"The device {device!r} is not to be had on this machine; {there} is accepted; "
@@ -160,7 +154,7 @@ def test_a_device_that_is_not_there_is_told_with_those_that_are(install_tiny, de
 
 def test_the_best_device_there_is_is_the_default(install_tiny):
     install_tiny()
-    assert load_encoder("tiny").device == registry.default_device() == registry._devices()[0]
+    assert load_encoder("tiny").device == default_device() == _devices()[0]
 
 
 # --- files that do not fit --------------------------------------------------------------------------------------------

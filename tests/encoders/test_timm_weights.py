@@ -11,7 +11,8 @@ import timm
 import torch
 
 from jepa_core.encoders import catalog, cost, timm_weights
-from jepa_core.encoders.registry import Encoder, get_spec, list_encoders, load_encoder
+from jepa_core.encoders.encoder import Encoder
+from jepa_core.encoders.registry import get_spec, list_encoders, load_encoder
 from jepa_core.errors import EncoderError
 from jepa_core.jacobian import engine
 from jepa_core.scoring.encoder_output import EncoderOutput

@@ -14,7 +14,8 @@ from streamlit.testing.v1 import AppTest
 
 from jepa_core import images
 from jepa_core.datasets import registry
-from jepa_core.encoders.registry import get_spec, load_card
+from jepa_core.encoders.card import load_card
+from jepa_core.encoders.registry import get_spec
 from jepa_core.scoring import precision
 from pages._shared import choice, resources, score_tables
 from pages._shared.text import escaped

@@ -16,7 +16,8 @@ from PIL import Image
 from jepa_core import images
 from jepa_core.cli import parser
 from jepa_core.datasets import bundled, known_density, registry, synthetic
-from jepa_core.encoders.registry import Encoder, build_net, list_encoders, load_encoder
+from jepa_core.encoders.encoder import Encoder, build_net
+from jepa_core.encoders.registry import list_encoders, load_encoder
 from jepa_core.errors import DatasetError, EncoderError, UnknownName
 from jepa_core.pretrain import RECIPES, data, inputs, pretrain, train
 from jepa_core.pretrain.views import ViewRange

@@ -13,7 +13,9 @@ import safetensors.torch
 import torch
 
 from jepa_core.datasets import digits
-from jepa_core.encoders.registry import build_net, load_encoder, spec_from_card, weights_digest
+from jepa_core.encoders.card import spec_from_card
+from jepa_core.encoders.encoder import build_net, weights_digest
+from jepa_core.encoders.registry import load_encoder
 from jepa_core.errors import EncoderError, JepaError, UnknownName
 from jepa_core.pretrain import RECIPES, evaluate, inputs, pretrain, train
 from jepa_core.pretrain.sigreg import GAUSSIAN_EXPECTATION, epps_pulley, sigreg

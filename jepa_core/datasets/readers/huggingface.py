@@ -14,7 +14,8 @@ import datasets as hub
 from datasets.exceptions import DatasetNotFoundError
 
 from jepa_core.datasets import folders
-from jepa_core.datasets.readers import CLASS, HUB, huggingface_classes
+from jepa_core.datasets.readers import huggingface_classes
+from jepa_core.datasets.readers.names import CLASS, HUB
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.errors import DatasetError
 

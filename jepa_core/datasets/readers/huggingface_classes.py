@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import datasets as hub
 
-from jepa_core.datasets.readers import CLASS
+from jepa_core.datasets.readers.names import CLASS
 from jepa_core.datasets.readers.wordnet import all_in_words
 from jepa_core.datasets.spec import NO_CLASS
 from jepa_core.errors import DatasetError

@@ -1,12 +1,14 @@
 """The encoders that are not bundled: what each is and costs, said before its download, and weights of one's own."""
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 import streamlit as st
 
 from jepa_core.config import hosted
 from jepa_core.encoders import catalog
-from jepa_core.encoders.offers import Offer
-from jepa_core.encoders.registry import default_device, get_spec, list_encoders, load_encoder
+from jepa_core.encoders.encoder import default_device
+from jepa_core.encoders.registry import get_spec, list_encoders, load_encoder
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import EncoderError, JepaError
 from jepa_core.jobs import Job, State
@@ -14,6 +16,9 @@ from jepa_core.redaction import told
 from jepa_core.wording import lasting
 from pages._shared import jobs_ui, resources
 from pages._shared.text import escaped
+
+if TYPE_CHECKING:  # brings torch along, for which a page that only shows offers need not wait
+    from jepa_core.encoders.cost import EncoderCost
 
 
 def show() -> None:
@@ -91,19 +96,19 @@ def _show_one(spec: EncoderSpec) -> None:
     }
     if spec.contrast:
         facts["Outside of the family"] = "nothing in its training spreads the embeddings out; it is here to compare."
-    asked = resources.jobs().get(f"offer:{spec.name}")
-    offer = asked.result if asked is not None and isinstance(asked.result, Offer) else None
-    if offer:
-        facts["Download"] = f"{offer.size} from {offer.origin}"
-        facts["Access"] = offer.access
+    asked = resources.jobs().get(f"cost:{spec.name}")
+    cost: EncoderCost | None = asked.result if asked is not None else None
+    if cost:
+        facts["Download"] = f"{cost.size} from {cost.origin}"
+        facts["Access"] = cost.access
         facts["A full score here"] = ", ".join(
-            f"about {lasting(seconds)} an image ({output})" for output, seconds in offer.seconds.items()
+            f"about {lasting(seconds)} an image ({output})" for output, seconds in cost.seconds.items()
         )
     st.markdown("\n".join(f"- **{escaped(title)}**: {escaped(text)}" for title, text in facts.items() if text))
     if hosted():
         st.info("This server downloads nothing for its visitors.", icon=":material/cloud_off:")
-    elif offer and offer.obtainable:
-        _offer_download(spec, offer)
+    elif cost and cost.obtainable:
+        _offer_download(spec, cost)
     else:
         _ask(spec, asked)
 
@@ -120,25 +125,25 @@ def _ask(spec: EncoderSpec, asked: Job | None) -> None:
         "here. Nothing is downloaded yet.",
     ):
         asked = resources.jobs().submit(
-            f"offer:{spec.name}", f"Asking for {spec.name}", lambda _job: _look(spec), urgent=True
+            f"cost:{spec.name}", f"Asking for {spec.name}", lambda _job: _look(spec), urgent=True
         )
     if asked is not None and asked.active:
         jobs_ui.show_progress(asked)
 
 
-def _look(spec: EncoderSpec) -> Offer:
-    from jepa_core.encoders import offers
+def _look(spec: EncoderSpec) -> "EncoderCost":
+    from jepa_core.encoders.cost import cost_of
 
-    return offers.offer(spec, default_device())
+    return cost_of(spec, default_device())
 
 
-def _offer_download(spec: EncoderSpec, offer: Offer) -> None:
+def _offer_download(spec: EncoderSpec, cost: "EncoderCost") -> None:
     key = f"download:{spec.name}"
     job = resources.jobs().get(key)
     if job is not None and job.state is State.FAILED:
         st.error(escaped(job.message), icon=":material/error:")
     if (job is None or not job.active) and st.button(
-        f"Download {offer.size}", icon=":material/download:", type="primary"
+        f"Download {cost.size}", icon=":material/download:", type="primary"
     ):
         job = resources.jobs().submit(key, f"Downloading {spec.name}", lambda job: _download(job, spec.name), unit="MB")
     if job is not None and job.active:

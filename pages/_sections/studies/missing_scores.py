@@ -6,7 +6,7 @@ import streamlit as st
 
 from jepa_core.analysis import paper_figures
 from jepa_core.datasets.spec import DatasetSpec
-from jepa_core.encoders.registry import default_device
+from jepa_core.encoders.encoder import default_device
 from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
 from jepa_core.scoring.encoder_output import EncoderOutput

@@ -13,8 +13,8 @@ from datasets.exceptions import DatasetNotFoundError
 from torchvision import datasets as tv
 
 from jepa_core import config, images
-from jepa_core.datasets import readers
 from jepa_core.datasets.readers import torchvision as torchvision_sets
+from jepa_core.datasets.readers.names import EXAMPLES
 from jepa_core.datasets.registry import get_dataset, sample
 from jepa_core.errors import DatasetError, UnknownName
 from tests.helpers import png
@@ -139,7 +139,7 @@ def test_a_set_that_torchvision_is_not_asked_for_is_unknown():
 
 
 def test_the_examples_are_names():
-    assert set(readers.EXAMPLES) <= set(torchvision_sets.NAMES)
+    assert set(EXAMPLES) <= set(torchvision_sets.NAMES)
 
 
 def test_a_sample_is_named_and_stays_the_same(mnist):
