@@ -147,9 +147,9 @@ def preload(tree: Path, tests: Sequence[str]) -> set[str]:
         os.chdir(tree)
         sys.path[0] = str(tree)
         files = sorted({test.partition("::")[0] for test in tests})
+        there = [file for file in files if Path(file).exists()]
         collected = _Collected()
-        with contextlib.redirect_stdout(sys.stderr):
-            pytest.main(["--collect-only", *[file for file in files if Path(file).exists()]], [collected])
+        pytest.main(["--collect-only", "-p", "no:terminal", *there], [collected])
         modules = [
             name for name, one in sys.modules.items() if "site-packages" in (getattr(one, "__file__", None) or "")
         ]

@@ -131,8 +131,11 @@ def install_tiny(cache: Path, tiny_files: Path) -> Callable[..., Path]:
 class SharedEngines(dict):
     """What an encoder keeps: the engines that earlier tests traced for these weights, which takes seconds, and its own.
 
-    A test that changes its weights, or how engines are made, clears it: from then on it keeps its own alone.
+    A test that changes its weights clears it, and from then on it keeps its own alone; one that changes how engines are
+    made asks for `own_engines`.
     """
+
+    on = True
 
     def __init__(self, traced: dict) -> None:
         self.traced: dict | None = traced
@@ -142,7 +145,7 @@ class SharedEngines(dict):
 
     def __setitem__(self, key, engine) -> None:
         super().__setitem__(key, engine)
-        if self.traced is not None and engine.shared:
+        if self.traced is not None:
             self.traced.setdefault(key, (engine, engine.plan))
 
     def clear(self) -> None:
@@ -159,12 +162,18 @@ def share_engines() -> Iterator[None]:
 
     def make(self, *args, **options) -> None:
         made(self, *args, **options)
-        if self.spec.source == "bundled":
+        if self.spec.source == "bundled" and SharedEngines.on:
             self.kept = SharedEngines(traced.setdefault((self.weights, self.input_shape, self.device), {}))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Encoder, "__init__", make)
         yield
+
+
+@pytest.fixture
+def own_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every encoder of this test traces engines of its own."""
+    monkeypatch.setattr(SharedEngines, "on", False)
 
 
 @pytest.fixture
