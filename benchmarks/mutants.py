@@ -30,6 +30,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # a fork takes no threads along
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each child would compile the whole project anew
+sys.dont_write_bytecode = False
 
 import mutation
 import reach
