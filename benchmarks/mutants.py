@@ -151,7 +151,8 @@ def preload(tree: Path, tests: Sequence[str]) -> set[str]:
         files = sorted({test.partition("::")[0] for test in tests})
         there = [file for file in files if Path(file).exists()]
         collected = _Collected()
-        pytest.main(["--collect-only", "-p", "no:terminal", *there], [collected])
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123
+            pytest.main(["--collect-only", *there], [collected])
         modules = [
             name for name, one in sys.modules.items() if "site-packages" in (getattr(one, "__file__", None) or "")
         ]
@@ -162,6 +163,8 @@ def preload(tree: Path, tests: Sequence[str]) -> set[str]:
     with os.fdopen(ours) as answers:
         names, modules = json.load(answers)
     os.waitpid(pid, 0)
+    if not names:
+        raise SystemExit("No recorded test is in this folder of tests; record its suite first.")
     for module in modules:
         if not module.startswith(("_pytest", "pytest")):
             with contextlib.suppress(Exception):
