@@ -1,5 +1,6 @@
 """What all tests share: shapes checked at run time, a cache folder of their own, and a tiny encoder."""
 
+import functools
 import json
 import os
 import shutil
@@ -135,31 +136,61 @@ def install_tiny(cache: Path, tiny_files: Path) -> Callable[..., Path]:
     return install
 
 
-@pytest.fixture(scope="session")
-def tiny_engines(tiny_files: Path) -> dict:
-    """The tiny encoder's engines that most tests use, which take a second to trace, and how they were planned."""
-    from jepa_core.encoders import registry
-    from jepa_core.jacobian import engine as jacobian_engine
+class SharedEngines(dict):
+    """What an encoder keeps: the engines that earlier tests traced for these weights, which takes seconds, and its own.
+
+    A test that changes its weights clears it, and from then on it keeps its own alone; one that changes how engines are
+    made asks for `own_engines`.
+    """
+
+    on = True
+
+    def __init__(self, traced: dict) -> None:
+        self.traced: dict | None = traced
+        for key, (engine, plan) in traced.items():
+            engine.plan = plan
+            super().__setitem__(key, engine)
+
+    def __setitem__(self, key, engine) -> None:
+        super().__setitem__(key, engine)
+        if self.traced is not None:
+            self.traced.setdefault(key, (engine, engine.plan))
+
+    def clear(self) -> None:
+        super().clear()
+        self.traced = None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def share_engines() -> Iterator[None]:
+    """Encoders of the same weights share their engines, from one test to the next."""
+    from jepa_core.encoders.registry import Encoder
+
+    made, traced = Encoder.__init__, {}
+
+    def make(self, *args, **options) -> None:
+        made(self, *args, **options)
+        if self.spec.source == "bundled" and SharedEngines.on:
+            self.kept = SharedEngines(traced.setdefault((self.weights, self.input_shape, self.device), {}))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "_card_paths", lambda: iter([tiny_files / "tiny.json"]))
-        encoder = registry.load_encoder("tiny", "cpu")
-    for output in encoder.spec.outputs:
-        jacobian_engine.engine_of(encoder, output)
-    return {key: (engine, engine.plan) for key, engine in encoder.kept.items()}
+        patch.setattr(Encoder, "__init__", make)
+        yield
 
 
 @pytest.fixture
-def tiny(install_tiny: Callable[..., Path], tiny_engines: dict):
-    """The tiny encoder, installed in the cache and loaded on the CPU; a test that changes its weights clears `kept`."""
+def own_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every encoder of this test traces engines of its own."""
+    monkeypatch.setattr(SharedEngines, "on", False)
+
+
+@pytest.fixture
+def tiny(install_tiny: Callable[..., Path]):
+    """The tiny encoder, installed in the cache and loaded on the CPU."""
     from jepa_core.encoders.registry import load_encoder
 
     install_tiny()
-    encoder = load_encoder("tiny", "cpu")
-    for key, (engine, plan) in tiny_engines.items():
-        engine.plan = plan
-        encoder.kept[key] = engine
-    return encoder
+    return load_encoder("tiny", "cpu")
 
 
 @pytest.fixture
@@ -193,8 +224,24 @@ def shipped_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made.path
 
 
+@pytest.fixture(scope="session")
+def components_found_once() -> Iterator[None]:
+    """Streamlit asks every installed package for components in every session; those of a process stay the same."""
+    from streamlit.components.v2 import manifest_scanner
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            manifest_scanner, "scan_component_manifests", functools.cache(manifest_scanner.scan_component_manifests)
+        )
+        yield
+
+
 @pytest.fixture
-def open_page(request: pytest.FixtureRequest, cache: Path) -> Iterator[Callable[..., "AppTest"]]:
+def open_page(
+    request: pytest.FixtureRequest,
+    cache: Path,
+    components_found_once: None,  # noqa: ARG001
+) -> Iterator[Callable[..., "AppTest"]]:
     """Open a page of the app in a fresh session, with nothing left of other tests' stores."""
     import streamlit as st
     from streamlit.testing.v1 import AppTest

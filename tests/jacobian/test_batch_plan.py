@@ -14,7 +14,6 @@ from torch.utils._pytree import tree_leaves
 
 from benchmarks.exactness import enliven
 from jepa_core.errors import EncoderError, OutOfMemory
-from jepa_core.jacobian import batch_plan
 from jepa_core.jacobian.autograd import AutogradBackend
 from jepa_core.jacobian.batch_plan import BatchPlan, Sizes, is_out_of_memory, measure, plan_autograd, plan_traced
 from jepa_core.jacobian.engine import Engine
@@ -391,17 +390,3 @@ def test_an_engine_is_refused_with_a_sentence_where_not_even_a_forward_pass_fits
     net = Tokens()
     with Refusing(10_000), pytest.raises(OutOfMemory):
         Engine(net, torch.zeros(SHAPE))
-
-
-def test_the_default_budget_is_half_of_what_is_free(monkeypatch):
-    monkeypatch.setattr(batch_plan, "_free", lambda _device: 1001)
-    assert batch_plan.default_budget(CPU) == 500
-
-
-def test_some_memory_is_assumed_where_the_system_does_not_say(monkeypatch):
-    def unknown(_name: str) -> int:
-        raise ValueError("unrecognized configuration name")
-
-    assert batch_plan._free(CPU) > 0
-    monkeypatch.setattr(batch_plan.os, "sysconf", unknown)
-    assert batch_plan._free(CPU) == 2**31

@@ -42,18 +42,15 @@ def noise(*shape: int, seed: int = 1) -> Tensor:
 
 
 def truth_of(net: nn.Module, images: Tensor, directions: Tensor) -> Tensor:
-    """Rows (B, r, CHW) in float64, each image beside a copy of itself."""
+    """Rows (B, r, CHW) in float64: each image beside copies of itself, and a direction asked of each copy."""
     wide = finite_differences.in_float64(net)
     rows = []
     for image in images.double():
-        pair = torch.stack([image, image]).requires_grad_()
-        out = wide(pair)[0]
-        rows.append(
-            torch.stack(
-                [torch.autograd.grad(out @ one, pair, retain_graph=True)[0][0].flatten() for one in directions.double()]
-            )
-        )
-    return torch.stack(rows)
+        for part in directions.double().split(64):
+            copies = image.expand(max(2, len(part)), *image.shape).clone().requires_grad_()
+            asked = (wide(copies)[: len(part)] * part).sum()
+            rows.append(torch.autograd.grad(asked, copies)[0][: len(part)].flatten(1))
+    return torch.cat(rows).unflatten(0, (len(images), len(directions)))
 
 
 def off(found: Tensor, truth: Tensor) -> float:

@@ -14,6 +14,7 @@ from jepa_core.analysis.methods import COMPARED, load_domain
 from jepa_core.analysis.separation import domain_table, in_words
 from jepa_core.analysis.spectrum_bands import in_words as bands_in_words
 from jepa_core.analysis.spectrum_bands import spectrum_bands_between
+from jepa_core.confounds import measure
 from jepa_core.datasets import known_density, registry
 from jepa_core.encoders import registry as encoders_registry
 from jepa_core.encoders.registry import get_spec
@@ -25,6 +26,12 @@ from jepa_core.store.results import Store
 from pages._shared import resources
 from pages._shared.text import escaped
 from tests.pages.test_pages import assert_no_error
+
+
+@pytest.fixture(autouse=True)
+def measuring_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pictures are measured behind the tests of the other sections: `test_domains_confounds` looks at that."""
+    monkeypatch.setattr(measure, "measure_missing", lambda *_given: [])
 
 
 def test_domains_shows_each_method_with_intervals_and_says_what_is_seen(open_page: Callable[..., AppTest]) -> None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import math
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +62,27 @@ def interrupt(line: str) -> None:
     """A log that ends the training at its first progress line, which comes after the last checkpoint."""
     if " step " in line:
         raise KeyboardInterrupt(line)
+
+
+@pytest.fixture(scope="module")
+def left_by_interrupting(one_thread, tmp_path_factory) -> Path:  # noqa: ARG001 (wanted for its effect)
+    """The folder of a tiny training that was interrupted after its last checkpoint."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    with pytest.raises(KeyboardInterrupt, match="step 12/12"):
+        pretrain(TINY, folder, log=interrupt)
+    return folder
+
+
+@pytest.fixture
+def interrupted(left_by_interrupting: Path, tmp_path: Path) -> Path:
+    """A copy of what an interrupted training left."""
+    return shutil.copytree(left_by_interrupting, tmp_path / "interrupted")
+
+
+@pytest.fixture
+def unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cards without accuracies, where only the files matter: the probe of raw pixels takes longer than the training."""
+    monkeypatch.setattr(evaluate, "linear_probe", lambda _parts: evaluate.Probe({}, None))
 
 
 class TestEppsPulley:
@@ -205,25 +227,23 @@ class TestPretrain:
         assert "validation probe 0." in lines[1]
         assert sorted(file.name for file in path.parent.iterdir()) == ["tiny.json", "tiny.safetensors"]
 
-    def test_an_interrupted_run_ends_at_the_same_weights(self, uninterrupted: tuple[Path, list[str]], tmp_path: Path):
-        with pytest.raises(KeyboardInterrupt, match="step 12/12"):
-            pretrain(TINY, tmp_path, log=interrupt)
+    @pytest.mark.usefixtures("unjudged")
+    def test_an_interrupted_run_ends_at_the_same_weights(
+        self, uninterrupted: tuple[Path, list[str]], interrupted: Path
+    ):
         lines: list[str] = []
-        resumed = spec_from_card(pretrain(TINY, tmp_path, log=lines.append))
+        resumed = spec_from_card(pretrain(TINY, interrupted, log=lines.append))
         assert "resumed at step 8" in lines[1]
         assert resumed.weights_digest == spec_from_card(uninterrupted[0]).weights_digest
 
-    def test_a_checkpoint_of_another_recipe_is_refused(self, tmp_path: Path):
-        with pytest.raises(KeyboardInterrupt):
-            pretrain(TINY, tmp_path, log=interrupt)
+    def test_a_checkpoint_of_another_recipe_is_refused(self, interrupted: Path):
         with pytest.raises(EncoderError, match="written under another recipe than 'tiny' as it is now"):
-            pretrain(replace(TINY, seed=1), tmp_path)
+            pretrain(replace(TINY, seed=1), interrupted)
 
-    def test_a_checkpoint_goes_on_where_only_the_words_of_the_card_changed(self, tmp_path: Path):
-        with pytest.raises(KeyboardInterrupt):
-            pretrain(TINY, tmp_path, log=interrupt)
+    @pytest.mark.usefixtures("unjudged")
+    def test_a_checkpoint_goes_on_where_only_the_words_of_the_card_changed(self, interrupted: Path):
         said: list[str] = []
-        path = pretrain(replace(TINY, description="Another.", limits=("It is small.",)), tmp_path, log=said.append)
+        path = pretrain(replace(TINY, description="Another.", limits=("It is small.",)), interrupted, log=said.append)
         assert any(line.startswith("resumed at step") for line in said)
         assert spec_from_card(path).known_failures == ("It is small.",)
 
@@ -240,16 +260,15 @@ class TestPretrain:
             (lambda content: next(iter(content["net"].values())).fill_(math.nan), "weights that are not finite"),
         ],
     )
-    def test_a_checkpoint_that_lacks_something_or_is_not_finite_is_refused(self, tmp_path: Path, change, said: str):
-        with pytest.raises(KeyboardInterrupt):
-            pretrain(TINY, tmp_path, log=interrupt)
-        path = tmp_path / "tiny.checkpoint"
+    def test_a_checkpoint_that_lacks_something_or_is_not_finite_is_refused(self, interrupted: Path, change, said: str):
+        path = interrupted / "tiny.checkpoint"
         content = torch.load(path, weights_only=True)
         change(content)
         torch.save(content, path)
         with pytest.raises(EncoderError, match=said):
-            pretrain(TINY, tmp_path)
+            pretrain(TINY, interrupted)
 
+    @pytest.mark.usefixtures("unjudged")
     def test_another_name_names_the_files_and_is_remembered(self, tmp_path: Path):
         recipe = replace(RECIPES["digits"], name="mine")
         assert train.card._remake(recipe) == "python -m jepa_core pretrain digits --name mine"
@@ -266,6 +285,7 @@ class TestPretrain:
             "first; choose another name."
         )
 
+    @pytest.mark.usefixtures("unjudged")
     def test_half_weights_load_and_are_those_of_the_card(self, uninterrupted: tuple[Path, list[str]], cache: Path):
         path = pretrain(replace(TINY, half_weights=True), cache / "encoders")
         stored = safetensors.torch.load_file(path.with_suffix(".safetensors"))
@@ -304,6 +324,7 @@ class TestPretrain:
         with pytest.raises(JepaError, match=r"cannot be written to .* \(No space left on device\); a folder that"):
             pretrain(TINY, tmp_path)
 
+    @pytest.mark.usefixtures("unjudged")
     @pytest.mark.parametrize("bundled", ["tiny", "other"])
     def test_a_bundled_encoder_that_stays_in_use_is_told(self, bundled: str, tmp_path: Path, monkeypatch):
         monkeypatch.setattr(train, "ASSETS", tmp_path / "the assets")
