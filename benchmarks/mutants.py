@@ -31,7 +31,6 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # a fork takes no threads along
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each child would compile the whole project anew
-sys.dont_write_bytecode = False
 
 import mutation
 import reach
@@ -243,6 +242,7 @@ def table(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     """Read the command line."""
+    sys.dont_write_bytecode = False  # was read from the environment when Python started
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     choosing = commands.add_parser("choose")
