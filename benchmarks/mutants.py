@@ -244,6 +244,7 @@ def table(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     """Read the command line."""
+    sys.dont_write_bytecode = False  # was read from the environment when Python started
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     choosing = commands.add_parser("choose")
