@@ -143,8 +143,8 @@ def test_all_held_out_sets_are_the_others_unless_some_are_named(command, monkeyp
     )
     monkeypatch.setattr(ood_benchmark, "readable", lambda table: table)
     assert command("bench", "ood", "--encoder", "world")[0] == 0
-    _store, spec, output, known, others, fit = asked[0]
-    assert (spec, output, known, fit) == (get_spec("world"), "projector", "world-test", "world-train")
+    _store, output, known, others, fit = asked[0]
+    assert (output, known, fit) == (EncoderOutput(get_spec("world"), "projector"), "world-test", "world-train")
     assert {"noise", "mnist", "imagenette-val", "galaxy-zoo"} < set(others)
     assert not {"world-test", "world-train", "digits-train"} & set(others)
 
