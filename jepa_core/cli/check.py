@@ -61,5 +61,7 @@ def run(args: argparse.Namespace) -> None:
     outcome = replace(outcome, failed=unread + outcome.failed)
     for _name, sentence in outcome.failed:
         note(sentence)
+    if outcome.note:
+        note(outcome.note)
     evidence.fail_if_nothing(outcome)
     show(evidence.outcome_table(outcome), args.json)

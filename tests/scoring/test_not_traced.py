@@ -17,7 +17,7 @@ TOLD = "The encoder is differentiated by autograd alone, since it cannot be trac
 
 
 @pytest.fixture
-def untraceable(own_assets, monkeypatch):  # noqa: ARG001 (a fixture)
+def untraceable(own_assets, own_engines, monkeypatch):  # noqa: ARG001 (a fixture)
     """The tiny encoder where no graph can be made."""
 
     def refuse(*_given: object) -> None:
