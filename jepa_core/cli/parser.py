@@ -59,7 +59,9 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.exit()
     if others and args.command != "app":  # that one's are Streamlit's
         parser.error(f"unrecognized arguments: {' '.join(others)}")
-    return argparse.Namespace(**vars(args), others=others)
+    if args.command == "app":
+        args.streamlit = others
+    return args
 
 
 def _run(argv: Sequence[str] | None) -> int:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from jepa_core.cli import parser
-from jepa_core.jacobian import batch_plan, sketch
+from jepa_core.jacobian import batch_plan
 from jepa_core.scoring import benchmark, precision
 from tests.helpers import png
 
@@ -53,7 +53,7 @@ def test_bench_prints_every_way_with_its_ratios(capsys, monkeypatch, install_tin
     for seed in range(24):  # few images, and few at a time, since bfloat16 is slow where it is emulated
         (tmp_path / f"{seed}.png").write_bytes(png(seed))
     install_tiny(reference=str(tmp_path))
-    monkeypatch.setattr(sketch, "IMAGES", 16)
+    monkeypatch.setattr(benchmark, "SKETCH_IMAGES", 16)
     monkeypatch.setattr(batch_plan, "default_budget", lambda _device: 1 << 22)
     monkeypatch.setattr(benchmark, "is_fast", lambda _device: True)
     monkeypatch.setattr(benchmark, "CASES", {"tiny": benchmark.Case("tiny", encoder="tiny", output="projector")})

@@ -6,6 +6,7 @@ import pytest
 from jepa_core.datasets.registry import get_dataset
 from jepa_core.encoders.registry import load_encoder
 from jepa_core.jacobian import batch_plan, engine
+from jepa_core.jacobian.graph_steps.trace import trace
 from jepa_core.scoring import benchmark
 from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.scoring.method import ScoringMethod, SketchSettings
@@ -27,11 +28,14 @@ def untraceable(own_assets, own_engines, monkeypatch):  # noqa: ARG001 (a fixtur
     return load_encoder("tiny", "cpu")
 
 
-def test_a_run_tells_it_once_and_its_scores_are_those_of_the_traced_encoder(untraceable, tiny, store, folder):
+def test_a_run_tells_it_once_and_its_scores_are_those_of_the_traced_encoder(
+    untraceable, tiny, store, folder, monkeypatch
+):
     dataset = get_dataset(str(folder))
     items = list(dataset.items())
     summary = score(store, untraceable, dataset.name, items, "projector")
     assert [note for note in summary.notes if "traced" in note] == [f"{TOLD}its scores are as exact, and take longer."]
+    monkeypatch.setattr("jepa_core.jacobian.linearize.trace", trace)
     assert engine.engine_of(tiny, "projector").why_not_traced == ""
     traced = score_images([png(seed) for seed in range(12)], tiny, "projector")
     found = stored_scores(store, EncoderOutput(untraceable.spec, "projector"), dataset.name)

@@ -58,7 +58,7 @@ def test_a_batch_of_any_size_and_order_gives_the_same_score(tiny):
     engine = jacobian_engine.engine_of(tiny, "backbone")
     for images in (1, 2, 16):
         engine.plan = engine.plan._replace(images=images)
-        engine._traced.clear()
+        engine.backend.forget()
         found = score_images(given[::-1], tiny, "backbone")["jepa_score"].to_numpy()[::-1]
         assert np.allclose(found, alone, rtol=0, atol=1e-4)
 
@@ -83,7 +83,7 @@ def test_terminal_python_export_and_check_give_one_number(tiny, folder, tmp_path
     [single] = json.loads(capsys.readouterr().out)
     reference = sample(get_dataset("digits-test"), 20, seed=0)
     score(Store(), tiny, "digits-test", reference, "backbone")
-    known = evidence.load_known(Store(), tiny.spec, "backbone", "digits-test")
+    known = evidence.load_known(Store(), EncoderOutput.of(tiny.spec, "backbone"), "digits-test")
     [checked] = evidence.check_pictures(EncoderOutput.of(tiny, "backbone"), [(name, first.read_bytes())], known).checked
     found = [two, terminal("score"), terminal("export"), single["jepa_score"], checked.scores["jepa_score"]]
     assert np.allclose(found, score_images([first], tiny, "backbone")["jepa_score"][0], rtol=0, atol=1e-4)
