@@ -31,78 +31,83 @@ class Hub:
         return [(path, asked) for method, path, asked in self.requests if method == "GET" and "/api/" not in path]
 
 
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    hub: Hub
+
+    def log_message(self, *_args: object) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def _answer(self, *, body: bool) -> None:
+        asked = self.headers.get("Range", "")
+        self.hub.requests.append((self.command, self.path, asked))
+        asked_for = re.fullmatch(r"/api/models/([^/?]+/[^/?]+)(?:\?.*)?", self.path)
+        if asked_for and not self.hub.only_files:
+            return self._tell(asked_for[1])
+        found = re.fullmatch(r"/(.+?/.+?)/resolve/[^/]+/(.+)", self.path)
+        repository, name = (found[1], f"{found[1]}/{found[2]}") if found else ("", self.path.removeprefix("/"))
+        if repository in self.hub.gated and "Authorization" not in self.headers:
+            return self._refuse(403, "GatedRepo")
+        if repository and not any(path.startswith(f"{repository}/") for path in self.hub.files):
+            return self._refuse(404, "RepoNotFound")
+        if name not in self.hub.files:
+            return self._refuse(404, "EntryNotFound")
+        content = self.hub.files[name]
+        start = int(asked.removeprefix("bytes=").split("-")[0]) if asked and not self.hub.ignores_ranges else 0
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(content) - start))
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        if repository:
+            digest = self.hub.digests.get(name) or hashlib.sha256(content).hexdigest()
+            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("X-Linked-Etag", f'"{digest}"')
+            self.send_header("X-Linked-Size", str(len(content)))
+            self.send_header("ETag", f'"{digest}"')
+        self.end_headers()
+        if body:
+            self._send(content[start:])
+        return None
+
+    def _send(self, content: bytes) -> None:
+        limit, self.hub.cut_after = self.hub.cut_after, None
+        part = content if limit is None else content[:limit]
+        self.hub.sent += len(part)
+        self.wfile.write(part)
+        if limit is not None:
+            self.close_connection = True
+
+    def _tell(self, repository: str) -> None:
+        """What the hub says of a model."""
+        content = json.dumps({"id": repository, "gated": "auto" if repository in self.hub.gated else False}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _refuse(self, status: int, code: str) -> None:
+        self.send_response(status)
+        self.send_header("X-Error-Code", code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
 @contextmanager
 def serving() -> Iterator[Hub]:
     """A hub in a thread of its own."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *_args: object) -> None:
-            pass
-
-        def do_HEAD(self) -> None:
-            self._answer(body=False)
-
-        def do_GET(self) -> None:
-            self._answer(body=True)
-
-        def _answer(self, *, body: bool) -> None:
-            asked = self.headers.get("Range", "")
-            hub.requests.append((self.command, self.path, asked))
-            asked_for = re.fullmatch(r"/api/models/([^/?]+/[^/?]+)(?:\?.*)?", self.path)
-            if asked_for and not hub.only_files:
-                return self._tell(asked_for[1])
-            found = re.fullmatch(r"/(.+?/.+?)/resolve/[^/]+/(.+)", self.path)
-            repository, name = (found[1], f"{found[1]}/{found[2]}") if found else ("", self.path.removeprefix("/"))
-            if repository in hub.gated and "Authorization" not in self.headers:
-                return self._refuse(403, "GatedRepo")
-            if repository and not any(path.startswith(f"{repository}/") for path in hub.files):
-                return self._refuse(404, "RepoNotFound")
-            if name not in hub.files:
-                return self._refuse(404, "EntryNotFound")
-            content = hub.files[name]
-            start = int(asked.removeprefix("bytes=").split("-")[0]) if asked and not hub.ignores_ranges else 0
-            self.send_response(206 if start else 200)
-            self.send_header("Content-Length", str(len(content) - start))
-            if start:
-                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-            if repository:
-                digest = hub.digests.get(name) or hashlib.sha256(content).hexdigest()
-                self.send_header("X-Repo-Commit", COMMIT)
-                self.send_header("X-Linked-Etag", f'"{digest}"')
-                self.send_header("X-Linked-Size", str(len(content)))
-                self.send_header("ETag", f'"{digest}"')
-            self.end_headers()
-            if body:
-                self._send(content[start:])
-            return None
-
-        def _send(self, content: bytes) -> None:
-            limit, hub.cut_after = hub.cut_after, None
-            part = content if limit is None else content[:limit]
-            hub.sent += len(part)
-            self.wfile.write(part)
-            if limit is not None:
-                self.close_connection = True
-
-        def _tell(self, repository: str) -> None:
-            """What the hub says of a model."""
-            content = json.dumps({"id": repository, "gated": "auto" if repository in hub.gated else False}).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def _refuse(self, status: int, code: str) -> None:
-            self.send_response(status)
-            self.send_header("X-Error-Code", code)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+    class Handler(_Handler):
+        """Of this hub alone."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    hub = Hub(f"http://127.0.0.1:{server.server_port}")
+    hub = Handler.hub = Hub(f"http://127.0.0.1:{server.server_port}")
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

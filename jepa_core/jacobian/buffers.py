@@ -6,7 +6,7 @@ operations write over an operand that they are the last to read.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -117,8 +117,19 @@ def use_one_block(module: GraphModule, dtype: torch.dtype, device: torch.device)
     mm_out_2 = mm(mm_out_1, w_1, place_mm_2)
     result: mm_out_2
     """
-    graph = module.graph
-    nodes: list[Node] = list(graph.nodes)
+    size, buffers, over = _places_of(list(module.graph.nodes), dtype)
+    arena = torch.empty(size // dtype.itemsize, dtype=dtype, device=device)
+    for node, start in buffers.items():
+        _write_to(module, node, start // dtype.itemsize, arena)
+    for node, position in over.items():
+        _write_over(module.graph, node, position)
+    module.graph.lint()
+    module.recompile()
+    return size
+
+
+def _places_of(nodes: Sequence[Node], dtype: torch.dtype) -> tuple[int, dict[Node, int], dict[Node, int]]:
+    """The block's bytes, where in it results begin, and for what is written over an operand, which one that is."""
     made = {storage: node for node in nodes if node.target in _WITH_OUT and (storage := _storage(node)) is not None}
     last_use: dict[int | None, int] = {}
     for place, node in enumerate(nodes):
@@ -127,7 +138,7 @@ def use_one_block(module: GraphModule, dtype: torch.dtype, device: torch.device)
     block = _Block()
     places: dict[int, int] = {}  # storage -> where it lies, while it is needed
     buffers: dict[Node, int] = {}
-    over: dict[Node, int] = {}  # what is written over which of its operands
+    over: dict[Node, int] = {}
     for place, node in enumerate(nodes):
         dying = {storage for storage in places if last_use[storage] == place}
         storage = _storage(node)
@@ -141,14 +152,7 @@ def use_one_block(module: GraphModule, dtype: torch.dtype, device: torch.device)
                 dying.remove(old)
         for ended in dying:
             block.give_back(places.pop(ended))
-    arena = torch.empty(block.size // dtype.itemsize, dtype=dtype, device=device)
-    for node, start in buffers.items():
-        _write_to(module, node, start // dtype.itemsize, arena)
-    for node, position in over.items():
-        _write_over(graph, node, position)
-    graph.lint()
-    module.recompile()
-    return block.size
+    return block.size, buffers, over
 
 
 def _bytes(node: Node, dtype: torch.dtype) -> int:
