@@ -13,7 +13,7 @@ from jepa_core.check.summary import most_unusual_first, summary, together
 from jepa_core.check.verdict import ASKED, least_references
 from jepa_core.datasets import registry
 from jepa_core.datasets.spec import DatasetSpec
-from jepa_core.datasets.uploads import LARGEST, MOST, TOTAL
+from jepa_core.datasets.uploads import MOST_PICTURE_BYTES, MOST_PICTURES, MOST_SESSION_BYTES
 from jepa_core.errors import NotEnoughData
 from jepa_core.keys import make_key
 from jepa_core.spreadsheets import csv_text
@@ -84,8 +84,8 @@ def show_upload_area() -> None:
         "Pictures, or ZIPs of pictures", accept_multiple_files=True, key=key, on_change=take_uploads, args=(key,)
     )
     st.caption(
-        f"Up to {MOST} pictures, {LARGEST // 2**20} MB a file and {TOTAL // 2**20} MB together: {accepted}, or a ZIP "
-        "of them. They stay in memory for this visit and are not stored."
+        f"Up to {MOST_PICTURES} pictures, {MOST_PICTURE_BYTES // 2**20} MB a file and "
+        f"{MOST_SESSION_BYTES // 2**20} MB together: {accepted}, or a ZIP of them. They stay in memory for this visit and are not stored."
     )
     if not held.pictures:
         st.button("No picture at hand? Take six examples", icon=":material/image:", on_click=take_examples)

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from jepa_core.analysis.paper_figures import outputs
-from jepa_core.analysis.ranking import FEWEST, MOST, Comparison, compare
+from jepa_core.analysis.ranking import FEWEST_ENCODERS, MOST_ENCODERS, Comparison, compare
 from jepa_core.datasets import registry
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.encoders.registry import list_encoders
@@ -44,13 +44,15 @@ at and the other overlooks.""",
 def choose_encoders() -> list[Choice]:
     """The encoders, each with the output that the sidebar names where it has one. The page stops for fewer than two."""
     here, chosen = list_encoders(), current_choice()
-    if len(here) < FEWEST:
+    if len(here) < FEWEST_ENCODERS:
         st.info("There is one encoder here, so nothing to compare it with: add another on the page Encoders.")
         st.stop()
     default = [chosen.spec.name, next(name for name in here if name != chosen.spec.name)]
-    names = url_state.choose_several("Encoders", list(here), default, "encoders", MOST, f"{FEWEST} to {MOST} of them.")
-    if len(names) < FEWEST:
-        st.info(f"Choose {FEWEST} to {MOST} encoders.", icon=":material/checklist:")
+    names = url_state.choose_several(
+        "Encoders", list(here), default, "encoders", MOST_ENCODERS, f"{FEWEST_ENCODERS} to {MOST_ENCODERS} of them."
+    )
+    if len(names) < FEWEST_ENCODERS:
+        st.info(f"Choose {FEWEST_ENCODERS} to {MOST_ENCODERS} encoders.", icon=":material/checklist:")
         st.stop()
     found = outputs([here[name] for name in names], chosen.output)
     return [Choice(output.spec, output.name, chosen.way) for output in found]
@@ -75,9 +77,9 @@ def scored_choices(choices: list[Choice], dataset: DatasetSpec) -> list[Choice]:
                 words = f"{choice.spec.name} has no score yet of {counted(missing, 'image')} of {dataset.title}."
                 st.markdown(escaped(words))
             scoring_job.ensure_scored(choice, dataset)
-    if len(known) < FEWEST:
+    if len(known) < FEWEST_ENCODERS:
         st.info(
-            f"Scores by at least {FEWEST} encoders are needed. The comparison appears here as they arrive.",
+            f"Scores by at least {FEWEST_ENCODERS} encoders are needed. The comparison appears here as they arrive.",
             icon=":material/hourglass_empty:",
         )
         st.stop()

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from jepa_core.analysis import lasso, umap_cache
-from jepa_core.analysis.umap import LEAST
+from jepa_core.analysis.umap import LEAST_POINTS
 from jepa_core.analysis.umap_cache import Map
 from jepa_core.datasets import registry
 from jepa_core.figures.umap import CONFIG, umap_figure
@@ -80,10 +80,10 @@ def _digests(versions: Sequence[str]) -> list[str]:  # noqa: ARG001
 
 
 digests = _digests(versions)
-if len(digests) < LEAST:
+if len(digests) < LEAST_POINTS:
     st.info(
-        f"There are {counted(len(digests), 'different image')} here; a map needs at least {LEAST}. Add a domain, or "
-        "choose another dataset.",
+        f"There are {counted(len(digests), 'different image')} here; a map needs at least {LEAST_POINTS}. Add a domain, "
+        "or choose another dataset.",
         icon=":material/scatter_plot:",
     )
     st.stop()

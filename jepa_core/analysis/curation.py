@@ -19,7 +19,7 @@ from jepa_core.errors import JepaError
 from jepa_core.spreadsheets import csv_text
 from jepa_core.store.records import Member
 
-MOST = 50.0
+MOST_PERCENT = 50.0
 """Percent of a class that may be proposed; more is no curation."""
 
 _COLUMNS = ["dataset", "name", "label", "digest", "path"]
@@ -33,11 +33,11 @@ def decide(table: pd.DataFrame, percent: float, dataset: str) -> pd.DataFrame:
 
     Returns dataset, name, label, digest, path, jepa_score, estimated, percentile (within the class, 0 to 100, ties
     counting half), and decision ("keep" or "drop"), in the order of the dataset. Raises `JepaError` for a percentage
-    outside 0 to `MOST`.
+    outside 0 to `MOST_PERCENT`.
     """
-    if not 0 <= percent <= MOST:
+    if not 0 <= percent <= MOST_PERCENT:
         raise JepaError(
-            f"{percent:g} % of each class was to be dropped; 0 to {MOST:g} is accepted; choose a smaller share."
+            f"{percent:g} % of each class was to be dropped; 0 to {MOST_PERCENT:g} is accepted; choose a smaller share."
         )
     table = table.sort_values("position", kind="stable")
     classes = table.groupby("label", sort=False)["jepa_score"]

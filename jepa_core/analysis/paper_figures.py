@@ -21,7 +21,7 @@ from jepa_core.store.crops import read_member, scored_crop
 from jepa_core.store.records import Member
 from jepa_core.store.results import Store
 
-ENDS = 5  # pictures of each end, as in the paper
+IMAGES_PER_END = 5  # pictures of each end, as in the paper
 
 
 def missing(
@@ -48,8 +48,8 @@ def table(
 
 
 def ends(found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The least and the most likely images of a sorted table, `ENDS` of each or half of what there is."""
-    count = min(ENDS, len(found) // 2)
+    """The least and the most likely images of a sorted table, `IMAGES_PER_END` of each or half of what there is."""
+    count = min(IMAGES_PER_END, len(found) // 2)
     return found.iloc[:count], found.iloc[len(found) - count :]
 
 

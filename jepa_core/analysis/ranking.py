@@ -15,7 +15,7 @@ from jepa_core.analysis.agreement import SHARE, Agreement, of_orders
 from jepa_core.errors import NotEnoughData
 from jepa_core.stats.conformal import percentile
 
-FEWEST, MOST = 2, 4
+FEWEST_ENCODERS, MOST_ENCODERS = 2, 4
 """How many encoders may be compared at once."""
 
 DISPUTED = 5
@@ -44,12 +44,13 @@ class Comparison:
 def compare(tables: Mapping[str, pd.DataFrame]) -> Comparison:
     """Bring score tables together, by encoder; an image is known by its digest and counts once.
 
-    Raises `NotEnoughData` for other than `FEWEST` to `MOST` tables, and where not even two images are in all of them.
+    Raises `NotEnoughData` for other than `FEWEST_ENCODERS` to `MOST_ENCODERS` tables, and where not even two
+    images are in all of them.
     """
-    if not FEWEST <= len(tables) <= MOST:
+    if not FEWEST_ENCODERS <= len(tables) <= MOST_ENCODERS:
         raise NotEnoughData(
-            f"A comparison was asked of {len(tables)} {'encoder' if len(tables) == 1 else 'encoders'}; {FEWEST} to "
-            f"{MOST} different ones are accepted; choose some more or fewer."
+            f"A comparison was asked of {len(tables)} {'encoder' if len(tables) == 1 else 'encoders'}; "
+            f"{FEWEST_ENCODERS} to {MOST_ENCODERS} different ones are accepted; choose some more or fewer."
         )
     known = {name: table.drop_duplicates("digest").set_index("digest", drop=False) for name, table in tables.items()}
     scores = pd.concat({name: table["jepa_score"] for name, table in known.items()}, axis=1, join="inner")

@@ -15,7 +15,7 @@ from jepa_core.detectors import DETECTORS
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.jacobian.score_variants import VARIANTS
 from jepa_core.stats.conformal import percentile
-from jepa_core.stats.metrics import ENDS, METRICS, separation
+from jepa_core.stats.metrics import COLUMN_ENDS, METRICS, separation
 from jepa_core.wording import listed, with_interval
 
 # AUROC from which on the score is said to tell a domain apart, and the band around chance in which it hardly does.
@@ -79,7 +79,7 @@ def domain_line(domain: Domain, inliers: Inliers) -> dict[str, object]:
 
 def _compared(method: str, inliers: ndarray, outlying: ndarray, foreign: ndarray) -> dict[str, float]:
     """A method's columns for one domain, from outlier scores of the reference and of the domain; NaN without them."""
-    columns = {f"{metric}{end}": f"{metric}_{method}{end}" for metric in METRICS for end in ENDS}
+    columns = {f"{metric}{end}": f"{metric}_{method}{end}" for metric in METRICS for end in COLUMN_ENDS}
     line = dict.fromkeys([f"percentile_{method}", *columns.values()], np.nan)
     inliers, judged = inliers[~np.isnan(inliers)], ~np.isnan(outlying)
     if not inliers.size or not judged.any():
@@ -165,5 +165,5 @@ def most_telling(table: pd.DataFrame) -> int:
 
 def column_with_interval(table: pd.DataFrame, column: str) -> pd.Series:
     """A column and its interval as text, "0.57 (0.53 to 0.61)"; None where there is no value."""
-    parts = (table[f"{column}{end}"] for end in ENDS)
+    parts = (table[f"{column}{end}"] for end in COLUMN_ENDS)
     return pd.Series(map(with_interval, *parts), index=table.index, dtype=object)

@@ -19,7 +19,7 @@ from jepa_core.stats.neighbors import nearest
 from jepa_core.stats.rank_correlation import spearman
 
 NEIGHBOURS = 15  # each point is joined to so many, itself among them: UMAP's own default
-LEAST = 10  # points; fewer have no neighbourhoods to speak of
+LEAST_POINTS = 10  # points; fewer have no neighbourhoods to speak of
 _CLOSE = 0.1  # how close two points may come on the map ("min_dist"): UMAP's own default
 
 
@@ -35,10 +35,12 @@ def umap_places(
     (Kobak and Linderman, doi 10.1038/s41587-020-00809-z). The same embeddings and seed give the same places on one
     machine. Importing UMAP takes seconds, and much longer the first time: its code is compiled then.
 
-    Raises `NotEnoughData` for fewer than `LEAST` points.
+    Raises `NotEnoughData` for fewer than `LEAST_POINTS` points.
     """
-    if len(embeddings) < LEAST:
-        raise NotEnoughData(f"There are {len(embeddings)} different images; a map needs at least {LEAST}; add some.")
+    if len(embeddings) < LEAST_POINTS:
+        raise NotEnoughData(
+            f"There are {len(embeddings)} different images; a map needs at least {LEAST_POINTS}; add some."
+        )
     progress(0, 0)
     from umap import UMAP
 

@@ -34,7 +34,7 @@ from jepa_core.scoring.batches import exact_work, score_pictures
 from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.scoring.method import ScoringMethod
 from jepa_core.scoring.score_images import table_of
-from jepa_core.stats.conformal import LEAST, Place, Reference, adjusted
+from jepa_core.stats.conformal import LEAST_REFERENCES, Place, Reference, adjusted
 from jepa_core.stats.neighbors import nearest
 from jepa_core.store.records import Result
 from jepa_core.store.results import Store
@@ -121,9 +121,9 @@ def load_known(
     method = scoring_precision.resolved(store, output, dataset, method or ScoringMethod())
     domain = load_domain(store, output, dataset, method)
     data = shlex.quote(dataset.removeprefix(FOLDER_PREFIX))
-    if len(domain.table) < LEAST:
+    if len(domain.table) < LEAST_REFERENCES:
         raise NotEnoughData(
-            f"The reference {dataset!r} has {len(domain.table)} scored images; at least {LEAST} are needed; "
+            f"The reference {dataset!r} has {len(domain.table)} scored images; at least {LEAST_REFERENCES} are needed; "
             f"run 'python -m jepa_core score --encoder {output.spec.name} --output {output.name} --data {data}' first."
         )
     judges, fitted_on = _fitted(store, output, domain, method)
@@ -150,7 +150,7 @@ def _fitted(store: Store, output: EncoderOutput, domain: Domain, method: Scoring
     if name := output.spec.training:
         training = load_domain(store, output, name, method)
         left = ~domain.among(set(training.table["digest"]))
-        if len(training.table) >= LEAST_FIT and left.sum() >= LEAST:
+        if len(training.table) >= LEAST_FIT and left.sum() >= LEAST_REFERENCES:
             return Judges(training), f"the {len(training.table)} images of {name}"
     # A digest is as good as a random number, and the same on every machine.
     order = domain.table["digest"].rank(method="first").to_numpy()

@@ -40,14 +40,22 @@ def run(args: argparse.Namespace) -> None:
 
     from jepa_core.analysis import paper_figures
     from jepa_core.analysis.agreement import in_words
-    from jepa_core.analysis.ranking import DISPUTED, FEWEST, MOST, agreements, compare, disputed, pair_table
+    from jepa_core.analysis.ranking import (
+        DISPUTED,
+        FEWEST_ENCODERS,
+        MOST_ENCODERS,
+        agreements,
+        compare,
+        disputed,
+        pair_table,
+    )
     from jepa_core.cli.score_missing import known, outputs_of, score_missing
 
     outputs, dataset, label = outputs_of(args), registry.get_dataset(args.data), args.label
-    if not FEWEST <= len({output.spec.name for output in outputs}) == len(outputs) <= MOST:
+    if not FEWEST_ENCODERS <= len({output.spec.name for output in outputs}) == len(outputs) <= MOST_ENCODERS:
         raise JepaError(
-            f"A comparison was asked of {', '.join(output.spec.name for output in outputs)}; {FEWEST} to {MOST} "
-            "different encoders are accepted; name each with --encoder."
+            f"A comparison was asked of {', '.join(output.spec.name for output in outputs)}; "
+            f"{FEWEST_ENCODERS} to {MOST_ENCODERS} different encoders are accepted; name each with --encoder."
         )
     list(dataset.items(label))  # an unknown class is said before anything is computed
     store, method = open_store(), method_of(args)

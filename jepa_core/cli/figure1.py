@@ -46,8 +46,8 @@ def run(args: argparse.Namespace) -> None:
             )
         )
     assert found is not None
-    some = paper_figures.drawn_at_random(found, 2 * paper_figures.ENDS)
+    some = paper_figures.drawn_at_random(found, 2 * paper_figures.IMAGES_PER_END)
     drawn = paper_figures.pictures(store, output, dataset, some)
-    rows.append(Row("Random, seed 0", drawn, [""] * len(some), break_after=paper_figures.ENDS))
+    rows.append(Row("Random, seed 0", drawn, [""] * len(some), break_after=paper_figures.IMAGES_PER_END))
     heading = f"{dataset.title}, class {label}" if label else dataset.title
     save(contact_sheet(heading, rows, "Scores of different encoders are not on one scale.").save, args.out)

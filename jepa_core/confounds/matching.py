@@ -26,7 +26,7 @@ from jepa_core.stats.metrics import auroc, resampled, weighted_auroc
 from jepa_core.stats.rank_correlation import partial_spearman, spearman
 
 # All of these were fixed before any real set was looked at.
-MOST, PART = 2 / 3, 1 / 5
+EXPLAINS_MOST, EXPLAINS_PART = 2 / 3, 1 / 5
 """From which share of a separation on a measure explains most of it, and part of it. Since an AUROC ends at 1, taking
 half of an effect away takes away a quarter (of a large separation) to a half (of a small one) of its distance from
 0.5: a score that is half confounded lies well between the two."""
@@ -256,11 +256,11 @@ class _Comparison:
             return Kind.UNKNOWN  # too few images are matched
         if (before - 0.5) / (self.area - 0.5) < SUPPORT:
             return Kind.UNKNOWN  # what the score tells apart is rather the images that are not matched
-        if low < PART and high > MOST:
+        if low < EXPLAINS_PART and high > EXPLAINS_MOST:
             return Kind.UNKNOWN  # too few images to tell "most" from "not"
-        if share >= MOST:
+        if share >= EXPLAINS_MOST:
             return Kind.MOST
-        if share >= PART:
+        if share >= EXPLAINS_PART:
             return Kind.PART if low > 0 else Kind.UNKNOWN
         return Kind.NOT
 

@@ -17,7 +17,7 @@ from jepa_core.store.crops import read_member
 from jepa_core.store.records import Member
 from jepa_core.store.results import Store
 
-MOST = 2000
+MOST_MEASURED = 2000
 """Pictures of a set that are measured: more would not change what is said of it."""
 
 _BLOCK = 64  # pictures measured before they are written
@@ -29,8 +29,8 @@ def space_of(transform: str) -> str:
 
 
 def chosen(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a score table whose pictures are measured: all, or `MOST` of them by a fixed seed."""
-    return table if len(table) <= MOST else table.sample(MOST, random_state=0).sort_index()
+    """The rows of a score table whose pictures are measured: all, or `MOST_MEASURED` of them by a fixed seed."""
+    return table if len(table) <= MOST_MEASURED else table.sample(MOST_MEASURED, random_state=0).sort_index()
 
 
 def missing(store: Store, spec: EncoderSpec, table: pd.DataFrame) -> pd.DataFrame:

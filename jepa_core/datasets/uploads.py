@@ -21,10 +21,10 @@ from jepa_core.decoding import file_headers
 from jepa_core.decoding.decode import FORMATS
 from jepa_core.errors import DatasetError
 
-MOST = 300  # pictures
-LARGEST = 64 * 2**20  # bytes of one picture
-TOTAL = 256 * 2**20  # bytes of all pictures
-EVERYONE = 2**30  # bytes of the pictures of all sessions of this server
+MOST_PICTURES = 300
+MOST_PICTURE_BYTES = 64 * 2**20  # bytes of one picture
+MOST_SESSION_BYTES = 256 * 2**20  # bytes of all pictures
+MOST_SERVER_BYTES = 2**30  # bytes of the pictures of all sessions of this server
 ENTRIES = 5000  # of one ZIP
 RATIO = 200  # bytes that one of a ZIP may become; a picture that is worth looking at never comes near it
 _SMALL = 2**20  # bytes below which a ratio says nothing: a blank page packs well
@@ -71,25 +71,25 @@ class Uploads:
         over = crowded = 0
         for given in files:
             for name, data in self._opened(*given):
-                if len(self.pictures) >= MOST or self.size + len(data) > TOTAL:
+                if len(self.pictures) >= MOST_PICTURES or self.size + len(data) > MOST_SESSION_BYTES:
                     over += 1
                 elif not self._hold(name, data):
                     crowded += 1
         if crowded:
             self.refused.append(
-                f"Not taken: {crowded}. The pictures of all who use this server may have {EVERYONE // 2**20} MB "
-                "together, and they are used up; give fewer, or try again when others have left."
+                f"Not taken: {crowded}. The pictures of all who use this server may have "
+                f"{MOST_SERVER_BYTES // 2**20} MB together, and they are used up; give fewer, or try again when others have left."
             )
         if over:
             self.refused.append(
-                f"Not taken: {over}. Up to {MOST} pictures with {TOTAL // 2**20} MB together are accepted; forget "
-                "those that are here, then give the rest."
+                f"Not taken: {over}. Up to {MOST_PICTURES} pictures with {MOST_SESSION_BYTES // 2**20} MB together are "
+                "accepted; forget those that are here, then give the rest."
             )
         self._renew()
 
     def _hold(self, name: str, data: bytes) -> bool:
         with _counting:  # two sessions at once could both take the last place
-            fits = held_by_everyone() + len(data) <= EVERYONE
+            fits = held_by_everyone() + len(data) <= MOST_SERVER_BYTES
             if fits:
                 self.pictures.append((name, data))
         return fits
@@ -134,7 +134,8 @@ class Uploads:
         inside = [("/".join(parts), place) for parts, place in zip(pictures.parts, pictures.found, strict=True)]
         for entry, place in sorted(inside, key=lambda one: places.get(one[0], len(places))):
             entry = readable(entry)
-            if len(self.pictures) >= MOST:  # counted by who asks; unpacking the rest would cost memory for nothing
+            # They are counted by who asks; unpacking them would cost memory for nothing.
+            if len(self.pictures) >= MOST_PICTURES:
                 yield entry, b""
                 continue
             try:
@@ -156,12 +157,12 @@ def _first(names: list[str]) -> str:
 
 def _read(file: io.BytesIO, place: zip_files.Place) -> bytes:
     """An entry's bytes. What its header says of its size is not believed: no more than the limit is unpacked."""
-    most = min(LARGEST, max(_SMALL, RATIO * place.packed))
+    most = min(MOST_PICTURE_BYTES, max(_SMALL, RATIO * place.packed))
     try:
         return zip_files.read(file, place, most)
     except TooLarge as error:
-        if most == LARGEST:
-            what = f"is larger than {LARGEST // 2**20} MB, the most that is accepted; make it smaller."
+        if most == MOST_PICTURE_BYTES:
+            what = f"is larger than {MOST_PICTURE_BYTES // 2**20} MB, the most that is accepted; make it smaller."
         else:
             what = f"grows more than {RATIO}-fold when unpacked, which is not accepted; save it as PNG or JPEG."
         raise DatasetError(what) from error

@@ -3,7 +3,7 @@
 A picture from outside is handed to a child (`jepa_core.decoding.sandbox_worker`), which has Pillow and nothing of ours
 to lose. It may take SECONDS of the processor and EXTRA bytes above its pixels; it is killed where it takes more, and at
 once where the work is cancelled. A child serves one picture after another; one that was killed is replaced. Children
-start when the first picture comes, leave when this process does, and are never more than MOST.
+start when the first picture comes, leave when this process does, and are never more than MOST_CHILDREN.
 """
 
 import atexit
@@ -27,7 +27,7 @@ SECONDS = 4.0  # of the processor, for one picture
 WALL_SECONDS = 60.0  # for one picture: on a busy machine the processor's seconds take longer
 EXTRA = 288 * 2**20  # bytes that decoding may take above four for each pixel
 VISITORS_MEGAPIXELS = 25
-MOST = max(2, min(4, os.cpu_count() or 2))  # children, so pictures at once
+MOST_CHILDREN = max(2, min(4, os.cpu_count() or 2))  # children, so pictures at once
 # Memory that is free goes back to the system, and none is set aside for threads that it does not have.
 _FRUGAL = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(2**22), "OPENBLAS_NUM_THREADS": "1"}
 _POLL = 0.05  # seconds between two looks at whether the work was cancelled
@@ -146,7 +146,7 @@ class _Children:
     def __init__(self) -> None:
         self.owner = os.getpid()
         self.idle: list[_Child] = []
-        self.places = threading.BoundedSemaphore(MOST)
+        self.places = threading.BoundedSemaphore(MOST_CHILDREN)
         self.lock = threading.Lock()
         self.watch = _Watch()
 

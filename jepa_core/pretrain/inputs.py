@@ -23,7 +23,7 @@ from jepa_core.errors import BadImage, DatasetError
 from jepa_core.pretrain.data import PARTS, Picture, Source, open_source
 from jepa_core.pretrain.recipes import Recipe
 
-LEAST = {"train": 80, "validation": 10, "test": 10}
+LEAST_PICTURES = {"train": 80, "validation": 10, "test": 10}
 """How many pictures each part needs: what 100 pictures give."""
 
 _CHOICE_SEED = 1
@@ -124,9 +124,11 @@ def _stack(crops: list[ndarray]) -> UInt8[Tensor, "n channel height width"]:
 
 def _check_counts(recipe: Recipe, counts: dict[str, int]) -> None:
     """Only a folder can have too few: too small for a batch, for neighbours, for an effective rank."""
-    if all(counts[part] >= least for part, least in LEAST.items()):
+    if all(counts[part] >= least for part, least in LEAST_PICTURES.items()):
         return
-    found, needed = (", ".join(f"{numbers[part]} {use}" for part, use in _USES.items()) for numbers in (counts, LEAST))
+    found, needed = (
+        ", ".join(f"{numbers[part]} {use}" for part, use in _USES.items()) for numbers in (counts, LEAST_PICTURES)
+    )
     raise DatasetError(
         f"The folder gives the recipe {recipe.name!r} {found}, of those that can be read; at least {needed} are "
         f"accepted, which a folder of {math.ceil(100 / recipe.share)} gives; choose a larger one."

@@ -30,7 +30,7 @@ from jepa_core.wording import per_cent
 ALPHA = 0.05
 """What a reference has to be able to speak at; another level is anybody's choice."""
 
-LEAST = 19
+LEAST_REFERENCES = 19
 """References that a one-sided p-value of `ALPHA` needs, since the smallest that n of them can give is 1 / (n + 1)."""
 
 
@@ -86,7 +86,7 @@ class Reference:
 
     def too_few(self, sides: int = 1) -> str:
         """Why p-values of one or two sides cannot speak at `ALPHA` with this reference; "" if they can."""
-        size, least = self.scores.size, sides * (LEAST + 1) - 1
+        size, least = self.scores.size, sides * (LEAST_REFERENCES + 1) - 1
         if size >= least:
             return ""
         word = "unlikely" if sides == 1 else "unlikely or too likely"
@@ -98,7 +98,7 @@ class Reference:
     def p_lower(self, scores: Float[ndarray, "m"]) -> Float[ndarray, "m"]:
         """One-sided p-values: small for scores that are low among the reference's; a tie counts as that low.
 
-        Raises `NotEnoughData` for fewer than `LEAST` references.
+        Raises `NotEnoughData` for fewer than `LEAST_REFERENCES` references.
 
         >>> Reference("held-out images", np.arange(19.0)).p_lower(np.array([-1.0, 0.0, 30.0]))
         array([0.05, 0.1 , 1.  ])
@@ -109,7 +109,7 @@ class Reference:
     def p_two_sided(self, scores: Float[ndarray, "m"]) -> Float[ndarray, "m"]:
         """Two-sided p-values: small for scores at either end of the reference's.
 
-        Raises `NotEnoughData` for fewer than twice `LEAST` and one references.
+        Raises `NotEnoughData` for fewer than twice `LEAST_REFERENCES` and one references.
 
         >>> Reference("held-out images", np.arange(39.0)).p_two_sided(np.array([-1.0, 19.0, 38.0, 39.0]))
         array([0.05, 1.  , 0.1 , 0.05])

@@ -66,7 +66,7 @@ def aupr(inliers: Float[ndarray, "n"], outliers: Float[ndarray, "m"]) -> float:
 METRICS = {"auroc": auroc, "fpr95": fpr95, "aupr": aupr}
 """All metrics by name, each a function of the inliers' and the outliers' scores."""
 
-ENDS = ("", "_low", "_high")
+COLUMN_ENDS = ("", "_low", "_high")
 """What is behind a metric's name in a table: nothing for its value, then the ends of its interval."""
 
 
@@ -147,7 +147,7 @@ def resampled(inliers: Float[ndarray, "n"], outliers: Float[ndarray, "m"]) -> di
 
 
 def separation(inliers: Float[ndarray, "n"], outliers: Float[ndarray, "m"]) -> dict[str, float]:
-    """Every one of `METRICS` by name with `ENDS` behind: its value and its bootstrap interval.
+    """Every one of `METRICS` by name with `COLUMN_ENDS` behind: its value and its bootstrap interval.
 
     Raises `NotEnoughData` for an empty set.
     """
@@ -155,5 +155,5 @@ def separation(inliers: Float[ndarray, "n"], outliers: Float[ndarray, "m"]) -> d
     found: dict[str, float] = {}
     for name, metric in METRICS.items():
         values = (metric(inliers, outliers), *interval(drawn[name]))
-        found |= {name + end: value for end, value in zip(ENDS, values, strict=True)}
+        found |= {name + end: value for end, value in zip(COLUMN_ENDS, values, strict=True)}
     return found

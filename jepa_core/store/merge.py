@@ -31,7 +31,7 @@ from jepa_core.store.schema import (
     tables_of,
 )
 
-LARGEST = 64 * 2**30  # bytes of a store
+MOST_STORE_BYTES = 64 * 2**30  # bytes of a store
 _BATCH = 500
 
 
@@ -117,8 +117,8 @@ def _check_file(store: Store, path: Path) -> None:
         raise _refused(path, error.strerror or str(error)) from error
     if head != b"SQLite format 3\0":
         raise _refused(path, "it is no SQLite file")
-    if size > LARGEST:
-        raise _refused(path, f"it has {size / 2**30:.0f} GiB, and up to {LARGEST // 2**30} are accepted")
+    if size > MOST_STORE_BYTES:
+        raise _refused(path, f"it has {size / 2**30:.0f} GiB, and up to {MOST_STORE_BYTES // 2**30} are accepted")
 
 
 def _check_format(source: sqlite3.Connection, path: Path) -> int:

@@ -82,7 +82,7 @@ def test_a_cancelled_run_keeps_what_it_has_and_the_next_goes_on(store, tiny, sco
 
 def test_of_a_large_set_a_fixed_sample_is_measured(store, tiny, scored, monkeypatch):
     dataset, table = scored
-    monkeypatch.setattr(measure, "MOST", 8)
+    monkeypatch.setattr(measure, "MOST_MEASURED", 8)
     measure.measure_missing(store, tiny.spec, dataset, table)
     found = measure.load(store, tiny.spec, dataset, table)
     assert len(found) == 8

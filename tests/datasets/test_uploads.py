@@ -78,7 +78,7 @@ def test_an_entry_that_grows_too_much_is_refused_whatever_its_header_says():
 
 
 def test_an_entry_that_is_too_large_is_refused(monkeypatch):
-    monkeypatch.setattr(uploads, "LARGEST", 2**20)
+    monkeypatch.setattr(uploads, "MOST_PICTURE_BYTES", 2**20)
     (sentence,) = taken(("big.zip", zipped({"big.png": bytes(2**20 + 1)}, zipfile.ZIP_STORED))).refused
     assert sentence == "big.png in big.zip is larger than 1 MB, the most that is accepted; make it smaller."
 
@@ -91,7 +91,7 @@ def test_a_zip_of_too_many_files_is_refused_unread(monkeypatch):
 
 
 def test_pictures_beyond_the_limit_are_counted(monkeypatch):
-    monkeypatch.setattr(uploads, "MOST", 3)
+    monkeypatch.setattr(uploads, "MOST_PICTURES", 3)
     held = taken(("a.png", png(0)), ("z.zip", zipped({f"{seed}.png": png(seed) for seed in range(5)})))
     assert len(held.pictures) == 3
     (sentence,) = held.refused
@@ -99,7 +99,7 @@ def test_pictures_beyond_the_limit_are_counted(monkeypatch):
 
 
 def test_bytes_beyond_the_limit_are_not_held(monkeypatch):
-    monkeypatch.setattr(uploads, "TOTAL", len(png(0)) + 10)
+    monkeypatch.setattr(uploads, "MOST_SESSION_BYTES", len(png(0)) + 10)
     held = taken(("a.png", png(0)), ("b.png", png(1)))
     assert [name for name, _data in held.pictures] == ["a.png"]
     assert held.refused[0].startswith("Not taken: 1.")

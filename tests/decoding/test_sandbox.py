@@ -162,7 +162,7 @@ def test_threads_do_not_mix_up_their_pictures():
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert len(children()) <= sandbox.MOST
+    assert len(children()) <= sandbox.MOST_CHILDREN
 
 
 def test_no_process_is_left_where_its_parent_is_killed():

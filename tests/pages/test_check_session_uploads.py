@@ -24,7 +24,7 @@ def taken(*seeds: int) -> Uploads:
 
 
 def test_all_sessions_together_have_a_limit(monkeypatch):
-    monkeypatch.setattr(uploads, "EVERYONE", 2 * len(png(0)) + 100)
+    monkeypatch.setattr(uploads, "MOST_SERVER_BYTES", 2 * len(png(0)) + 100)
     first, second = taken(0), taken(1)
     assert uploads.held_by_everyone() == first.size + second.size
     third = taken(2)
@@ -45,7 +45,7 @@ def test_what_nobody_holds_any_more_does_not_count():
 
 
 def test_two_sessions_at_once_do_not_both_take_the_last_place(monkeypatch):
-    monkeypatch.setattr(uploads, "EVERYONE", len(png(0)) + 10)
+    monkeypatch.setattr(uploads, "MOST_SERVER_BYTES", len(png(0)) + 10)
     helds = [Uploads() for _ in range(8)]
     threads = [threading.Thread(target=held.take, args=([("a.png", png(0))],)) for held in helds]
     for thread in threads:

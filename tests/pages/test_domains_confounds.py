@@ -28,7 +28,7 @@ DOMAIN = "closer"
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of each set a few pictures are measured."""
-    monkeypatch.setattr(measure, "MOST", 60)
+    monkeypatch.setattr(measure, "MOST_MEASURED", 60)
 
 
 def measured(name: str) -> matching.Measured:

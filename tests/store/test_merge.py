@@ -208,7 +208,7 @@ def test_the_store_itself_and_what_is_not_there_are_refused(store: Store, tmp_pa
 
 
 def test_a_store_that_is_too_large_is_refused(store: Store, theirs: Path, monkeypatch):
-    monkeypatch.setattr(merge, "LARGEST", 1000)
+    monkeypatch.setattr(merge, "MOST_STORE_BYTES", 1000)
     with pytest.raises(StoreError, match="cannot be imported"):
         merge.merge(store, theirs)
 

@@ -21,8 +21,8 @@ from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.decoding import file_headers
 from jepa_core.errors import DatasetError
 
-MOST = 2_000_000  # entries, of all archives together
-LARGEST = 256 * 2**20  # bytes of one entry, unpacked
+MOST_ENTRIES = 2_000_000  # entries, of all archives together
+MOST_ENTRY_BYTES = 256 * 2**20  # bytes of one entry, unpacked
 _MOST_FOR_VISITORS = 200_000
 _LARGEST_FOR_VISITORS = 64 * 2**20
 
@@ -163,12 +163,12 @@ def _read(entry: Entry) -> bytes:
 
 def largest() -> int:
     """Bytes that one entry may become."""
-    return min(LARGEST, _LARGEST_FOR_VISITORS) if hosted() else LARGEST
+    return min(MOST_ENTRY_BYTES, _LARGEST_FOR_VISITORS) if hosted() else MOST_ENTRY_BYTES
 
 
 def most() -> int:
     """Entries that archives may have together."""
-    return min(MOST, _MOST_FOR_VISITORS) if hosted() else MOST
+    return min(MOST_ENTRIES, _MOST_FOR_VISITORS) if hosted() else MOST_ENTRIES
 
 
 def _empty(name: str, archives: Sequence[Contents]) -> DatasetError:

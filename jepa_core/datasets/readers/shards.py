@@ -12,7 +12,7 @@ from jepa_core import files
 from jepa_core.datasets import folders
 from jepa_core.errors import DatasetError
 
-MOST = 10_000  # archives
+MOST_SHARDS = 10_000  # archives
 _ENDING = re.compile(r"\.[^/]*(zip|cb[zt]|tar|tgz|tbz|txz|tzst)", re.IGNORECASE)  # which may stand in braces
 _MAGIC = re.compile(r"[{*?\[]")
 _RANGE = re.compile(r"\{(-?\d+)\.\.(-?\d+)")
@@ -31,15 +31,15 @@ def expand(pattern: str) -> list[Path]:
     Raises `DatasetError` for a pattern that cannot be read as one or names no archive, too many, one that is not there,
     or one that this server may not read.
     """
-    if any(abs(int(last) - int(first)) >= MOST for first, last in _RANGE.findall(pattern)):
+    if any(abs(int(last) - int(first)) >= MOST_SHARDS for first, last in _RANGE.findall(pattern)):
         raise _too_many(pattern)
     try:
-        found = list(islice(_found(pattern), MOST + 1))
+        found = list(islice(_found(pattern), MOST_SHARDS + 1))
     except ValueError as error:  # braceexpand's word for it
         raise DatasetError(
             f"The braces of {pattern!r} do not match; a pattern such as shard-{{000..003}}.tar is accepted; mend them."
         ) from error
-    if len(found) > MOST:
+    if len(found) > MOST_SHARDS:
         raise _too_many(pattern)
     if not found:
         raise DatasetError(
@@ -52,7 +52,7 @@ def expand(pattern: str) -> list[Path]:
 def _found(pattern: str) -> Iterator[Path]:
     # Backslashes are the separators of Windows.
     for number, given in enumerate(braceexpand(pattern, escape=False)):
-        if number == MOST:  # else two ranges with a star behind them would look into a folder a million times
+        if number == MOST_SHARDS:  # else two ranges with a star behind them would look into a folder a million times
             raise _too_many(pattern)
         whole = folders.resolve(given)
         if whole is None:
@@ -77,4 +77,6 @@ def _found(pattern: str) -> Iterator[Path]:
 
 
 def _too_many(pattern: str) -> DatasetError:
-    return DatasetError(f"{pattern!r} names more than {MOST} archives; up to {MOST} are accepted; name fewer.")
+    return DatasetError(
+        f"{pattern!r} names more than {MOST_SHARDS} archives; up to {MOST_SHARDS} are accepted; name fewer."
+    )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-LARGEST = 2**20  # bytes of such a file
+MOST_SIDECAR_BYTES = 2**20  # bytes of such a file
 _KINDS = (".cls", ".txt", ".json")  # the first that there is counts
 _LONGEST_CLASS = 200  # characters
 _LONGEST_TEXT = 60  # characters of a .txt that could be a class
@@ -26,7 +26,7 @@ class Mark(NamedTuple):
 
 def is_mark(name: str, size: int) -> bool:
     """Whether a file may name a class."""
-    return name.lower().endswith(_KINDS) and size <= LARGEST
+    return name.lower().endswith(_KINDS) and size <= MOST_SIDECAR_BYTES
 
 
 def read_mark(name: str, data: bytes) -> Mark:

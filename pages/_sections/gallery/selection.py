@@ -12,7 +12,7 @@ from pages._shared import image_grid, resources, score_tables
 from pages._shared.choice import Choice
 from pages._shared.text import counted
 
-MOST = 96  # pictures shown
+MOST_SHOWN = 96  # pictures shown
 
 
 def show(choice: Choice) -> None:
@@ -37,9 +37,11 @@ def show(choice: Choice) -> None:
     export(table, "selection", {"List of paths": table})
     cards = [card for name, one in tables.items() for card in _cards(choice, name, one, chosen)]
     places = {digest: place for place, digest in enumerate(chosen)}
-    image_grid.grid(sorted(cards, key=lambda card: places[card.id])[:MOST], key="selection", label="Your selection")
-    if len(cards) > MOST:
-        st.caption(f"The first {MOST} of {len(cards)} are shown; the export has all.")
+    image_grid.grid(
+        sorted(cards, key=lambda card: places[card.id])[:MOST_SHOWN], key="selection", label="Your selection"
+    )
+    if len(cards) > MOST_SHOWN:
+        st.caption(f"The first {MOST_SHOWN} of {len(cards)} are shown; the export has all.")
     if len(cards) < len(chosen):
         st.caption(
             f"{counted(len(chosen) - len(cards), 'image')} without a score of this encoder and method cannot be shown "

@@ -38,11 +38,11 @@ def show(study: Study) -> None:
 
 def _show_random(encoder: Choice, table: pd.DataFrame, dataset: DatasetSpec, label: str | None) -> None:
     st.header("Random")
-    rows = paper_figures.drawn_at_random(table, 2 * paper_figures.ENDS)
+    rows = paper_figures.drawn_at_random(table, 2 * paper_figures.IMAGES_PER_END)
     cards = [
         replace(card, title="", aside=()) for card in image_grid.cards(encoder, dataset, rows, label, places=False)
     ]
-    halves = {"left": cards[: paper_figures.ENDS], "right": cards[paper_figures.ENDS :]}
+    halves = {"left": cards[: paper_figures.IMAGES_PER_END], "right": cards[paper_figures.IMAGES_PER_END :]}
     for column, (side, half) in zip(st.columns(2), halves.items(), strict=True):
         with column:
             image_grid.grid(half, key=f"random:{side}", five=True)

@@ -99,7 +99,7 @@ def many(count: int, says: int) -> bytes:
 
 @pytest.mark.parametrize("says", [1, 60_000])
 def test_too_many_entries_are_refused_before_they_are_parsed(tmp_path, monkeypatch, says):
-    monkeypatch.setattr(archives, "MOST", 1000)
+    monkeypatch.setattr(archives, "MOST_ENTRIES", 1000)
     data = many(60_000, says)
     assert "entries; up to 1000 are accepted; divide it" in opened(tmp_path / "a.zip", data)
     assert handed_over(data) == [

@@ -68,10 +68,10 @@ def test_an_archive_without_images_and_an_entry_beyond_the_limit_are_said(tmp_pa
     with pytest.raises(DatasetError, match="has no images; files that end in"):
         get_dataset(str(tmp_path / "none.zip"))
     zipped(tmp_path / "large.zip", {"a.png": png(1), "b.png": png(2)})
-    monkeypatch.setattr(archives, "LARGEST", 10)
+    monkeypatch.setattr(archives, "MOST_ENTRY_BYTES", 10)
     with pytest.raises(DatasetError, match=r"a.png in .* are accepted; leave it out"):
         get_dataset(str(tmp_path / "large.zip")).item(0).read()
-    monkeypatch.setattr(archives, "MOST", 1)
+    monkeypatch.setattr(archives, "MOST_ENTRIES", 1)
     with pytest.raises(DatasetError, match="has 2 entries; up to 1 are accepted"):
         get_dataset(str(tmp_path / "large.zip"))
 

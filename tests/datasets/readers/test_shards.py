@@ -119,7 +119,7 @@ def test_a_pattern_that_names_nothing_usable_is_said(folder, pattern, said):
 
 
 def test_more_shards_than_the_limit_are_said(folder, monkeypatch):
-    monkeypatch.setattr(shards, "MOST", 2)
+    monkeypatch.setattr(shards, "MOST_SHARDS", 2)
     with pytest.raises(DatasetError, match="names more than 2 archives; up to 2 are accepted; name fewer"):
         get_dataset(f"{folder}/*.tar")
 
