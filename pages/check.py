@@ -55,7 +55,7 @@ held = session_uploads.of_session()
 
 @st.cache_resource(show_spinner=False, max_entries=8)
 def _known(versions: Sequence[str], _dataset: DatasetSpec, of_class: str | None, _choice: Choice) -> KnownSet:  # noqa: ARG001
-    return load_known(resources.store(), _choice.encoder_output, _dataset.name, _choice.way_to(_dataset), of_class)
+    return load_known(resources.store(), _choice.encoder_output, _dataset.name, _choice.method_for(_dataset), of_class)
 
 
 def take_uploads(key: str) -> None:
@@ -85,7 +85,8 @@ def show_upload_area() -> None:
     )
     st.caption(
         f"Up to {MOST_PICTURES} pictures, {MOST_PICTURE_BYTES // 2**20} MB a file and "
-        f"{MOST_SESSION_BYTES // 2**20} MB together: {accepted}, or a ZIP of them. They stay in memory for this visit and are not stored."
+        f"{MOST_SESSION_BYTES // 2**20} MB together: {accepted}, or a ZIP of them. "
+        "They stay in memory for this visit and are not stored."
     )
     if not held.pictures:
         st.button("No picture at hand? Take six examples", icon=":material/image:", on_click=take_examples)

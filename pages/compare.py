@@ -55,7 +55,7 @@ def choose_encoders() -> list[Choice]:
         st.info(f"Choose {FEWEST_ENCODERS} to {MOST_ENCODERS} encoders.", icon=":material/checklist:")
         st.stop()
     found = outputs([here[name] for name in names], chosen.output)
-    return [Choice(output.spec, output.name, chosen.way) for output in found]
+    return [Choice(output.spec, output.name, chosen.method) for output in found]
 
 
 def scored_choices(choices: list[Choice], dataset: DatasetSpec) -> list[Choice]:
@@ -95,7 +95,7 @@ def show_provenance(choices: list[Choice], dataset: DatasetSpec, label: str | No
     """What the comparison is made of, and how a terminal makes it."""
     made = stored.in_words(
         choices[0].encoder_output.k,
-        score_tables.settled_way(choices[0], dataset),
+        score_tables.resolved_method(choices[0], dataset),
         pd.concat([score_tables.scores(choice, dataset) for choice in choices]),
     )
     outputs = ", ".join(f"{choice.spec.name} ({choice.output})" for choice in choices)
@@ -111,9 +111,9 @@ def show_provenance(choices: list[Choice], dataset: DatasetSpec, label: str | No
         words += ["--output", current_choice().output]
     words += ["--data", dataset.name.removeprefix(registry.FOLDER_PREFIX)]
     words += ["--class", label] if label else []
-    way = choices[0].way
-    words += ["--method", way.name] if way.name != "exact" else []
-    words += ["--precision", way.precision] if way.precision != "fp32" else []
+    method = choices[0].method
+    words += ["--method", method.name] if method.name != "exact" else []
+    words += ["--precision", method.precision] if method.precision != "fp32" else []
     words += disagreements.share_option()
     st.caption("The same from a terminal:")
     layout.code(shlex.join(words))

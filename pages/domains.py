@@ -83,7 +83,7 @@ with st.spinner("Comparing the domains"):
 st.markdown("\n".join(f"- {escaped(sentence)}" for sentence in in_words(table, title)))
 separation_table.show(table)
 everything = pd.concat([score_tables.scores(choice, listed[name]) for name in names])
-made = stored.in_words(choice.encoder_output.k, score_tables.settled_way(choice, listed[reference]), everything)
+made = stored.in_words(choice.encoder_output.k, score_tables.resolved_method(choice, listed[reference]), everything)
 fitted_on = replace(domain_scores.domain(choice, training), name=listed[training].title) if training else None
 distances = distances_in_words(choice.spec, domain_scores.domain(choice, reference), fitted_on)
 st.caption(

@@ -81,7 +81,7 @@ def find_image() -> ViewedImage:
         row=row,
         place=explain_image.place(table, row["digest"]) or place,
         count=len(table),
-        way=score_tables.settled_way(choice, dataset),
+        method=score_tables.resolved_method(choice, dataset),
         rank=choice.encoder_output.rank,
         reference=reference_sets.scored_set(choice.spec.reference, choice),
     )

@@ -82,8 +82,8 @@ def _digests(versions: Sequence[str]) -> list[str]:  # noqa: ARG001
 digests = _digests(versions)
 if len(digests) < LEAST_POINTS:
     st.info(
-        f"There are {counted(len(digests), 'different image')} here; a map needs at least {LEAST_POINTS}. Add a domain, "
-        "or choose another dataset.",
+        f"There are {counted(len(digests), 'different image')} here; a map needs at least {LEAST_POINTS}. "
+        "Add a domain, or choose another dataset.",
         icon=":material/scatter_plot:",
     )
     st.stop()

@@ -31,5 +31,5 @@ if not names:
     st.stop()
 chosen = current_choice()
 outputs = paper_figures.outputs([here[name] for name in names], chosen.output)
-encoders = tuple(Choice(output.spec, output.name, chosen.way) for output in outputs)
+encoders = tuple(Choice(output.spec, output.name, chosen.method) for output in outputs)
 FIGURES[figure].show(Study(figure, encoders, chosen))

@@ -78,7 +78,8 @@ class Uploads:
         if crowded:
             self.refused.append(
                 f"Not taken: {crowded}. The pictures of all who use this server may have "
-                f"{MOST_SERVER_BYTES // 2**20} MB together, and they are used up; give fewer, or try again when others have left."
+                f"{MOST_SERVER_BYTES // 2**20} MB together, and they are used up; "
+                "give fewer, or try again when others have left."
             )
         if over:
             self.refused.append(

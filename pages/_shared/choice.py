@@ -17,11 +17,11 @@ from pages._shared import resources, url_state
 
 @dataclass(frozen=True)
 class Choice:
-    """What is being looked at: an encoder, one of its outputs, and the way to its scores that was asked for."""
+    """What is being looked at: an encoder, one of its outputs, and the method of scoring that was asked for."""
 
     spec: EncoderSpec
     output: str
-    way: ScoringMethod = field(default_factory=ScoringMethod)
+    method: ScoringMethod = field(default_factory=ScoringMethod)
 
     @property
     def encoder_output(self) -> EncoderOutput:
@@ -33,9 +33,9 @@ class Choice:
         """The config of its full float32 results."""
         return self.encoder_output.config()
 
-    def way_to(self, dataset: DatasetSpec) -> ScoringMethod:
-        """The way to the scores of a dataset, which may allow no other than the full one. Its precision may be open."""
-        return self.way.for_dataset(dataset)
+    def method_for(self, dataset: DatasetSpec) -> ScoringMethod:
+        """The method for a dataset, which may allow no other than the full one. Its precision may be open."""
+        return self.method.for_dataset(dataset)
 
 
 def choose_encoder() -> None:
@@ -59,11 +59,11 @@ def choose_encoder() -> None:
             help="Which tensor is scored. The theory holds where training made the embedding Gaussian: the projector.",
         )
         st.caption(f"{spec.description} Its {output} has {spec.outputs[output]} numbers.")
-        way = _choose_method()
+        method = _choose_method()
         if spec.known_failures:
             with st.expander("Known failures", icon=":material/warning:"):
                 st.markdown("\n".join(f"- {sentence}" for sentence in spec.known_failures))
-    st.session_state["choice"] = Choice(spec, output, way)
+    st.session_state["choice"] = Choice(spec, output, method)
     if asked is not None and asked not in specs:
         url_state.warn_unknown("encoder", asked, name)
 

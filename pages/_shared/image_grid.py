@@ -93,7 +93,7 @@ def cards(
     made = []
     many = len(dataset.labels()) > 1
     shared = {"encoder": choice.spec.name, "output": choice.output}
-    shared |= {"method": choice.way.name, "precision": choice.way.precision}  # else the page would score all anew
+    shared |= {"method": choice.method.name, "precision": choice.method.precision}  # else the page would score all anew
     shared |= dataset_picker.address_of(dataset) | ({"class": label} if label else {})
     members = [Member(row.name, row.position, row.label, row.digest) for row in rows.itertuples()]
     shown = {} if dataset.listed else _picture_addresses(choice, dataset, members)

@@ -25,7 +25,7 @@ def member_of(row: pd.Series) -> Member:
 def _seconds(choice: Choice, row: pd.Series) -> float:
     """About how long a full score of the image takes: as long as its own did, or in proportion to its sketch."""
     k = choice.spec.outputs[choice.output]
-    return row["seconds"] * (k / choice.way.sketch.rows_for(k) if row["estimated"] else 1.0)
+    return row["seconds"] * (k / choice.method.sketch.rows_for(k) if row["estimated"] else 1.0)
 
 
 def _asked(seconds: float, what: str) -> str:

@@ -34,7 +34,7 @@ def spread(choice: Choice, dataset: DatasetSpec) -> SpectrumSpread | None:
     for one in (scored_set(choice.spec.reference, choice), dataset):
         if one is not None:
             found = _spread(
-                score_tables.version(choice, one), choice, one, score_tables.settled_way(choice, one).decided
+                score_tables.version(choice, one), choice, one, score_tables.resolved_method(choice, one).decided
             )
             if found:
                 return found
@@ -43,8 +43,8 @@ def spread(choice: Choice, dataset: DatasetSpec) -> SpectrumSpread | None:
 
 @st.cache_resource(show_spinner=False, max_entries=4)
 def _domain(version: str, _choice: Choice, _dataset: DatasetSpec) -> Domain:  # noqa: ARG001
-    way = _choice.way_to(_dataset)
-    found = load_domain(resources.store(), _choice.encoder_output, _dataset.name, way)
+    method = _choice.method_for(_dataset)
+    found = load_domain(resources.store(), _choice.encoder_output, _dataset.name, method)
     return replace(found, table=with_percentiles(found.table))
 
 

@@ -14,7 +14,7 @@ from jepa_core.scoring.method import ScoringMethod
 from pages._shared import resources
 from pages._shared.choice import Choice
 
-_REMEMBERED = 512  # datasets, each with an encoder and a way
+_REMEMBERED = 512  # datasets, each with an encoder and a method
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,18 @@ def _all_stored_scores() -> OrderedDict[tuple, _StoredScores]:
 
 def _stored_scores(choice: Choice, dataset: DatasetSpec) -> _StoredScores:
     """Reading and hashing all rows takes longer the more there are, so it is done again only after a change of them."""
-    way, config, known = choice.way_to(dataset), choice.config, _all_stored_scores()
-    key = (config.key, way, dataset.name)
+    method, config, known = choice.method_for(dataset), choice.config, _all_stored_scores()
+    key = (config.key, method, dataset.name)
     changes = resources.store().changes()  # asked first: what is written from here on makes the next look a new one
     found = known.get(key)
     if found is None or found.changes != changes:
-        stamp = _stamp(choice, dataset, way)
+        stamp = _stamp(choice, dataset, method)
         if found is not None and stamp and found.stamp == stamp:  # something else in the store has changed
             known[key] = replace(found, changes=changes)
             return known[key]
-        scored = stored.scored(resources.store(), choice.encoder_output, dataset.name, way)
+        scored = stored.scored(resources.store(), choice.encoder_output, dataset.name, method)
         rank = choice.encoder_output.rank.rank
-        settled = precision.resolved(resources.store(), choice.encoder_output, dataset.name, way)
+        settled = precision.resolved(resources.store(), choice.encoder_output, dataset.name, method)
         parts = (part for name, found in scored.items() for part in (name, *found))
         version = make_key(config.key, repr(settled), dataset.name, rank, *parts)
         found = _StoredScores(changes, scored, version, stamp)
@@ -56,8 +56,8 @@ def _stored_scores(choice: Choice, dataset: DatasetSpec) -> _StoredScores:
     return found
 
 
-def _stamp(choice: Choice, dataset: DatasetSpec, way: ScoringMethod) -> tuple:
-    settled = precision.resolved(resources.store(), choice.encoder_output, dataset.name, way)
+def _stamp(choice: Choice, dataset: DatasetSpec, method: ScoringMethod) -> tuple:
+    settled = precision.resolved(resources.store(), choice.encoder_output, dataset.name, method)
     if settled.name != "exact":
         return ()
     config = choice.encoder_output.config(settled.decided)
@@ -88,9 +88,9 @@ def _missing(
     return sum(_dataset.name_of(place) not in known for place in wanted)
 
 
-def settled_way(choice: Choice, dataset: DatasetSpec) -> ScoringMethod:
-    """The way that a dataset's stored scores were made in."""
-    return precision.resolved(resources.store(), choice.encoder_output, dataset.name, choice.way_to(dataset))
+def resolved_method(choice: Choice, dataset: DatasetSpec) -> ScoringMethod:
+    """The method by which a dataset's stored scores were made."""
+    return precision.resolved(resources.store(), choice.encoder_output, dataset.name, choice.method_for(dataset))
 
 
 def version(choice: Choice, dataset: DatasetSpec) -> str:
@@ -101,7 +101,7 @@ def version(choice: Choice, dataset: DatasetSpec) -> str:
 # Tables are kept as they are, not as a pickle that is read for every look: nobody may change them.
 @st.cache_resource(show_spinner=False, max_entries=256)
 def _scores(version: str, fingerprint: str, _dataset: DatasetSpec, _choice: Choice) -> pd.DataFrame:  # noqa: ARG001
-    table = stored.stored_scores(resources.store(), _choice.encoder_output, _dataset.name, _choice.way_to(_dataset))
+    table = stored.stored_scores(resources.store(), _choice.encoder_output, _dataset.name, _choice.method_for(_dataset))
     if not fingerprint:
         return table
     return table[table["name"].isin({_dataset.name_of(position) for position in range(len(_dataset))})]
@@ -129,13 +129,13 @@ def ranked(choice: Choice, dataset: DatasetSpec, label: str | None) -> pd.DataFr
 
 def provenance_in_words(choice: Choice, dataset: DatasetSpec, table: pd.DataFrame) -> str:
     """How the scores of a table were made, in words."""
-    way = settled_way(choice, dataset)
-    words = stored.in_words(choice.encoder_output.k, way, table)
+    method = resolved_method(choice, dataset)
+    words = stored.in_words(choice.encoder_output.k, method, table)
     if dataset.listed:
         words += " Its pictures are not bundled, so these are the scores that came with the explorer."
-    elif way.name != choice.way.name:
-        words += f" {dataset.title} is too small for a sketch, which needs {way.sketch.least} images."
+    elif method.name != choice.method.name:
+        words += f" {dataset.title} is too small for a sketch, which needs {method.sketch.least} images."
     chosen = precision.recorded(resources.store(), choice.config.space, dataset.name)
-    if choice.way.precision == "auto" and chosen:
+    if choice.method.precision == "auto" and chosen:
         words += f" Precision: {chosen.reason}."
     return words

@@ -57,7 +57,7 @@ def ensure_scored(choice: Choice, dataset: DatasetSpec) -> bool:
     if dataset.listed:
         _show_not_bundled(choice, dataset)
         return False
-    key = make_key("score", choice.config.key, repr(choice.way_to(dataset)), dataset.name, dataset.fingerprint)
+    key = make_key("score", choice.config.key, repr(choice.method_for(dataset)), dataset.name, dataset.fingerprint)
     job = resources.jobs().get(key)
     if job is None or not job.active:
         if job:
@@ -105,7 +105,7 @@ def _start_scoring(key: str, before: Job | None, choice: Choice, dataset: Datase
     def work(job: Job) -> RunSummary:
         output = EncoderOutput.of(resources.encoder(choice.spec.name), choice.output)
         run = ScoringRun.of_dataset(
-            resources.store(), output, dataset, choice.way, progress=job.report, cancelled=job.cancelled
+            resources.store(), output, dataset, choice.method, progress=job.report, cancelled=job.cancelled
         )
         return run.score()
 
@@ -120,13 +120,13 @@ def verify_extremes(choice: Choice, shown: ScoredDataset, count: int) -> None:
     st.caption(f"The order at the ends is preliminary: {counted(len(names), 'estimate')} may still belong there.")
     if shown.running:
         return
-    dataset, way = shown.dataset, score_tables.settled_way(choice, shown.dataset)
-    key = make_key("ends", choice.config.key, repr(way), dataset.name, dataset.fingerprint, shown.label or "", count)
+    dataset, method = shown.dataset, score_tables.resolved_method(choice, shown.dataset)
+    key = make_key("ends", choice.config.key, repr(method), dataset.name, dataset.fingerprint, shown.label or "", count)
 
     def work(job: Job) -> set[str]:
         output = EncoderOutput.of(resources.encoder(choice.spec.name), choice.output)
         run = ScoringRun.of_dataset(
-            resources.store(), output, dataset, way, progress=job.report, cancelled=job.cancelled
+            resources.store(), output, dataset, method, progress=job.report, cancelled=job.cancelled
         )
         return extremes.verify_ends(run, count, shown.label)
 

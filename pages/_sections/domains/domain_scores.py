@@ -16,7 +16,7 @@ from pages._shared.choice import Choice
 
 def choice_of(choice: Choice, spec: EncoderSpec) -> Choice:
     """Another encoder looked at in the same way: its output of the same name where it has one."""
-    return Choice(spec, choice.output if choice.output in spec.outputs else spec.default_output, choice.way)
+    return Choice(spec, choice.output if choice.output in spec.outputs else spec.default_output, choice.method)
 
 
 @st.cache_resource(show_spinner=False, max_entries=128)  # shared, so not to be changed

@@ -36,7 +36,7 @@ def show(choice: Choice, reference: str, domain: str) -> None:
         "most (the head) to those it notices least (the tail). Either end may separate two sets of images, and one can "
         "hide what the other shows."
     )
-    precision = score_tables.settled_way(choice, listed[reference]).decided
+    precision = score_tables.resolved_method(choice, listed[reference]).decided
     versions = [score_tables.version(choice, listed[name]) for name in (reference, domain)]
     try:
         found = _found(versions, choice, reference, domain, precision)

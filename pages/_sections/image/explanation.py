@@ -40,7 +40,7 @@ class ViewedImage:
     row: pd.Series
     place: Place
     count: int  # images it is ranked among
-    way: ScoringMethod
+    method: ScoringMethod
     rank: Rank
     reference: DatasetSpec | None  # the encoder's own, where it has scores
 
@@ -57,7 +57,7 @@ class ViewedImage:
 
 def show_spectrum(one: ViewedImage) -> None:
     """The spectrum beside the reference's, and the score taken apart."""
-    config = one.choice.encoder_output.config(one.way.decided)
+    config = one.choice.encoder_output.config(one.method.decided)
     result = None if one.row["estimated"] else resources.store().get(config, one.row["digest"])
     band = reference_sets.spread(one.choice, one.dataset)
     attributed = attribution.attribute(result.spectrum, band) if result and band else None
@@ -107,7 +107,7 @@ def _score_fully(one: ViewedImage, config: str) -> None:
     def work(job: Job) -> RunSummary:
         output = EncoderOutput.of(resources.encoder(one.choice.spec.name), one.choice.output)
         run = ScoringRun.of_dataset(
-            resources.store(), output, one.dataset, one.way, progress=job.report, cancelled=job.cancelled
+            resources.store(), output, one.dataset, one.method, progress=job.report, cancelled=job.cancelled
         )
         return run.restricted_to({one.row["name"]}).score()
 

@@ -20,7 +20,7 @@ def show(one: ViewedImage) -> None:
     with right:
         st.header("How this was computed")
         facts.show(_made_facts(one), lines=True)
-    again = explain_image.again(one.choice.spec, one.choice.output, one.dataset, one.row, one.way.decided)
+    again = explain_image.again(one.choice.spec, one.choice.output, one.dataset, one.row, one.method.decided)
     st.markdown("**Compute it again** from a terminal; nothing is read from the store:")
     if one.dataset.listed:
         st.caption("This needs the pictures: put the folder that holds them in place of FOLDER.")
@@ -52,13 +52,15 @@ def _made_facts(one: ViewedImage) -> list[Fact]:
         f"crop {config['crop_mode']} {config['crop_pct']}"
     )
     normalised = f"mean {config['mean']}, standard deviation {config['std']}"
-    method = f"sketch, {one.way.sketch.rows_for(k)} of {k} products" if row["estimated"] else f"exact, all {k} products"
+    method = (
+        f"sketch, {one.method.sketch.rows_for(k)} of {k} products" if row["estimated"] else f"exact, all {k} products"
+    )
     return [
         Fact("Encoder", f"{spec.name} ({spec.family})", f"weights {spec.weights_digest}"),
         Fact("Transform", transform, normalised),
         Fact("Output", f"{one.choice.output}, {k} numbers"),
         Fact("Rank", str(one.rank.rank), one.rank.reason),
         Fact("Method", method),
-        Fact("Precision", one.way.decided),
+        Fact("Precision", one.method.decided),
         Fact("Computed on", f"{row['device']}, in {row['seconds']:.2g} s"),
     ]

@@ -25,8 +25,8 @@ def compute(study: Study, datasets: Sequence[DatasetSpec], label: str | None = N
     counts = [count for _encoder, _dataset, count in left if count]
     if not wanted:
         return
-    way = study.chosen.way
-    key = make_key("study", repr(way), label or "", *(f"{subject} {dataset.name}" for subject, dataset in wanted))
+    method = study.chosen.method
+    key = make_key("study", repr(method), label or "", *(f"{subject} {dataset.name}" for subject, dataset in wanted))
     job = resources.jobs().get(key)
     if job is not None and job.state is State.DONE:  # what it left cannot be read
         st.caption(f"{counted(sum(counts), 'image')} could not be scored.")
@@ -40,7 +40,9 @@ def compute(study: Study, datasets: Sequence[DatasetSpec], label: str | None = N
         def work(job: Job) -> None:
             for subject, dataset in wanted:
                 output = EncoderOutput.of(resources.encoder(subject.spec.name), subject.name)
-                ScoringRun.of_dataset(resources.store(), output, dataset, way, label, job.report, job.cancelled).score()
+                ScoringRun.of_dataset(
+                    resources.store(), output, dataset, method, label, job.report, job.cancelled
+                ).score()
                 if job.cancelled():
                     return
 

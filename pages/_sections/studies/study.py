@@ -31,7 +31,7 @@ def encoder_header(encoder: Choice, *, scored: bool) -> None:
 
 def show_command(study: Study, datasets: Sequence[DatasetSpec], label: str | None = None) -> None:
     """How a terminal makes the figure that is shown."""
-    figure, way = f"figure{study.figure}", study.chosen.way
+    figure, method = f"figure{study.figure}", study.chosen.method
     words = ["python", "-m", "jepa_core", figure]
     for encoder in study.encoders:
         words += ["--encoder", encoder.spec.name]
@@ -39,8 +39,8 @@ def show_command(study: Study, datasets: Sequence[DatasetSpec], label: str | Non
         words += ["--output", study.chosen.output]
     words += ["--data", *(dataset.name.removeprefix(registry.FOLDER_PREFIX) for dataset in datasets)]
     words += ["--class", label] if label else []
-    words += ["--method", way.name] if way.name != "exact" else []
-    words += ["--precision", way.precision] if way.precision != "fp32" else []
+    words += ["--method", method.name] if method.name != "exact" else []
+    words += ["--precision", method.precision] if method.precision != "fp32" else []
     words += ["--out", f"{figure}.{'html' if study.figure == '3' else 'png'}"]
     st.caption("The same from a terminal:")
     layout.code(shlex.join(words))
