@@ -63,7 +63,8 @@ def rank_scatter_figure(
     figure.add_shape(type="line", x0=0, y0=0, x1=100, y1=100, line=line, layer="below")
     x, y = (f"percentile by {escape(encoder)}" for encoder in encoders)
     figure = finish(figure, x=f"{x} (right: likely)", y=f"{y} (up: likely)", height=460)
-    figure.update_layout(dragmode="lasso" if drag else False)
+    # The tools of the selection stand at the top right, above the legend and not on it.
+    figure.update_layout(dragmode="lasso" if drag else False, margin_t=56)
     figure.update_xaxes(range=[-3, 103])
     figure.update_yaxes(range=[-3, 103])
     return figure
