@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import streamlit as st
 
 from jepa_core.config import ASSETS
-from pages._shared import choice, errors, image_grid, layout, resources, streamlit_patches, tour
+from pages._shared import choice, errors, image_grid, layout, resources, streamlit_patches, tour, turns
 
 SECTIONS = {
     "Explore": (
@@ -58,7 +58,7 @@ page = st.navigation(
         for section, pages in SECTIONS.items()
     }
 )
-with errors.take_turn(), errors.show_errors(f"The page {page.title}"):
+with turns.take_turn(), errors.show_errors(f"The page {page.title}"):
     st.session_state["page"] = page.title
     resources.show_store_notices()
     choice.choose_encoder()

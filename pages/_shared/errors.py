@@ -1,9 +1,6 @@
 """Errors become sentences: in the run of a whole page, and where a fragment of it reruns by itself."""
 
 import logging
-import os
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -14,28 +11,9 @@ import streamlit as st
 from jepa_core.errors import JepaError
 from jepa_core.redaction import told, unforeseen
 from pages._shared.text import escaped
+from pages._shared.turns import take_turn
 
 Given = ParamSpec("Given")
-
-# Pages that run at once. Python lets one thread at a time compute. Each gives the interpreter away at every row and
-# array; among fifty it then waits for all others, so that a page of .1 s took seconds. In turns it takes its .1 s.
-_TURNS = threading.Semaphore(max(2, (os.cpu_count() or 2) // 2))
-_mine = threading.local()
-
-
-@contextmanager
-def take_turn() -> Iterator[None]:
-    """Run what is inside when few others run; a part of what has its turn already goes on in it."""
-    if getattr(_mine, "turn", False):
-        yield
-        return
-    asked = time.monotonic()
-    with _TURNS:
-        _mine.turn, _mine.waited = True, time.monotonic() - asked
-        try:
-            yield
-        finally:
-            _mine.turn = False
 
 
 @contextmanager
@@ -54,11 +32,6 @@ def show_errors(what: str) -> Iterator[None]:
             ),
             icon=":material/error:",
         )
-
-
-def poll_interval(seconds: float) -> float:
-    """How often to look for news, in seconds: as rarely as asked, and more so where visitors wait for their turns."""
-    return seconds + 5 * getattr(_mine, "waited", 0.0)
 
 
 def fragment(

@@ -7,8 +7,9 @@ import streamlit as st
 
 from jepa_core.jobs import Job, State
 from pages._shared import resources
-from pages._shared.errors import fragment, poll_interval
+from pages._shared.errors import fragment
 from pages._shared.text import counted, escaped
+from pages._shared.turns import poll_interval
 
 _BETWEEN_RUNS = 2.0  # seconds at least, of a page that shows what has arrived so far
 

@@ -7,8 +7,9 @@ from jepa_core.jobs import Job, State
 from jepa_core.scoring.run import RunSummary
 from jepa_core.wording import lasting
 from pages._shared import jobs_ui, resources
-from pages._shared.errors import fragment, poll_interval
+from pages._shared.errors import fragment
 from pages._shared.text import escaped
+from pages._shared.turns import poll_interval
 
 ICONS = {
     State.RUNNING: ":material/progress_activity:",

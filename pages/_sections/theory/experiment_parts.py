@@ -10,8 +10,9 @@ from jepa_core.figures.style import CONFIG
 from jepa_core.jobs import Job, State
 from jepa_core.theory import experiment as theory_experiment
 from pages._shared import jobs_ui, layout, resources
-from pages._shared.errors import fragment, poll_interval
+from pages._shared.errors import fragment
 from pages._shared.text import escaped
+from pages._shared.turns import poll_interval
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
