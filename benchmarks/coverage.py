@@ -18,7 +18,7 @@ from scipy.stats import betabinom
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from jepa_core.analysis.methods import METHODS, Domain, Judges, load_domain
+from jepa_core.analysis.methods import METHODS, Domain, FittedMethods, load_domain
 from jepa_core.encoders.registry import list_encoders
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.scoring.encoder_output import EncoderOutput
@@ -49,14 +49,14 @@ def promised(n: int, alpha: float, sides: int) -> float:
     return sides * np.floor(alpha / sides * (n + 1) + 1e-9) / (n + 1)
 
 
-def kinds_of(known: Domain, judges: Judges) -> list[tuple[str, ndarray, str]]:
+def kinds_of(known: Domain, fitted: FittedMethods) -> list[tuple[str, ndarray, str]]:
     """(title, scores, side) of what is tested on one table: the score from both sides, a distance, and ties."""
-    score = -judges.outlying("jepa", known)
+    score = -fitted.outlying("jepa", known)
     tied = np.round(score / score.std())  # a handful of values
     return [
         ("JEPA-SCORE, unlikely", score, "p_lower"),
         ("JEPA-SCORE, untypical", score, "p_two_sided"),
-        (f"{METHODS['knn']}, far", -judges.outlying("knn", known), "p_lower"),
+        (f"{METHODS['knn']}, far", -fitted.outlying("knn", known), "p_lower"),
         (TIED, tied, "p_lower"),
     ]
 
@@ -65,7 +65,7 @@ def rows(store: Store, spec: EncoderSpec, splits: int) -> list[dict[str, object]
     """One encoder, its default output: measured and promised rate, and their difference in standard errors."""
     known, training = (load_domain(store, EncoderOutput.of(spec), name) for name in (spec.reference, spec.training))
     found: list[dict[str, object]] = []
-    for title, scores, side in kinds_of(known, Judges(training)):
+    for title, scores, side in kinds_of(known, FittedMethods(training)):
         for n in (n for n in SIZES if n + LEFT <= len(scores)):
             drawn = rates(scores, n, side, splits)
             for column, alpha in enumerate(ALPHAS):

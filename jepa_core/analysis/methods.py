@@ -54,7 +54,7 @@ def load_domain(store: Store, output: EncoderOutput, name: str, method: ScoringM
     return Domain(name, table, store.embeddings(output.space, table["digest"].tolist()))
 
 
-class Judges:
+class FittedMethods:
     """The methods that can judge, after fitting detectors on `training`.
 
     Without it, or with fewer than `LEAST_FIT` images in it, only the variants and the detectors that need no fit are

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from jepa_core.analysis.methods import LEAST_FIT, METHODS, Domain, Judges, load_domain
+from jepa_core.analysis.methods import LEAST_FIT, METHODS, Domain, FittedMethods, load_domain
 from jepa_core.analysis.separation import column_with_interval
 from jepa_core.detectors import DETECTORS
 from jepa_core.errors import JepaError, NotEnoughData
@@ -65,14 +65,14 @@ def benchmark(store: Store, output: EncoderOutput, known: str, others: Sequence[
             f"The distances were given the {len(training.table)} scored images of {fit!r} to be fitted on; at least "
             f"{LEAST_FIT} are needed; score more of them, or choose another set with --fit."
         )
-    judges = Judges(training)
+    fitted = FittedMethods(training)
     notes = ["There are no distances: no set to fit them on was named; name one with --fit."]
     if training:
         notes = [f"Distances are fitted on the {len(training.table)} images of {fit}, none of them judged."]
     lines = []
     for name in others:
         domain = _loaded(store, output, name)
-        left = ~domain.among(set(inliers.table["digest"]) | judges.seen | trained)
+        left = ~domain.among(set(inliers.table["digest"]) | fitted.seen | trained)
         if not left.all():
             notes.append(
                 f"{(~left).sum()} of {len(left)} images of {name} are left out: they are in {known} too, or the "
@@ -80,23 +80,23 @@ def benchmark(store: Store, output: EncoderOutput, known: str, others: Sequence[
             )
         if not left.any():
             raise NotEnoughData(f"No image of {name!r} is left to judge; a set of other images is accepted.")
-        lines += _lines(judges, inliers, domain.only(left))
+        lines += _lines(fitted, inliers, domain.only(left))
     return Benchmark(pd.DataFrame(lines), notes)
 
 
-def _lines(judges: Judges, inliers: Domain, outliers: Domain) -> list[dict[str, object]]:
+def _lines(fitted: FittedMethods, inliers: Domain, outliers: Domain) -> list[dict[str, object]]:
     """One for each method that can judge."""
     stored = float(np.median(np.concatenate([one.table["seconds"] for one in (inliers, outliers)])))
     lines = []
-    for method in judges.methods:
+    for method in fitted.methods:
         start = time.perf_counter()
-        foreign = judges.outlying(method, outliers)
+        foreign = fitted.outlying(method, outliers)
         seconds = (time.perf_counter() - start) / len(foreign)
         measured = method in DETECTORS
         lines.append(
             {"domain": outliers.name, "images": len(foreign), "known": len(inliers.table)}
             | {"method": method, "title": METHODS[method]}
-            | separation(judges.outlying(method, inliers), foreign)
+            | separation(fitted.outlying(method, inliers), foreign)
             | {
                 "chance_aupr": len(foreign) / (len(foreign) + len(inliers.table)),
                 "seconds": seconds if measured else stored,

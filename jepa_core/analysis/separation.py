@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy import ndarray
 
-from jepa_core.analysis.methods import COMPARED, LEAST_FIT, Domain, Judges
+from jepa_core.analysis.methods import COMPARED, LEAST_FIT, Domain, FittedMethods
 from jepa_core.detectors import DETECTORS
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.jacobian.score_variants import VARIANTS
@@ -34,9 +34,9 @@ class Inliers:
     """
 
     def __init__(self, reference: Domain, training: Domain | None) -> None:
-        self.judges = Judges(training)
+        self.fitted = FittedMethods(training)
         self.outlying = {
-            method: self.judges.outlying(method, reference) for method in COMPARED if method in self.judges.methods
+            method: self.fitted.outlying(method, reference) for method in COMPARED if method in self.fitted.methods
         }
         self.digests: set[str] = set(reference.table["digest"])
 
@@ -72,7 +72,7 @@ def domain_line(domain: Domain, inliers: Inliers) -> dict[str, object]:
     foreign = ~domain.among(inliers.digests)  # none of the reference itself
     for method in COMPARED:
         normal = inliers.outlying.get(method, np.empty(0))
-        outlying = inliers.judges.outlying(method, domain) if method in inliers.outlying else np.empty(0)
+        outlying = inliers.fitted.outlying(method, domain) if method in inliers.outlying else np.empty(0)
         line |= _compared(method, normal, outlying, foreign)
     return line
 

@@ -16,7 +16,7 @@ from numpy import ndarray
 from PIL import Image
 
 from jepa_core import images
-from jepa_core.analysis.methods import COMPARED, LEAST_FIT, METHODS, Domain, Judges, load_domain
+from jepa_core.analysis.methods import COMPARED, LEAST_FIT, METHODS, Domain, FittedMethods, load_domain
 from jepa_core.analysis.percentiles import with_percentiles
 from jepa_core.check.image_stats_detector import PlainMeasures
 from jepa_core.check.verdict import ASKED, PLAIN, Complexity, Verdict, complexity_of, raised_by, verdict
@@ -52,12 +52,12 @@ class KnownSet:
     """A scored dataset, or a class of one, that pictures are held against.
 
     `domain` is its score table with each image's own percentile, and its embeddings; `references` what each method of
-    `judges` finds of its images, by the method's name. A detector is fitted on `fitted_on` and judges no image of it.
+    `fitted` finds of its images, by the method's name. A detector is fitted on `fitted_on` and judges no image of it.
     `precision` is that of the scores.
     """
 
     domain: Domain
-    judges: Judges
+    fitted: FittedMethods
     references: dict[str, Reference]
     fitted_on: str
     precision: "Precision" = "fp32"
@@ -126,7 +126,7 @@ def load_known(
             f"The reference {dataset!r} has {len(domain.table)} scored images; at least {LEAST_REFERENCES} are needed; "
             f"run 'python -m jepa_core score --encoder {output.spec.name} --output {output.name} --data {data}' first."
         )
-    judges, fitted_on = _fitted(store, output, domain, method)
+    fitted, fitted_on = _fitted(store, output, domain, method)
     name = dataset
     if label is not None:
         of_class = (domain.table["label"] == label).to_numpy()
@@ -135,27 +135,27 @@ def load_known(
         name, domain = f"{dataset}, class {label}", domain.only(of_class)
     references = {}
     for judge in COMPARED:
-        values = judges.outlying(judge, domain) if judge in judges.methods else np.empty(0)
+        values = fitted.outlying(judge, domain) if judge in fitted.methods else np.empty(0)
         values = values[~np.isnan(values)]
         if values.size:
             references[judge] = Reference(name, -values)
     if sentence := references["jepa"].too_few():
         raise NotEnoughData(sentence)
     table = with_percentiles(domain.table)
-    return KnownSet(Domain(name, table, domain.embeddings), judges, references, fitted_on, method.decided)
+    return KnownSet(Domain(name, table, domain.embeddings), fitted, references, fitted_on, method.decided)
 
 
-def _fitted(store: Store, output: EncoderOutput, domain: Domain, method: ScoringMethod) -> tuple[Judges, str]:
-    """The judges of a known set, and what they were fitted on in words."""
+def _fitted(store: Store, output: EncoderOutput, domain: Domain, method: ScoringMethod) -> tuple[FittedMethods, str]:
+    """The fitted methods of a known set, and what they were fitted on in words."""
     if name := output.spec.training:
         training = load_domain(store, output, name, method)
         left = ~domain.among(set(training.table["digest"]))
         if len(training.table) >= LEAST_FIT and left.sum() >= LEAST_REFERENCES:
-            return Judges(training), f"the {len(training.table)} images of {name}"
+            return FittedMethods(training), f"the {len(training.table)} images of {name}"
     # A digest is as good as a random number, and the same on every machine.
     order = domain.table["digest"].rank(method="first").to_numpy()
     half = domain.only(order <= np.ceil(len(order) / 2))
-    return Judges(half), f"{len(half.table)} images of {domain.name} that were set aside for that"
+    return FittedMethods(half), f"{len(half.table)} images of {domain.name} that were set aside for that"
 
 
 def measured_reference(
@@ -205,7 +205,7 @@ def check_pictures(
         return Outcome([], failed, work.note)
     table = table_of(output, [(name, result) for name, result, _data in good], known.precision)
     given = Domain("the pictures", table, np.stack([result.embedding for _name, result, _data in good]))
-    outlying = {method: known.judges.outlying(method, given) for method in known.references}
+    outlying = {method: known.fitted.outlying(method, given) for method in known.references}
     neighbours = _neighbours(given.embeddings, known)
     checked = []
     for position, (name, _result, data) in enumerate(good):

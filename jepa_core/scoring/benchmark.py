@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy import ndarray
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import rankdata
 from torch import nn
 
 from jepa_core import images
@@ -33,6 +33,7 @@ from jepa_core.scoring.benchmark_ways import Way, best_batch, ways_of
 from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.scoring.method import SKETCH_IMAGES
 from jepa_core.scoring.precision import is_fast
+from jepa_core.stats.rank_correlation import spearman
 
 REPEATS = 3
 # A run shorter than so many seconds is repeated until it is not: the first after another way finds cold caches.
@@ -195,7 +196,7 @@ def fidelity(encoder: Encoder, output: str, ways: Sequence[Way]) -> dict[str, tu
 
 
 def _agreement(truth: ndarray, scores: ndarray) -> tuple[float, float]:
-    return float(spearmanr(truth, scores).statistic), float(np.abs(rankdata(truth) - rankdata(scores)).max())
+    return spearman(truth, scores), float(np.abs(rankdata(truth) - rankdata(scores)).max())
 
 
 def _lines(case: Case, measured: list[_Measured], peaks: dict[torch.dtype, float], flop: int) -> list[Line]:

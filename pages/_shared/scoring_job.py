@@ -10,7 +10,7 @@ from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
 from jepa_core.scoring import extremes
 from jepa_core.scoring.encoder_output import EncoderOutput
-from jepa_core.scoring.extremes import open_ends
+from jepa_core.scoring.extremes import open_extremes
 from jepa_core.scoring.run import RunSummary, ScoringRun
 from pages._shared import dataset_picker, jobs_ui, resources, score_tables
 from pages._shared.choice import Choice
@@ -114,7 +114,7 @@ def _start_scoring(key: str, before: Job | None, choice: Choice, dataset: Datase
 
 def verify_extremes(choice: Choice, shown: ScoredDataset, count: int) -> None:
     """Have every estimate scored fully that may belong to the `count` least or most likely images."""
-    names = open_ends(shown.ranked, count)
+    names = open_extremes(shown.ranked, count)
     if not names:
         return
     st.caption(f"The order at the ends is preliminary: {counted(len(names), 'estimate')} may still belong there.")
@@ -128,7 +128,7 @@ def verify_extremes(choice: Choice, shown: ScoredDataset, count: int) -> None:
         run = ScoringRun.of_dataset(
             resources.store(), output, dataset, method, progress=job.report, cancelled=job.cancelled
         )
-        return extremes.verify_ends(run, count, shown.label)
+        return extremes.verify_extremes(run, count, shown.label)
 
     job = resources.jobs().get(key)
     # What a finished job left open could not be scored; anything else is new.

@@ -69,15 +69,15 @@ def test_without_other_training_images_one_half_is_fitted_on_and_the_other_is_ju
     spec = replace(tiny.spec, training=training)  # none, none with scores, and the known set itself
     known = evidence.load_known(store, EncoderOutput(spec, "projector"), "digits-test")
     digests = known.domain.table["digest"].tolist()
-    assert len(known.judges.seen) == 21
-    assert known.judges.seen == set(sorted(digests)[:21])
+    assert len(known.fitted.seen) == 21
+    assert known.fitted.seen == set(sorted(digests)[:21])
     assert known.fitted_on == "21 images of digits-test that were set aside for that"
     sizes = {method: reference.scores.size for method, reference in known.references.items()}
     assert sizes == {"jepa": 41, "gaussian": 41, "norm": 41, "knn": 20, "mahalanobis": 20}
 
 
 def test_a_picture_that_was_fitted_on_is_not_judged_by_its_distance(tiny, known):
-    seen = next(item for item in get_dataset("digits-train").items() if item.digest in known.judges.seen)
+    seen = next(item for item in get_dataset("digits-train").items() if item.digest in known.fitted.seen)
     (item,) = evidence.check_pictures(EncoderOutput.of(tiny, "projector"), [("seen.ppm", seen.read())], known).checked
     assert set(item.places) == {"jepa", "gaussian", "norm"}
     assert "There are no distances" in " ".join(item.verdict.sentences)

@@ -7,7 +7,7 @@ from sklearn.covariance import LedoitWolf
 
 from jepa_core import detectors
 from jepa_core.analysis import methods
-from jepa_core.analysis.methods import Domain, Judges
+from jepa_core.analysis.methods import Domain, FittedMethods
 from jepa_core.detectors import DETECTORS
 from jepa_core.detectors.knn import KNN
 from jepa_core.detectors.mahalanobis import Mahalanobis
@@ -87,7 +87,7 @@ def test_every_detector_finds_far_embeddings_outlying_and_says_what_it_is(name):
     assert detector.words
 
 
-# --- judges -----------------------------------------------------------------------------------------------------------
+# --- fitted methods ---------------------------------------------------------------------------------------------------
 
 
 def domain(name: str, count: int, centre: float = 0.0) -> Domain:
@@ -98,7 +98,7 @@ def domain(name: str, count: int, centre: float = 0.0) -> Domain:
 
 def test_judges_give_every_variants_negative_and_every_detectors_own_score():
     training, foreign = domain("training", 20), domain("foreign", 4, 3.0)
-    fitted = Judges(training)
+    fitted = FittedMethods(training)
     assert fitted.methods == tuple(methods.METHODS) == (*VARIANTS, *DETECTORS)
     for name in VARIANTS:
         assert fitted.outlying(name, foreign).tolist() == (-foreign.table[f"{name}_score"]).tolist()
@@ -110,7 +110,7 @@ def test_judges_give_every_variants_negative_and_every_detectors_own_score():
 def test_a_detector_does_not_judge_what_it_was_fitted_on_but_one_without_a_fit_does():
     training = domain("training", 20)
     both = Domain("both", *(pd.concat([training.table[:2], domain("new", 1).table]), np.zeros((3, 3))))
-    fitted = Judges(training)
+    fitted = FittedMethods(training)
     assert np.isnan(fitted.outlying("knn", both)).tolist() == [True, True, False]
     assert np.isnan(fitted.outlying("mahalanobis", both)).tolist() == [True, True, False]
     assert fitted.outlying("norm", both).tolist() == [0.0, 0.0, 0.0]
@@ -119,8 +119,8 @@ def test_a_detector_does_not_judge_what_it_was_fitted_on_but_one_without_a_fit_d
 
 @pytest.mark.parametrize("training", [None, domain("few", 9)])
 def test_without_enough_training_images_only_what_needs_no_fit_is_left(training):
-    assert Judges(training).methods == (*VARIANTS, "norm")
-    assert not Judges(training).seen
+    assert FittedMethods(training).methods == (*VARIANTS, "norm")
+    assert not FittedMethods(training).seen
 
 
 class Constant:
@@ -139,4 +139,4 @@ class Constant:
 def test_a_detector_that_is_in_the_list_judges(monkeypatch):
     monkeypatch.setitem(detectors.DETECTORS, "constant", Constant)
     monkeypatch.setitem(methods.METHODS, "constant", "constant")  # made of the list when the module is loaded
-    assert Judges(None).outlying("constant", domain("foreign", 2)).tolist() == [7.0, 7.0]
+    assert FittedMethods(None).outlying("constant", domain("foreign", 2)).tolist() == [7.0, 7.0]

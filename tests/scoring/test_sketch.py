@@ -9,7 +9,7 @@ from jepa_core.errors import NotEnoughData
 from jepa_core.jacobian import engine
 from jepa_core.scoring import precision, sketch
 from jepa_core.scoring.encoder_output import EncoderOutput
-from jepa_core.scoring.extremes import open_ends, verify_ends
+from jepa_core.scoring.extremes import open_extremes, verify_extremes
 from jepa_core.scoring.method import ScoringMethod, SketchSettings
 from jepa_core.scoring.run import ScoringRun
 from jepa_core.scoring.stored import stored_scores
@@ -98,10 +98,10 @@ def test_images_unlike_the_calibration_images_are_scored_fully(store, tiny, item
 def test_ends_are_verified_until_no_estimate_reaches_into_them(store, tiny, items):
     sketch_all(store, tiny, items)
     before = table(store, tiny)
-    assert open_ends(before, 3)
-    assert verify_ends(a_run(store, tiny, items, METHOD), 3) == set()
+    assert open_extremes(before, 3)
+    assert verify_extremes(a_run(store, tiny, items, METHOD), 3) == set()
     after = table(store, tiny)
-    assert not open_ends(after, 3)
+    assert not open_extremes(after, 3)
     ends = after.sort_values("jepa_score")
     assert not ends["estimated"].iloc[[0, 1, 2, -3, -2, -1]].any()
     assert len(after) == len(before)
@@ -109,10 +109,10 @@ def test_ends_are_verified_until_no_estimate_reaches_into_them(store, tiny, item
 
 def test_an_end_that_cannot_be_scored_is_told_and_not_tried_for_ever(store, tiny, items, monkeypatch):
     sketch_all(store, tiny, items)
-    opened = open_ends(table(store, tiny), 3)
+    opened = open_extremes(table(store, tiny), 3)
     tried = []
     monkeypatch.setattr(ScoringRun, "score", lambda run: tried.append(run.items))
-    assert verify_ends(a_run(store, tiny, items, METHOD), 3) == opened
+    assert verify_extremes(a_run(store, tiny, items, METHOD), 3) == opened
     assert len(tried) == 1
 
 
