@@ -37,7 +37,7 @@ from jepa_core.encoders import registry
 from jepa_core.errors import StoreError
 from jepa_core.scoring import verify
 from jepa_core.scoring.encoder_output import EncoderOutput
-from jepa_core.scoring.method import ScoringMethod, SketchSettings
+from jepa_core.scoring.method import Goal, ScoringMethod
 from jepa_core.scoring.run import ScoringRun
 from jepa_core.store import maintenance, merge, shipped
 from jepa_core.store.results import Store
@@ -120,7 +120,7 @@ def sketch(place: Place) -> None:
     """Estimates, as small as they may be."""
     store, encoder = Store(), registry.load_encoder(ENCODER, "cpu")
     dataset = get_dataset(str(place.pictures))
-    method = ScoringMethod("sketch", sketch=SketchSettings(rows=4, images=16))
+    method = ScoringMethod("estimate", goal=Goal(fidelity=0.99, rows=1))
     ScoringRun(store, EncoderOutput.of(encoder, OUTPUT), dataset.name, list(dataset.items()), method).score()
 
 

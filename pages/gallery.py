@@ -30,8 +30,9 @@ score means a *likely* image.
 score. With the keyboard: arrow keys move between pictures, Enter opens one, **x** or space adds it to your selection,
 **N** and **P** turn the pages.
 
-**Estimates.** With the method *sketch* (sidebar) most scores are estimates, marked with ≈ and their 90 % interval. An
-image whose interval reaches into the ends shown here is scored fully before it is shown there.
+**Estimates.** With *quick look* and *balanced* (sidebar) most scores are estimates, marked with ≈ and their 90 %
+interval. They stand after one forward pass over the images and grow sharper. An image whose interval reaches into the
+ends shown here is scored fully before the order there is final.
 
 **Read it with care.** The score has no unit, differs between encoders, and smooth or simple images can look likely. The
 Domains page shows where it fails. Pictures are ranked by the score alone, as the paper proposes; on points whose true

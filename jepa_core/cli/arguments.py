@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from jepa_core import files
 from jepa_core.cli import output as cli_output
 from jepa_core.errors import JepaError
-from jepa_core.scoring.method import METHODS, PRECISIONS
+from jepa_core.scoring.method import ALIASES, METHODS, PRECISIONS
 
 
 class Parser(argparse.ArgumentParser):
@@ -95,9 +95,41 @@ def add_common(parser: argparse.ArgumentParser, *, several: bool = False) -> Non
     parser.add_argument(
         "--device", choices=["cpu", "cuda", "mps"], help="where to compute; the best there is if left out"
     )
-    parser.add_argument("--method", choices=METHODS, default="exact", help="full scores, or estimates")
-    parser.add_argument("--rows", type=count, metavar="R", help="products a sketch takes an image; K / 12 if left out")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--method",
+        choices=[*METHODS, *ALIASES],
+        default="exact",
+        help="full scores, or estimates: balanced aims at Spearman .98 with those, quick takes a forward pass an image",
+    )
+    how.add_argument("--exact", dest="method", action="store_const", const="exact", help="full scores (the default)")
+    how.add_argument("--fidelity", type=fidelity, metavar="RHO", help="estimate until Spearman with full scores is RHO")
+    how.add_argument("--minutes", type=positive, metavar="M", help="estimate as well as M minutes allow")
+    parser.add_argument("--rows", type=count, metavar="R", help="of estimates: products an image gets at least")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the products; auto tests bf16")
+
+
+def fidelity(text: str) -> float:
+    """A Spearman correlation to aim at."""
+    value = _number(text)
+    if value is None or not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} was given where a number between 0 and 1, such as .98, is accepted")
+    return value
+
+
+def positive(text: str) -> float:
+    """A number above 0."""
+    value = _number(text)
+    if value is None or not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} was given where a number above 0, such as 2, is accepted")
+    return value
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def add_pictures(parser: argparse.ArgumentParser) -> None:

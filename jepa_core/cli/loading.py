@@ -2,6 +2,7 @@
 
 import argparse
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jepa_core import files
@@ -9,7 +10,7 @@ from jepa_core.cli.output import Bar, note
 from jepa_core.config import cache_dir
 from jepa_core.encoders.registry import get_spec
 from jepa_core.errors import StoreError
-from jepa_core.scoring.method import ScoringMethod, SketchSettings
+from jepa_core.scoring.method import Goal, ScoringMethod
 from jepa_core.wording import lasting
 
 if TYPE_CHECKING:
@@ -78,4 +79,8 @@ def note_rank(store: "Store", output: "EncoderOutput") -> None:
 
 def method_of(args: argparse.Namespace) -> ScoringMethod:
     """How the arguments ask for scores to be made."""
-    return ScoringMethod(args.method, args.precision, SketchSettings(args.rows))
+    if args.fidelity or args.minutes:
+        seconds = 60 * args.minutes if args.minutes else None
+        return ScoringMethod("estimate", args.precision, Goal(args.fidelity, seconds, args.rows))
+    method = ScoringMethod.named(args.method, args.precision)
+    return replace(method, goal=replace(method.goal, rows=args.rows)) if method.name == "estimate" else method

@@ -73,10 +73,10 @@ def _score_one(args: argparse.Namespace) -> None:
     from jepa_core.scoring.encoder_output import EncoderOutput
     from jepa_core.scoring.score_images import score_images
 
-    if args.method != "exact":
+    if method_of(args).name != "exact":
         raise JepaError(
-            "A sketch of one image was asked for, but a sketch is calibrated on a whole dataset; --method exact is "
-            "accepted with --image; leave one of them out."
+            "An estimate of one image was asked for, but estimates are made for a whole dataset; --exact is accepted "
+            "with --image; leave one of them out."
         )
     get_spec(args.encoder).check_output(args.output)  # before anything is loaded
     dataset = registry.get_dataset(args.data)

@@ -11,7 +11,7 @@ from jepa_core.encoders.encoder import Encoder
 from jepa_core.encoders.registry import get_spec, list_encoders
 from jepa_core.errors import JepaError
 from jepa_core.scoring.encoder_output import EncoderOutput
-from jepa_core.scoring.method import SHARE, ScoringMethod
+from jepa_core.scoring.method import ScoringMethod
 from jepa_core.scoring.run import ScoringRun
 from jepa_core.store.results import Store
 from jepa_core.wording import lasting
@@ -49,7 +49,7 @@ def score_missing(
         total += seconds
         note(f"{output} on {data.title}: {count} images to score, about {lasting(seconds)} here.")
     if method.name == "exact":
-        note(f"In all about {lasting(total)}; --method sketch takes about a {SHARE}th for large sets.")
+        note(f"In all about {lasting(total)}; --method balanced takes a small part of it for large sets.")
     loaded: dict[str, Encoder] = {}
     for output, data, _count in left:
         name = output.spec.name

@@ -60,5 +60,15 @@ class AutogradBackend:
             embedding = self._f(images) if half else embeddings.view(batch, count, -1)[:, 0].clone()
         return Rows(rows, embedding, embedding)
 
+    def forward(
+        self,
+        images: Float[Tensor, "batch channel height width"],
+        plan: BatchPlan,  # noqa: ARG002 (any number fits)
+    ) -> tuple[Float[Tensor, "batch k"], Float[Tensor, "batch features"]]:
+        """As of `Backend`; the features are the embedding."""
+        with torch.no_grad():
+            embedding = self._f(images)
+        return embedding, embedding
+
     def forget(self) -> None:
         """Nothing is kept."""

@@ -42,5 +42,10 @@ class Backend(Protocol):
         Where `pixels` is False, rows of fewer numbers may come in their place that have the same products R R^T.
         """
 
+    def forward(
+        self, images: Float[Tensor, "batch channel height width"], plan: BatchPlan
+    ) -> tuple[Float[Tensor, "batch k"], Float[Tensor, "batch features"]]:
+        """The embedding and the features of at most `plan.images` images, without a product."""
+
     def forget(self) -> None:
         """Give back the memory of what is kept for the next call."""

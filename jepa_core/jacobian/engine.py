@@ -131,14 +131,22 @@ class Engine:
             ValueError: for images without a batch axis, and for no images or no directions.
             OutOfMemory: if one row of one image does not fit.
         """
-        found = list(self._parts(images, directions, _gram_of, pixels=False))
+        found = list(self._products(images, directions, _gram_of, pixels=False))
         return GramResult(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+    def forward(
+        self, images: Float[Tensor, "batch channel height width"]
+    ) -> tuple[Float[Tensor, "batch k"], Float[Tensor, "batch features"]]:
+        """f(x) and the features of each image, as of `GramResult`, by a forward pass alone. Errors: as of `gram`."""
+        found = list(self._parts(images, lambda part: self.backend.forward(part, self.plan)))
+        embedding, features = (torch.cat(parts).float().cpu() for parts in zip(*found, strict=True))
+        return embedding, features
 
     def jacobian(
         self, images: Float[Tensor, "batch channel height width"], directions: Float[Tensor, "r k"] | None = None
     ) -> Float[Tensor, "batch r pixels"]:
         """D J of each image on its own, with pixels flattened (CHW), on the images' device. Errors: as of `gram`."""
-        parts = list(self._parts(images, directions, lambda found: found.rows, pixels=True))
+        parts = list(self._products(images, directions, lambda found: found.rows, pixels=True))
         return parts[0] if len(parts) == 1 else torch.cat(parts)  # one would be copied
 
     def rows(
@@ -148,32 +156,32 @@ class Engine:
 
         R has fewer columns than there are pixels where that is cheaper. Errors: as of `gram`.
         """
-        return self._parts(images, directions, lambda found: found, pixels=False)
+        return self._products(images, directions, lambda found: found, pixels=False)
 
-    def _parts(
-        self,
-        images: Tensor,
-        directions: Tensor | None,
-        work: Callable[[Rows], _Found],
-        *,
-        pixels: bool,
+    def _products(
+        self, images: Tensor, directions: Tensor | None, work: Callable[[Rows], _Found], *, pixels: bool
     ) -> Iterator[_Found]:
-        """What `work` makes of the rows of one part of the images after the other.
-
-        The parts shrink where memory runs out, in the rows or in the work; what is done is not done again.
-        """
-        if images.ndim != 4 or not len(images):
-            raise ValueError(f"Images must have shape (batch, channel, height, width). Got {tuple(images.shape)}.")
+        """What `work` makes of the rows of one part of the images after the other."""
         directions = (torch.eye(self.k) if directions is None else directions).to(self._probes)
         if directions.ndim != 2 or not len(directions) or directions.shape[1] != self.k:
             raise ValueError(f"Directions must have shape (1 or more, {self.k}). Got {tuple(directions.shape)}.")
+        rows = directions
+        return self._parts(images, lambda part: work(self.backend.rows(part, rows, self.plan, pixels=pixels)))
+
+    def _parts(self, images: Tensor, work: Callable[[Tensor], _Found]) -> Iterator[_Found]:
+        """What `work` makes of one part of the images after the other.
+
+        The parts shrink where memory runs out; what is done is not done again.
+        """
+        if images.ndim != 4 or not len(images):
+            raise ValueError(f"Images must have shape (batch, channel, height, width). Got {tuple(images.shape)}.")
         done = 0
         while done < len(images):
             left, few = len(images) - done, self.plan.few
             part = images[done : done + (self.plan.images if left > self.plan.images - few else few)].detach()
             try:
                 with _one_at_a_time, arithmetic("fp32"):
-                    found = work(self.backend.rows(part, directions, self.plan, pixels=pixels))
+                    found = work(part)
             except (MemoryError, RuntimeError) as error:
                 if not batch_plan.is_out_of_memory(error):
                     raise

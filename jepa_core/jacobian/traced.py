@@ -58,9 +58,9 @@ class TracedBackend:
         pixels: bool,
     ) -> Rows:
         """As of `Backend`. Raises whatever an encoder raises that cannot be traced."""
-        count, rows = plan.cotangents, None
-        asked, size = len(images), plan.images if len(images) > plan.few else plan.few
-        images = torch.cat([images, images[-1:].expand(size - asked, -1, -1, -1)])
+        count, rows, asked = plan.cotangents, None, len(images)
+        images = _filled_up(images, plan)
+        size = len(images)
         with torch.no_grad():
             graph = self._graph(BatchPlan(size, count))
             embedding, sizes, constants = graph.constants(images)
@@ -79,6 +79,15 @@ class TracedBackend:
                     rows[:, first : first + count] = found.transpose(0, 1)
         assert rows is not None
         return Rows(rows, embedding[:asked], torch.cat([sizes, embedding], dim=1)[:asked])
+
+    def forward(
+        self, images: Float[Tensor, "batch channel height width"], plan: BatchPlan
+    ) -> tuple[Float[Tensor, "batch k"], Float[Tensor, "batch features"]]:
+        """As of `Backend`. Raises as `rows`."""
+        filled = _filled_up(images, plan)
+        with torch.no_grad():
+            embedding, sizes, _constants = self._graph(BatchPlan(len(filled), plan.cotangents)).constants(filled)
+        return embedding[: len(images)], torch.cat([sizes, embedding], dim=1)[: len(images)]
 
     def _graph(self, size: BatchPlan) -> Linearized:
         if size not in self._graphs:
@@ -106,6 +115,12 @@ class TracedBackend:
             channels, high, wide = weight.shape[1:]
             values = values.reshape(-1, *grid, channels, high, wide).permute(0, 3, 1, 4, 2, 5)
         return values.reshape(len(values), -1)
+
+
+def _filled_up(images: Tensor, plan: BatchPlan) -> Tensor:
+    """The images, the last of them repeated up to a number that there is a graph for."""
+    size = plan.images if len(images) > plan.few else plan.few
+    return torch.cat([images, images[-1:].expand(size - len(images), -1, -1, -1)])
 
 
 def narrow(weight: Float[Tensor, "d p"]) -> Float[Tensor, "d q"]:

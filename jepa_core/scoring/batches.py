@@ -1,7 +1,7 @@
 """From pictures to results, a batch at a time; while one batch is computed, the next is decoded.
 
-`exact_work` and `sketch_work` say what is done with a batch of inputs. Each is a plain function of an encoder and
-inputs, so it can run anywhere; `score_pictures` feeds it.
+`exact_work`, `look_work` and `products_work` say what is done with a batch of inputs. Each is a plain function of an
+encoder and inputs, so it can run anywhere; `score_pictures` feeds it.
 """
 
 import time
@@ -16,19 +16,18 @@ from numpy import ndarray
 from jepa_core import images
 from jepa_core.decoding.sandbox import DecodingCancelled
 from jepa_core.errors import JepaError
-from jepa_core.jacobian import spectrum
+from jepa_core.jacobian import sketch, spectrum
 from jepa_core.progress import Cancelled, never
 from jepa_core.scoring.encoder_output import EncoderOutput
-from jepa_core.store.records import Estimate, Result
+from jepa_core.store.records import Look, Result
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from jepa_core.encoders.encoder import Encoder
     from jepa_core.jacobian.engine import Precision
-    from jepa_core.jacobian.sketch import Calibration
 
-Scored = Result | Estimate
+Scored = Result | Look
 Named = tuple[str, str, bytes]
 """An image's name, its digest and its bytes."""
 
@@ -47,15 +46,19 @@ class Work:
 
 @dataclass(frozen=True, eq=False)
 class Grams:
-    """Full Grams (n, K, K) and features (n, F) of images by digest: what a sketch is calibrated on."""
+    """Full Grams (K, K) of images by digest, kept until the directions of sketches are chosen."""
 
     digests: list[str]
     grams: list[ndarray]
-    features: list[ndarray]
 
 
-def exact_work(output: EncoderOutput, precision: "Precision" = "fp32", keep: Grams | None = None) -> Work:
-    """All K products an image; Grams are added to `keep` if it is given."""
+def exact_work(
+    output: EncoderOutput,
+    precision: "Precision" = "fp32",
+    keep: Grams | None = None,
+    directions: ndarray | None = None,
+) -> Work:
+    """All K products an image; Grams are added to `keep` if it is given, and directions make pivots of them."""
     from jepa_core.jacobian import engine as jacobian_engine
 
     encoder = output.loaded
@@ -65,6 +68,7 @@ def exact_work(output: EncoderOutput, precision: "Precision" = "fp32", keep: Gra
         start = time.perf_counter()
         found = engine.gram(inputs.to(encoder.device))
         grams, embeddings = found.gram.numpy(), found.embedding.numpy()
+        sizes = sizes_of(found.features.numpy(), output.k)
         finite = np.isfinite(grams).all(axis=(1, 2))
         spectra = np.zeros(embeddings.shape, dtype=np.float32)
         if finite.any():
@@ -75,58 +79,75 @@ def exact_work(output: EncoderOutput, precision: "Precision" = "fp32", keep: Gra
             if not finite[place]:
                 results.append(None)
                 continue
-            norm = _squared_norm(embeddings[place])
-            results.append(Result(digest, spectra[place], embeddings[place], norm, seconds, encoder.device))
+            gram, norm = grams[place], squared_norm(embeddings[place])
+            pivots = (
+                np.empty(0) if directions is None else sketch.log_pivots((directions @ gram @ directions.T)[None])[0]
+            )
+            results.append(
+                Result(digest, spectra[place], embeddings[place], norm, seconds, encoder.device, sizes[place], pivots)
+            )
             if keep is not None:
                 keep.digests.append(digest)
-                keep.grams.append(grams[place])
-                keep.features.append(found.features[place].numpy())
+                keep.grams.append(gram)
         return results
 
     return Work(engine.plan.images, compute, engine.why_not_traced)
 
 
-def sketch_work(output: EncoderOutput, calibration: "Calibration", precision: "Precision" = "fp32") -> Work:
-    """The calibration's r products an image, and an estimate with its interval."""
+def look_work(output: EncoderOutput) -> Work:
+    """One forward pass an image, and no product: the embedding and the sizes of the layers."""
+    from jepa_core.jacobian import engine as jacobian_engine
+
+    encoder = output.loaded
+    engine = jacobian_engine.engine_of(encoder, output.name, rows=1)
+
+    def compute(digests: Sequence[str], inputs: "Tensor") -> list[Scored | None]:
+        start = time.perf_counter()
+        embedding, features = engine.forward(inputs.to(encoder.device))
+        none = np.empty((len(digests), 0))
+        return _looks(digests, embedding.numpy(), sizes_of(features.numpy(), output.k), none, start)
+
+    return Work(engine.plan.images, compute, engine.why_not_traced)
+
+
+def products_work(output: EncoderOutput, directions: ndarray, precision: "Precision" = "fp32") -> Work:
+    """r products an image, along the directions (r, K): the pivots of its sketch."""
     import torch
 
     from jepa_core.jacobian import engine as jacobian_engine
 
     encoder = output.loaded
-    engine = jacobian_engine.engine_of(encoder, output.name, rows=calibration.r, precision=precision)
-    directions = torch.from_numpy(calibration.directions).float()
+    engine = jacobian_engine.engine_of(encoder, output.name, rows=len(directions), precision=precision)
+    rows = torch.from_numpy(directions).float()
 
     def compute(digests: Sequence[str], inputs: "Tensor") -> list[Scored | None]:
         start = time.perf_counter()
-        found = engine.gram(inputs.to(encoder.device), directions)
-        small, features, embeddings = found.gram.numpy(), found.features.numpy(), found.embedding.numpy()
-        finite = np.isfinite(small).all(axis=(1, 2)) & np.isfinite(features).all(axis=1)
-        guess = calibration.estimate(
-            np.where(finite[:, None, None], small, np.eye(calibration.r)), np.where(finite[:, None], features, 0.0)
-        )
-        seconds = (time.perf_counter() - start) / len(digests)
-        finite &= np.isfinite(guess.score)
-        return [
-            Estimate(
-                digest=digest,
-                score=float(guess.score[place]),
-                low=float(guess.low[place]),
-                high=float(guess.high[place]),
-                far=bool(guess.far[place]),
-                embedding=embeddings[place],
-                squared_norm=_squared_norm(embeddings[place]),
-                seconds=seconds,
-                device=encoder.device,
-            )
-            if finite[place]
-            else None
-            for place, digest in enumerate(digests)
-        ]
+        found = engine.gram(inputs.to(encoder.device), rows)
+        sizes, pivots = sizes_of(found.features.numpy(), output.k), sketch.log_pivots(found.gram.numpy())
+        return _looks(digests, found.embedding.numpy(), sizes, pivots, start)
 
     return Work(engine.plan.images, compute, engine.why_not_traced)
 
 
-def _squared_norm(embedding: ndarray) -> float:
+def sizes_of(features: ndarray, k: int) -> ndarray:
+    """The sizes of the layers among an engine's features (B, F); a constant for a network that was not traced."""
+    sizes = features[:, : features.shape[1] - k]
+    return sizes if sizes.shape[1] else np.zeros((len(features), 1), dtype=np.float32)
+
+
+def _looks(
+    digests: Sequence[str], embeddings: ndarray, sizes: ndarray, pivots: ndarray, start: float
+) -> list[Scored | None]:
+    seconds = (time.perf_counter() - start) / len(digests)
+    whole = np.isfinite(embeddings).all(axis=1) & np.isfinite(sizes).all(axis=1) & np.isfinite(pivots).all(axis=1)
+    return [
+        Look(digest, embeddings[place], sizes[place], pivots[place], seconds) if whole[place] else None
+        for place, digest in enumerate(digests)
+    ]
+
+
+def squared_norm(embedding: ndarray) -> float:
+    """|f(x)|^2 in float64."""
     return float(np.square(embedding, dtype=np.float64).sum())
 
 

@@ -25,21 +25,26 @@ from jepa_core.datasets import registry
 from jepa_core.encoders.encoder import Encoder, build_net
 from jepa_core.encoders.registry import load_encoder
 from jepa_core.encoders.spec import EncoderSpec
-from jepa_core.jacobian import sketch, spectrum
+from jepa_core.jacobian import spectrum
 from jepa_core.jacobian.precision import Precision
+from jepa_core.jacobian.sketch import log_pivots
+from jepa_core.scoring import benchmark_estimates, looks
+from jepa_core.scoring.allocator import Prices, quick_calibration
 from jepa_core.scoring.batches import Grams, exact_work
 from jepa_core.scoring.benchmark_clock import matrix_peak, nominal_flop, peak_memory, seconds_of
 from jepa_core.scoring.benchmark_ways import Way, best_batch, ways_of
+from jepa_core.scoring.calibration import Known
 from jepa_core.scoring.encoder_output import EncoderOutput
-from jepa_core.scoring.method import SKETCH_IMAGES
+from jepa_core.scoring.method import Goal, ScoringMethod
 from jepa_core.scoring.precision import is_fast
 from jepa_core.stats.rank_correlation import spearman
+from jepa_core.store.records import Result
 
 REPEATS = 3
 # A run shorter than so many seconds is repeated until it is not: the first after another way finds cold caches.
 _SHORT = 0.5
-# A sketch's calibration is spread over this many images.
-SPREAD = 1000
+# Full scores that a balanced run is priced with where no trained encoder tells: about what those that are here take.
+_USUAL_CALIBRATION = 256
 
 
 @dataclass(frozen=True)
@@ -132,15 +137,12 @@ def measure(case: Case, device: str, limit: float = 20.0) -> list[Line]:
         for one in measured:
             one.times.append(_run(one, device))
     lines = _lines(case, measured, {dtype: max(found) for dtype, found in peaks.items()}, flop * k)
-    if not case.encoder:
-        return lines
-    agreement = fidelity(load_encoder(case.encoder, device), case.output, ways)
-    unknown = (np.nan, np.nan)
-    return [
-        replace(line, spearman=rho, rank_error=error)
-        for line in lines
-        for rho, error in [agreement.get(line.way, unknown)]
-    ]
+    trained = Trained(load_encoder(case.encoder, device), case.output) if case.encoder else None
+    if trained:
+        agreement, unknown = trained.agreement(ways), (np.nan, np.nan)
+        told = [(line, *agreement.get(line.way, unknown)) for line in lines]
+        lines = [replace(line, spearman=rho, rank_error=error) for line, rho, error in told]
+    return lines + _estimates(lines, measured, trained)
 
 
 def _warmed_up(way: Way, device: str, limit: float) -> _Measured:
@@ -162,54 +164,95 @@ def _run(one: _Measured, device: str) -> float:
     return seconds / way.images + seconds_of(device, way.finish) / way.finished
 
 
-def fidelity(encoder: Encoder, output: str, ways: Sequence[Way]) -> dict[str, tuple[float, float]]:
-    """How each of our ways, by its name, ranks the encoder's reference images against full float32 scores.
+class Trained:
+    """The reference images of a trained encoder, all scored fully, in each of our precisions."""
 
-    Spearman's correlation, and the largest difference of ranks. A sketch is judged on the images that it was not
-    calibrated on.
-    """
-    items = list(registry.get_dataset(encoder.spec.reference).items())
-    inputs = torch.stack([encoder.preprocess(images.decode(item.read()).image) for item in items])
-    scored = EncoderOutput.of(encoder, output)
-    rank = scored.rank.rank
-    order = np.random.default_rng(0).permutation(len(items))
-    calibrated, others = order[:SKETCH_IMAGES], order[SKETCH_IMAGES:]
-    full: dict[str, ndarray] = {}
-    found: dict[str, tuple[float, float]] = {}
-    for precision in _precisions(encoder.device):
-        kept = Grams([], [], [])
-        work = exact_work(scored, precision, keep=kept)
-        for start in range(0, len(items), work.size):
-            part = inputs[start : start + work.size]
-            work.compute([str(start + place) for place in range(len(part))], part)
-        grams, features = np.stack(kept.grams), np.stack(kept.features).astype(np.float64)
-        full[precision] = np.asarray(spectrum.jepa_score(spectrum.singular_values(grams), rank))
-        for way in [way for way in ways if way.precision == precision]:
-            if not way.sketched:
-                found[way.name] = _agreement(full["fp32"], full[precision])
-                continue
-            calibration = sketch.calibrate(grams[calibrated], features[calibrated], rank, way.k, seed=0)
-            small = calibration.directions @ grams[others] @ calibration.directions.T
-            guess = calibration.estimate(small, features[others])
-            found[way.name] = _agreement(full["fp32"][others], guess.score)
-    return found
+    def __init__(self, encoder: Encoder, output: str) -> None:
+        items = list(registry.get_dataset(encoder.spec.reference).items())
+        inputs = torch.stack([encoder.preprocess(images.decode(item.read()).image) for item in items])
+        scored = EncoderOutput.of(encoder, output)
+        self.rank = scored.rank.rank
+        self.full: dict[str, ndarray] = {}
+        for precision in _precisions(encoder.device):
+            kept, results = Grams([], []), []
+            work = exact_work(scored, precision, keep=kept)
+            for start in range(0, len(items), work.size):
+                part = inputs[start : start + work.size]
+                results += work.compute([str(start + place) for place in range(len(part))], part)
+            found = [result for result in results if isinstance(result, Result)]
+            spectra = np.stack([result.spectrum for result in found])
+            self.full[precision] = np.asarray(spectrum.jepa_score(spectra, self.rank), dtype=np.float64)
+            if precision == "fp32":
+                self.known = self._known(found, kept, scored)
+
+    def _known(self, found: Sequence[Result], kept: Grams, scored: EncoderOutput) -> Known:
+        directions = looks.directions_by(scored, kept.grams)
+        everywhere = np.ones(len(found), dtype=bool)
+        return Known(
+            [result.digest for result in found],
+            self.full["fp32"],
+            np.stack([np.concatenate([result.sizes, result.embedding]) for result in found]).astype(np.float64),
+            log_pivots(np.stack([directions @ gram @ directions.T for gram in kept.grams])),
+            own=everywhere,
+            drawn=everywhere,
+        )
+
+    def agreement(self, ways: Sequence[Way]) -> dict[str, tuple[float, float]]:
+        """How our full ways, by name, rank the images against full float32 scores: Spearman, largest rank error."""
+        return {
+            way.name: _agreement(self.full["fp32"], self.full[way.precision])
+            for way in ways
+            if way.precision and not way.part
+        }
 
 
 def _agreement(truth: ndarray, scores: ndarray) -> tuple[float, float]:
     return spearman(truth, scores), float(np.abs(rankdata(truth) - rankdata(scores)).max())
 
 
+def _estimates(lines: Sequence[Line], measured: Sequence[_Measured], trained: Trained | None) -> list[Line]:
+    """A line for each method that estimates and each number of images, in float32; see `benchmark_estimates`."""
+    seconds = {one.way.part or "full": one for one in measured if one.way.precision == "fp32"}
+    look, products = seconds["look"].seconds, seconds["products"]
+    prices = Prices(look, max(products.seconds - look, 0.0) / products.way.k, seconds["full"].seconds)
+    listing, found = lines[0], []
+    for name in ("quick", "balanced"):
+        goal = ScoringMethod.named(name).goal
+        for count in benchmark_estimates.SIZES:
+            if trained:
+                played = benchmark_estimates.play(trained.known, goal, prices, count)
+            else:
+                played = _priced(goal, prices, count)
+            spent = played.seconds
+            found.append(
+                replace(
+                    listing,
+                    way=f"{name}, N = {count:,} ({played.calibrated} full, {played.rows} products)",
+                    seconds=spent,
+                    continued=True,
+                    over_listing=listing.seconds / spent,
+                    over_batched=listing.over_batched * listing.seconds / spent,
+                    peak_share=np.nan,
+                    spearman=played.spearman,
+                    rank_error=np.nan,
+                )
+            )
+    return found
+
+
+def _priced(goal: Goal, prices: Prices, images: int) -> benchmark_estimates.Played:
+    """The price of a run where nothing is known of its worth."""
+    calibrated = min(images, quick_calibration(images, prices, 0) if goal.quick else _USUAL_CALIBRATION)
+    seconds = prices.look + calibrated * prices.full / images
+    return benchmark_estimates.Played(calibrated, 0, seconds, np.nan, np.nan)
+
+
 def _lines(case: Case, measured: list[_Measured], peaks: dict[torch.dtype, float], flop: int) -> list[Line]:
-    """Medians; a sketch carries its share of full scores for calibration. `flop` is that of all K products."""
-    full: dict[Precision | None, float] = {
-        one.way.precision: one.seconds for one in measured if one.way.precision and not one.way.sketched
-    }
+    """Medians. `flop` is that of all K products."""
     listings = [one.seconds for one in measured if one.way.name.startswith("listing")]
     lines = []
     for one in measured:
         way, seconds = one.way, one.seconds
-        if way.sketched:
-            seconds += SKETCH_IMAGES / SPREAD * full[way.precision]
         lines.append(
             Line(
                 case=case.title,
@@ -218,7 +261,7 @@ def _lines(case: Case, measured: list[_Measured], peaks: dict[torch.dtype, float
                 continued=one.rows < way.k,
                 over_listing=listings[0] / seconds,
                 over_batched=min(listings) / seconds,
-                peak_share=np.nan if way.sketched else flop / seconds / peaks[way.dtype],
+                peak_share=np.nan if way.part else flop / seconds / peaks[way.dtype],
                 memory=one.memory,
             )
         )

@@ -5,17 +5,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from jepa_core.jacobian import spectrum
+from jepa_core.jacobian import sketch, spectrum
 from jepa_core.jacobian.engine import Engine
 from jepa_core.jacobian.gram import gram_matrix
 from jepa_core.jacobian.precision import Precision
 from jepa_core.scoring.benchmark_clock import seconds_of
-from jepa_core.scoring.method import SHARE
 
 # Rows at which a way that does one after the other is measured first.
 FEW = 8
@@ -39,7 +39,7 @@ class Way:
     few: int  # rows that it does at once: times are compared at multiples of it
     finished: int = 1  # the images that `finish` is for
     precision: Precision | None = None
-    sketched: bool = False
+    part: Literal["", "look", "products"] = ""  # of an estimate, which is made of both
 
     @property
     def dtype(self) -> torch.dtype:
@@ -81,7 +81,7 @@ def ways_of(
     return [
         *_others(f, image, k, batch),
         *[_full(f, image, k, precision) for precision in precisions],
-        *[_sketch(f, image, k, precision) for precision in precisions],
+        *[way for precision in precisions for way in _parts_of_estimates(f, image, k, precision)],
     ]
 
 
@@ -120,21 +120,32 @@ def _full(f: nn.Module, image: Tensor, k: int, precision: Precision) -> Way:
     return Way(name, run, finish, len(images), k, engine.plan.cotangents, precision=precision)
 
 
-def _sketch(f: nn.Module, image: Tensor, k: int, precision: Precision) -> Way:
-    r = max(1, round(k / SHARE))
+def _parts_of_estimates(f: nn.Module, image: Tensor, k: int, precision: Precision) -> Iterator[Way]:
+    """A forward pass with the sizes of the layers, and one with the most products that an estimate may have."""
+    r, once = sketch.most_rows(k), Engine(f, image[0], rows=1, precision=precision, compiled_after=0)
+    looked_at = torch.randn(once.plan.images, *image.shape[1:], device=image.device)
+
+    def look(_rows: int) -> object:
+        return once.forward(looked_at)
+
+    yield Way(f"look, {precision}", look, _nothing, len(looked_at), 1, 1, precision=precision, part="look")
     engine = Engine(f, image[0], rows=r, precision=precision, compiled_after=0)
     images = torch.randn(engine.plan.images, *image.shape[1:], device=image.device)
     directions = torch.randn(r, k)
-    return Way(
-        f"sketch, r = {r}, {precision}{_how(engine)}",
+    yield Way(
+        f"{r} products, {precision}{_how(engine)}",
         lambda count: engine.gram(images, directions[:count]),
-        lambda: None,
+        _nothing,
         len(images),
         r,
         engine.plan.cotangents,
         precision=precision,
-        sketched=True,
+        part="products",
     )
+
+
+def _nothing() -> None:
+    pass
 
 
 def _how(engine: Engine) -> str:

@@ -1,4 +1,4 @@
-"""The least and most likely images of a sketched dataset: scored fully until no estimate may belong among them."""
+"""The least and most likely images of an estimated dataset: scored fully until no estimate may belong among them."""
 
 import numpy as np
 import pandas as pd
@@ -6,15 +6,21 @@ import pandas as pd
 from jepa_core.scoring.run import ScoringRun
 from jepa_core.scoring.stored import stored_scores
 
+_AT_A_TIME = 8
 
-def open_extremes(table: pd.DataFrame, shown: int) -> set[str]:
-    """The names of estimates whose interval reaches into the `shown` lowest or highest scores of a table."""
+
+def open_extremes(table: pd.DataFrame, shown: int) -> list[str]:
+    """The names of estimates whose interval reaches into the `shown` lowest or highest scores of a table.
+
+    Those that reach farthest come first: their full scores may show that the others do not belong there.
+    """
     if table.empty:
-        return set()
+        return []
     scores = np.sort(table["jepa_score"].to_numpy())
     shown = min(shown, len(scores))
-    reaches = (table["low"] <= scores[shown - 1]) | (table["high"] >= scores[-shown])
-    return set(table.loc[reaches & table["estimated"], "name"])
+    far = np.maximum(scores[shown - 1] - table["low"], table["high"] - scores[-shown])
+    reaching = far[(far >= 0) & table["estimated"]].sort_values(ascending=False, kind="stable")
+    return table.loc[reaching.index, "name"].tolist()
 
 
 def verify_extremes(run: ScoringRun, shown: int, label: str | None = None) -> set[str]:
@@ -26,7 +32,9 @@ def verify_extremes(run: ScoringRun, shown: int, label: str | None = None) -> se
     while True:
         table = stored_scores(run.store, run.output, run.dataset, run.method)
         names = open_extremes(table if label is None else table[table["label"] == label], shown)
-        if run.cancelled() or names <= tried:
-            return names
-        run.restricted_to(names - tried).score()
-        tried |= names
+        left = [name for name in names if name not in tried]
+        if run.cancelled() or not left:
+            return set(names)
+        chosen = set(left[: max(_AT_A_TIME, len(left) // 4)])
+        run.restricted_to(chosen).score()
+        tried |= chosen

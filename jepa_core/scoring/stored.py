@@ -11,10 +11,11 @@ from jepa_core.jacobian.score_variants import VARIANTS
 from jepa_core.jacobian.spectrum import Rank
 from jepa_core.scoring import precision
 from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.looks import estimates_config, progressed
 from jepa_core.scoring.method import ScoringMethod
-from jepa_core.scoring.sketch import kept_calibration, sketch_config
+from jepa_core.scoring.old_estimates import old_estimates_config
 from jepa_core.store import sketches
-from jepa_core.store.records import Rows
+from jepa_core.store.records import Estimate, Member, ResultConfig, Rows
 from jepa_core.store.results import Store
 
 _IN_WORDS = {"fp32": "float32", "tf32": "TensorFloat-32", "bf16": "bfloat16"}
@@ -33,8 +34,7 @@ def stored_scores(
     exact = output.config(method.decided)
     full = score_table(store.rows(exact, dataset), output.rank, method.decided)
     full = full.assign(estimated=False, low=full["jepa_score"], high=full["jepa_score"])
-    calibration = kept_calibration(store, output, dataset, method) if method.name == "sketch" else None
-    if calibration is None:
+    if method.name == "exact":
         return full
     known = set(full["name"])
     rows = [
@@ -54,7 +54,7 @@ def stored_scores(
             "low": estimate.low,
             "high": estimate.high,
         }
-        for member, estimate in sketches.estimates(store, sketch_config(exact, calibration), dataset)
+        for member, estimate in _estimates(store, output, exact, dataset)
         if member.name not in known
     ]
     if not rows:
@@ -69,12 +69,20 @@ def scored(
     """The images of a dataset that `stored_scores` has: name -> (digest, whether its score is an estimate)."""
     method = precision.resolved(store, output, dataset, method or ScoringMethod())
     exact = output.config(method.decided)
-    calibration = kept_calibration(store, output, dataset, method) if method.name == "sketch" else None
     found: dict[str, tuple[str, bool]] = {}
-    if calibration:
-        estimated = sketches.estimates(store, sketch_config(exact, calibration), dataset)
+    if method.name != "exact":
+        estimated = _estimates(store, output, exact, dataset)
         found = {member.name: (member.digest, True) for member, _estimate in estimated}
     return found | {name: (digest, False) for name, digest in store.scored(exact, dataset).items()}
+
+
+def _estimates(store: Store, output: EncoderOutput, exact: ResultConfig, dataset: str) -> list[tuple[Member, Estimate]]:
+    """The estimates of a dataset; those of an earlier version where there are no others."""
+    found = sketches.estimates(store, estimates_config(output, exact.precision, dataset), dataset)
+    if found:
+        return found
+    old = old_estimates_config(store, output, exact, dataset)
+    return sketches.estimates(store, old, dataset) if old else []
 
 
 def score_table(rows: Rows, rank: Rank, precision: str = "fp32") -> pd.DataFrame:
@@ -102,13 +110,21 @@ def score_table(rows: Rows, rank: Rank, precision: str = "fp32") -> pd.DataFrame
     )
 
 
-def in_words(k: int, method: ScoringMethod, table: pd.DataFrame) -> str:
-    """One sentence on a table of `stored_scores` of K numbers: which are estimates, and in which precision."""
+def in_words(store: Store, output: EncoderOutput, dataset: str, method: ScoringMethod, table: pd.DataFrame) -> str:
+    """One sentence on a table of `stored_scores`: which are estimates, what they are worth, and in which precision."""
     name = _IN_WORDS[method.decided]
     estimated = int(table["estimated"].sum())
     if not estimated:
         return f"Full scores in {name}."
+    come = progressed(store, output, method.decided, dataset)
+    products = f"a forward pass and {come.rows} of {output.k} products" if come.rows else "one forward pass"
+    checked = (
+        f"{come.drawn} images drawn at random were scored fully to check them"
+        + (f" (Spearman {come.fidelity:.3f} with their full scores)" if come.fidelity else "")
+        if come.drawn
+        else "no image of this set was scored fully to check them yet"
+    )
     return (
-        f"{estimated} of {len(table)} scores are estimates by a sketch ({method.sketch.rows_for(k)} of {k} products an "
-        f"image, {name}), each with a 90 % interval; the others are full scores."
+        f"{estimated} of {len(table)} scores are estimates by {products} an image ({name}), each with a 90 % interval; "
+        f"{checked}. The others are full scores."
     )

@@ -1,7 +1,8 @@
 """What the store keeps, as plain records: a config, a result, an image's place in a dataset, many results at once."""
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 
+import numpy as np
 from numpy import ndarray
 
 from jepa_core.keys import make_key
@@ -11,7 +12,7 @@ from jepa_core.keys import make_key
 class ResultConfig:
     """Everything but the image that makes a result what it is.
 
-    `transform` is the canonical JSON of the data config; `method` is "exact" or "sketch:" and a calibration's id;
+    `transform` is the canonical JSON of the data config; `method` is "exact" or "estimate:" and the key of a dataset;
     `precision` is the one that was used, never "auto".
     """
 
@@ -33,9 +34,16 @@ class ResultConfig:
         return make_key(self.weights, self.transform, self.output)
 
 
+def _nothing() -> ndarray:
+    return np.empty(0, dtype=np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
-    """One scored image: all K singular values (float32, largest first), the embedding, and how it was made."""
+    """One scored image: all K singular values (float32, largest first), the embedding, and how it was made.
+
+    `sizes` and `pivots` are as of `Look`; they are kept apart, and empty in what the store gives back.
+    """
 
     digest: str
     spectrum: ndarray
@@ -43,18 +51,34 @@ class Result:
     squared_norm: float
     seconds: float
     device: str
+    sizes: ndarray = field(default_factory=_nothing)
+    pivots: ndarray = field(default_factory=_nothing)
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What is known of an image without a full score.
+
+    The embedding and the `sizes` of the layers come with one forward pass (`jepa_core.jacobian.linearize`); `pivots`,
+    empty where there are none, with a few products (`jepa_core.jacobian.sketch`).
+    """
+
+    digest: str
+    embedding: ndarray
+    sizes: ndarray
+    pivots: ndarray
+    seconds: float
 
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """One sketched image: the estimated score, its 90 % interval, and whether it is far from the calibration images."""
+    """An estimated score, its 90 % interval, and whether the image is unlike all that are scored fully (`far`)."""
 
     digest: str
     score: float
     low: float
     high: float
     far: bool
-    embedding: ndarray
     squared_norm: float
     seconds: float
     device: str

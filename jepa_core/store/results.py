@@ -159,6 +159,15 @@ class Store(Database):
             found |= {digest for (digest,) in self.select(f"{sql} AND digest IN ({marks})", config.key, *part)}
         return found
 
+    def there_in(self, table: str, space: str, digests: Sequence[str]) -> set[str]:
+        """Which of the images have a row of a space in a table of vectors."""
+        found: set[str] = set()
+        for part in _parts(digests):
+            marks = ",".join("?" * len(part))
+            sql = f"SELECT digest FROM {table} WHERE space = ? AND digest IN ({marks})"
+            found |= {digest for (digest,) in self.select(sql, space, *part)}
+        return found
+
     def scored(self, config: ResultConfig, dataset: str) -> dict[str, str]:
         """Name -> digest of a dataset's recorded images that have a result."""
         return dict(
@@ -182,6 +191,17 @@ class Store(Database):
             dataset,
             config.key,
         )
+        return found
+
+    def spectra(self, config: ResultConfig, digests: Sequence[str]) -> dict[str, ndarray]:
+        """The spectra of images by digest; an image without a result is left out."""
+        found: dict[str, ndarray] = {}
+        columns = "config, digest, spectrum, squared_norm, seconds, device, crc"
+        for part in _parts(digests):
+            marks = ",".join("?" * len(part))
+            sql = f"SELECT {columns} FROM results WHERE config = (SELECT id FROM configs WHERE key = ?)"
+            rows = self.select(f"{sql} AND digest IN ({marks})", config.key, *part)
+            found |= {row[1]: _floats([row[2]])[0] for row in self.whole("results", rows)}
         return found
 
     def embeddings(self, space: str, digests: Sequence[str]) -> ndarray:

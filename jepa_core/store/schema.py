@@ -13,11 +13,11 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
+from jepa_core.images import digest
 from jepa_core.store.records import ResultConfig
 
 _FIRST = """
@@ -223,16 +223,13 @@ def _precision(key: Any, precision: Any, agreement: Any) -> bool:
 
 
 def _calibration(key: Any, name: Any, arrays: Any) -> bool:
-    from jepa_core.jacobian.sketch import Calibration
-
-    if not (_digest(key) and _text(name) and isinstance(arrays, bytes)):
+    if not (_digest(key) and isinstance(arrays, bytes) and digest(arrays)[:16] == name):
         return False
     with zipfile.ZipFile(io.BytesIO(arrays)) as packed:  # before numpy unpacks it
         if sum(info.file_size for info in packed.infolist()) > 4 * LARGEST_VALUE:
             return False
-    found = Calibration.from_bytes(arrays)  # without pickle
-    # A feature that was the same for all images has an infinite scale.
-    return found.id == name and not any(np.isnan(getattr(found, field.name)).any() for field in fields(found))
+    with np.load(io.BytesIO(arrays), allow_pickle=False) as found:
+        return not any(np.isnan(found[part]).any() for part in found.files)
 
 
 _CHECKS: dict[str, Callable[..., bool]] = {

@@ -10,7 +10,7 @@ from jepa_core.encoders.registry import list_encoders
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.scoring import precision
 from jepa_core.scoring.encoder_output import EncoderOutput
-from jepa_core.scoring.method import METHODS, PRECISIONS, ScoringMethod
+from jepa_core.scoring.method import ALIASES, FIDELITY, METHODS, PRECISIONS, ScoringMethod
 from jepa_core.store.records import ResultConfig
 from pages._shared import resources, url_state
 
@@ -70,14 +70,18 @@ def choose_encoder() -> None:
 
 def _choose_method() -> ScoringMethod:
     with st.expander("How scores are made", icon=":material/tune:"):
+        if (asked := st.query_params.get("method")) in ALIASES:  # an address of an earlier version
+            st.query_params["method"] = ALIASES[asked]
         method = st.selectbox(
             "Method",
-            METHODS,
+            list(METHODS),
             key="method",
             bind="query-params",
-            help="exact: a full score takes a product of the Jacobian for each number of the embedding. sketch: an "
-            "estimate takes a twelfth of them, is calibrated on some images that are scored fully, and says how far "
-            "off it may be.",
+            format_func=METHODS.get,
+            help="Exact: a full score takes a product of the Jacobian for each number of the embedding. Balanced: "
+            "estimates by forward passes, some full scores and as many products as gain something, until they order "
+            f"images like full scores do (Spearman {FIDELITY}). Quick look: one forward pass an image, and few full "
+            "scores. Each estimate says how far off it may be.",
         )
         chosen = st.selectbox(
             "Precision",
@@ -90,7 +94,7 @@ def _choose_method() -> ScoringMethod:
         # To ask for the device imports torch, for which the first page shall not wait.
         if chosen == "bf16" and (slow := precision.slow_in_words(chosen, default_device())):
             st.caption(f"Precision: {slow}.")
-    return ScoringMethod(method, chosen)
+    return ScoringMethod.named(method, chosen)
 
 
 def preload_encoder() -> None:

@@ -93,7 +93,8 @@ def cards(
     made = []
     many = len(dataset.labels()) > 1
     shared = {"encoder": choice.spec.name, "output": choice.output}
-    shared |= {"method": choice.method.name, "precision": choice.method.precision}  # else the page would score all anew
+    method = choice.method  # in the address, else the page would score all anew
+    shared |= {"method": method.title_key, "precision": method.precision}
     shared |= dataset_picker.address_of(dataset) | ({"class": label} if label else {})
     members = [Member(row.name, row.position, row.label, row.digest) for row in rows.itertuples()]
     shown = {} if dataset.listed else _picture_addresses(choice, dataset, members)

@@ -8,6 +8,7 @@ from jepa_core.explain.directions import Directions, directions_of
 from jepa_core.explain.walks import Walks, scores_needed, walks
 from jepa_core.jobs import Job
 from jepa_core.keys import make_key
+from jepa_core.scoring.allocator import PRODUCT_SHARE
 from jepa_core.store.crops import read_member
 from jepa_core.store.records import Member
 from jepa_core.wording import lasting
@@ -23,9 +24,9 @@ def member_of(row: pd.Series) -> Member:
 
 
 def _seconds(choice: Choice, row: pd.Series) -> float:
-    """About how long a full score of the image takes: as long as its own did, or in proportion to its sketch."""
+    """About how long a full score of the image takes: as long as its own did, or in proportion to its estimate."""
     k = choice.spec.outputs[choice.output]
-    return row["seconds"] * (k / choice.method.sketch.rows_for(k) if row["estimated"] else 1.0)
+    return row["seconds"] * (1 + PRODUCT_SHARE * k if row["estimated"] else 1.0)
 
 
 def _asked(seconds: float, what: str) -> str:

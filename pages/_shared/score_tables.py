@@ -9,8 +9,8 @@ import streamlit as st
 from jepa_core.analysis.percentiles import with_percentiles
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.keys import make_key
-from jepa_core.scoring import precision, stored
-from jepa_core.scoring.method import ScoringMethod
+from jepa_core.scoring import looks, precision, stored
+from jepa_core.scoring.method import LEAST_IMAGES, ScoringMethod
 from pages._shared import resources
 from pages._shared.choice import Choice
 
@@ -88,6 +88,16 @@ def _missing(
     return sum(_dataset.name_of(place) not in known for place in wanted)
 
 
+def goal_reached(choice: Choice, dataset: DatasetSpec) -> bool:
+    """Whether the estimates of a dataset are as good as its method asks; true where all scores are full."""
+    goal, table = resolved_method(choice, dataset).goal, scored(choice, dataset)
+    if goal.fidelity is None or not any(estimated for _digest, estimated in table.values()):
+        return True
+    method = resolved_method(choice, dataset)
+    come = looks.progressed(resources.store(), choice.encoder_output, method.decided, dataset.name)
+    return come.fidelity >= goal.fidelity
+
+
 def resolved_method(choice: Choice, dataset: DatasetSpec) -> ScoringMethod:
     """The method by which a dataset's stored scores were made."""
     return precision.resolved(resources.store(), choice.encoder_output, dataset.name, choice.method_for(dataset))
@@ -130,11 +140,11 @@ def ranked(choice: Choice, dataset: DatasetSpec, label: str | None) -> pd.DataFr
 def provenance_in_words(choice: Choice, dataset: DatasetSpec, table: pd.DataFrame) -> str:
     """How the scores of a table were made, in words."""
     method = resolved_method(choice, dataset)
-    words = stored.in_words(choice.encoder_output.k, method, table)
+    words = stored.in_words(resources.store(), choice.encoder_output, dataset.name, method, table)
     if dataset.listed:
         words += " Its pictures are not bundled, so these are the scores that came with the explorer."
     elif method.name != choice.method.name:
-        words += f" {dataset.title} is too small for a sketch, which needs {method.sketch.least} images."
+        words += f" {dataset.title} is too small for estimates, which need {2 * LEAST_IMAGES} images."
     chosen = precision.recorded(resources.store(), choice.config.space, dataset.name)
     if choice.method.precision == "auto" and chosen:
         words += f" Precision: {chosen.reason}."

@@ -95,10 +95,12 @@ def _start_scoring(key: str, before: Job | None, choice: Choice, dataset: Datase
     """Start the scoring job if there is something to score and nobody has stopped it or needs to be asked."""
     missing = score_tables.missing_count(choice, dataset)
     unseen = before is None and bool(dataset.fingerprint)  # a folder's files may have been written anew
-    if (before and before.state is State.DONE) or not (missing or unseen):
+    reached = score_tables.goal_reached(choice, dataset)
+    if (before and before.state is State.DONE) or (reached and not (missing or unseen)):
         return None
-    if (before or missing > _ASK_ABOVE) and not st.button(
-        f"Score {counted(missing, 'missing image')}", icon=":material/play_arrow:", key=f"start:{key}"
+    words = f"Score {counted(missing, 'missing image')}" if missing or reached else "Sharpen the estimates"
+    if (before or missing > _ASK_ABOVE or not (missing or reached)) and not st.button(
+        words, icon=":material/play_arrow:", key=f"start:{key}"
     ):
         return None
 
@@ -132,7 +134,7 @@ def verify_extremes(choice: Choice, shown: ScoredDataset, count: int) -> None:
 
     job = resources.jobs().get(key)
     # What a finished job left open could not be scored; anything else is new.
-    due = job is None or (job.state is State.DONE and job.result != names)
+    due = job is None or (job.state is State.DONE and job.result != set(names))
     stopped = job is not None and job.state is State.CANCELLED
     if due or (stopped and st.button("Score them fully", icon=":material/play_arrow:")):
         job = resources.jobs().submit(key, "Scoring fully what may belong to the ends", work)

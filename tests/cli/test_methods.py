@@ -1,4 +1,4 @@
-"""The terminal's ways to score and to measure: sketch, precision, bench."""
+"""The terminal's ways to score and to measure: estimates, precision, bench."""
 
 import json
 
@@ -7,6 +7,7 @@ import pytest
 from jepa_core.cli import parser
 from jepa_core.jacobian import batch_plan
 from jepa_core.scoring import benchmark, precision
+from jepa_core.scoring.method import LEAST_IMAGES
 from tests.helpers import png
 
 pytestmark = pytest.mark.usefixtures("own_assets")
@@ -17,19 +18,36 @@ def score(*words: object) -> int:
     return parser.main(["score", *options])
 
 
-def test_a_sketch_says_which_scores_are_estimates_and_how_sure_they_are(capsys):
-    assert score("--method", "sketch", "--rows", 4) == 0
+@pytest.mark.parametrize("words", [("--method", "quick"), ("--minutes", "0.0001")])
+def test_estimates_say_which_they_are_and_how_sure_they_are(capsys, words):
+    assert score(*words) == 0
     rows = json.loads(capsys.readouterr().out)
     estimated = [row for row in rows if row["estimated"]]
     assert len(rows) == 360
-    assert 0 < len(estimated) <= 360 - 144
+    assert 0 < len(estimated) <= 360 - LEAST_IMAGES
     assert all(row["low"] < row["jepa_score"] < row["high"] for row in estimated)
     assert {row["precision"] for row in rows} == {"fp32"}
 
 
-def test_a_sketch_of_too_few_images_is_refused_in_one_line(capsys):
-    assert score("--method", "sketch", "--limit", 50) == 1
-    assert "gains nothing for 50; at least 288 are accepted; score them fully." in capsys.readouterr().err
+def test_the_words_of_an_earlier_version_are_understood(capsys):
+    assert score("--method", "sketch", "--rows", 1, "--limit", 40) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 40
+
+
+@pytest.mark.parametrize(
+    ("words", "accepted"),
+    [
+        (("--fidelity", "98"), "a number between 0 and 1, such as .98"),
+        (("--fidelity", "much"), "a number between 0 and 1, such as .98"),
+        (("--minutes", "0"), "a number above 0, such as 2"),
+        (("--minutes", "2", "--fidelity", ".9"), "not allowed with argument"),
+        (("--exact", "--minutes", "2"), "not allowed with argument"),
+    ],
+)
+def test_a_goal_that_is_none_is_refused_in_one_line(capsys, words, accepted):
+    with pytest.raises(SystemExit):
+        score(*words)
+    assert accepted in capsys.readouterr().err
 
 
 def test_auto_says_which_precision_it_took_and_why(capsys, monkeypatch):
@@ -50,10 +68,9 @@ def test_bench_leaves_bfloat16_out_where_it_is_emulated(monkeypatch):
 
 
 def test_bench_prints_every_way_with_its_ratios(capsys, monkeypatch, install_tiny, tmp_path):
-    for seed in range(24):  # few images, and few at a time, since bfloat16 is slow where it is emulated
+    for seed in range(40):  # few images, and few at a time, since bfloat16 is slow where it is emulated
         (tmp_path / f"{seed}.png").write_bytes(png(seed))
     install_tiny(reference=str(tmp_path))
-    monkeypatch.setattr(benchmark, "SKETCH_IMAGES", 16)
     monkeypatch.setattr(batch_plan, "default_budget", lambda _device: 1 << 22)
     monkeypatch.setattr(benchmark, "is_fast", lambda _device: True)
     monkeypatch.setattr(benchmark, "CASES", {"tiny": benchmark.Case("tiny", encoder="tiny", output="projector")})
@@ -62,7 +79,9 @@ def test_bench_prints_every_way_with_its_ratios(capsys, monkeypatch, install_tin
     assert parser.main(["bench", "--case", "tiny", "--device", "cpu", "--limit", "1", "--json"]) == 0
     lines = {line["way"]: line for line in json.loads(capsys.readouterr().out)}
     assert {"listing, one image", "vmap", "jacrev", "full, fp32", "full, bf16"} < set(lines)
-    assert any(way.startswith("sketch, r = 1,") for way in lines)
+    assert {"look, fp32", "1 products, fp32"} < set(lines)
+    for method in ("quick", "balanced"):
+        assert sum(way.startswith(f"{method}, N = ") for way in lines) == 3
     assert lines["listing, one image"]["over_listing"] == 1
     assert all(line["seconds"] > 0 for line in lines.values())
 
@@ -82,10 +101,10 @@ def test_an_encoder_without_a_reference_asks_for_one(capsys, install_tiny, folde
 
 
 def test_a_check_holds_a_picture_against_estimates_too(capsys, folder):
-    assert score("--method", "sketch", "--rows", 4) == 0
+    assert score("--method", "quick") == 0
     capsys.readouterr()
     picture = str(next(folder.rglob("*.png")))
     options = ["--encoder", "tiny", "--device", "cpu", "--reference", "digits-test", "--json"]
-    assert parser.main(["check", *options, "--method", "sketch", "--rows", "4", picture]) == 0
+    assert parser.main(["check", *options, "--method", "quick", picture]) == 0
     [row] = json.loads(capsys.readouterr().out)
     assert 0 <= row["percentile"] <= 100

@@ -270,12 +270,12 @@ def test_a_single_image_has_no_percentile_and_no_way_on(open_page: Callable[...,
 
 def test_an_estimate_says_so_and_can_be_scored_fully(open_page: Callable[..., AppTest], tmp_path: Path) -> None:
     folder = tmp_path / "mine"
-    write_digits(folder, range(300))
+    write_digits(folder, range(90))
     for path in folder.iterdir():  # no shipped table knows them
         picture = images.decode(path.read_bytes()).image.transpose(Image.Transpose.ROTATE_90)
         picture.save(path)
     app = open_page()
-    app.selectbox(key="method").select("sketch").run()
+    app.selectbox(key="method").select("quick").run()
     app = choose_folder(app, folder)
     choice, dataset = app.session_state["choice"], resources.dataset(str(folder))
     table = score_tables.scores(choice, dataset)
@@ -286,7 +286,7 @@ def test_an_estimate_says_so_and_can_be_scored_fully(open_page: Callable[..., Ap
     assert fact(app, "JEPA-SCORE").startswith("≈ ")
     assert f"90 % interval {row['low']:.1f} to {row['high']:.1f}" in facts(app)
     assert fact(app, "listing score") == "none"
-    assert fact(app, "Method").startswith("sketch, 1 of 16 products")
+    assert fact(app, "Method").startswith("estimated by a forward pass and 0 of 16 products")
     assert any("This score is an estimate" in note.value for note in app.info)
     app = settled(settled(button(app, "Score it fully").click().run()))
     assert_no_error(app)

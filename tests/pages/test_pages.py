@@ -99,31 +99,31 @@ def open_folder(app: AppTest, folder: Path) -> AppTest:
     return settled(app.text_input(key="folder").set_value(str(folder)).run())
 
 
-def test_a_sketch_marks_its_estimates_and_scores_the_ends_fully(
+def test_a_quick_look_marks_its_estimates_and_scores_the_ends_fully(
     open_page: Callable[..., AppTest], tmp_path: Path
 ) -> None:
     app = open_page()
-    app.selectbox(key="method").select("sketch").run()
-    app = settled(open_folder(app, turned(tmp_path / "many", 300)))  # the ends come after the estimates
+    app.selectbox(key="method").select("quick").run()
+    app = settled(open_folder(app, turned(tmp_path / "many", 120)))  # the ends come after the estimates
     assert_no_error(app)
     shown = grids(app)
     assert not any("≈" in card["title"] for card in shown["least"] + shown["most"])
     assert any("≈" in card["title"] for card in shown["random"])
-    assert all("method=sketch&precision=fp32" in card["link"] for card in shown["random"]), "a link keeps the estimates"
-    assert any("of 300 scores are estimates by a sketch (1 of 16 products" in text.value for text in app.caption)
+    assert all("method=quick&precision=fp32" in card["link"] for card in shown["random"]), "a link keeps the estimates"
+    assert any("of 120 scores are estimates by one forward pass an image" in text.value for text in app.caption)
 
 
-def test_a_folder_too_small_for_a_sketch_is_scored_fully(open_page: Callable[..., AppTest], tmp_path: Path) -> None:
+def test_a_folder_too_small_for_estimates_is_scored_fully(open_page: Callable[..., AppTest], tmp_path: Path) -> None:
     folder = tmp_path / "few"
     folder.mkdir()
     for item in registry.sample(registry.get_dataset("digits-test"), 5, seed=1):
         (folder / f"{item.position}.ppm").write_bytes(item.read())
     app = open_page()
-    app.selectbox(key="method").select("sketch").run()
+    app.selectbox(key="method").select("balanced").run()
     app = open_folder(app, folder)
     assert_no_error(app)
     assert "≈" not in pictures(app)
-    assert any("too small for a sketch, which needs 288 images" in text.value for text in app.caption)
+    assert any("too small for estimates, which need 32 images" in text.value for text in app.caption)
 
 
 def test_the_precision_that_was_used_is_said(

@@ -7,14 +7,14 @@ import pytest
 from jepa_core.datasets.registry import get_dataset
 from jepa_core.scoring import precision
 from jepa_core.scoring.encoder_output import EncoderOutput
-from jepa_core.scoring.method import METHODS, ScoringMethod, SketchSettings
+from jepa_core.scoring.method import ALIASES, FIDELITY, LEAST_IMAGES, METHODS, Goal, ScoringMethod
 from jepa_core.scoring.run import ScoringRun
 from jepa_core.scoring.stored import in_words, scored, stored_scores
 from jepa_core.store.results import Store
 from tests.helpers import score
 
 NAME = "digits-test"
-SKETCH = SketchSettings(rows=4, images=24)
+QUICK = ScoringMethod.named("quick")
 
 
 @pytest.fixture
@@ -62,11 +62,11 @@ def test_where_float32_scores_exist_auto_keeps_them(store, tiny, items):
 
 
 def test_a_full_score_stands_before_an_estimate(store, tiny, items):
-    way = ScoringMethod("sketch", sketch=SKETCH)
+    way = QUICK
     score(store, tiny, NAME, items, method=way, whole=False)
     before = scored(store, EncoderOutput(tiny.spec, "projector"), NAME, way)
     estimated = [item for item in items if before[item.name][1]]
-    assert 0 < len(estimated) <= len(items) - SKETCH.images
+    assert 0 < len(estimated) <= len(items) - LEAST_IMAGES
     score(store, tiny, NAME, estimated[:1], method=ScoringMethod(), whole=False)
     after = scored(store, EncoderOutput(tiny.spec, "projector"), NAME, way)
     assert before.keys() == after.keys()
@@ -76,31 +76,45 @@ def test_a_full_score_stands_before_an_estimate(store, tiny, items):
 
 
 def test_the_table_of_full_scores_has_the_same_columns(store, tiny, items):
-    score(store, tiny, NAME, items, method=ScoringMethod("sketch", sketch=SKETCH), whole=False)
+    score(store, tiny, NAME, items, method=QUICK, whole=False)
     full, both = (
-        stored_scores(store, EncoderOutput(tiny.spec, "projector"), NAME, ScoringMethod(method, sketch=SKETCH))
-        for method in METHODS
+        stored_scores(store, EncoderOutput(tiny.spec, "projector"), NAME, method) for method in (ScoringMethod(), QUICK)
     )
     assert set(full.columns) == set(both.columns)
     assert len(full) < len(both) == len(items)
     assert (full["low"] == full["high"]).all()
 
 
-def test_a_dataset_too_small_for_a_sketch_is_scored_fully():
-    few, enough = (replace(get_dataset("shapes"), size=size) for size in (47, 48))
-    assert ScoringMethod("sketch", sketch=SKETCH).for_dataset(few).name == "exact"
-    assert ScoringMethod("sketch", sketch=SKETCH).for_dataset(enough).name == "sketch"
+def test_a_dataset_too_small_for_estimates_is_scored_fully():
+    few, enough = (replace(get_dataset("shapes"), size=size) for size in (31, 32))
+    assert QUICK.for_dataset(few) == ScoringMethod()
+    assert QUICK.for_dataset(enough) == QUICK
+
+
+@pytest.mark.parametrize("name", [*METHODS, *ALIASES])
+def test_a_method_is_known_by_its_name_and_by_that_of_an_earlier_version(name):
+    method = ScoringMethod.named(name, "bf16")
+    assert method.title_key == ALIASES.get(name, name)
+    assert method.precision == "bf16"
+
+
+def test_a_goal_is_a_fidelity_a_time_or_a_quick_look():
+    assert ScoringMethod.named("balanced").goal == Goal(fidelity=FIDELITY)
+    assert QUICK.goal.quick
+    assert not any(goal.quick for goal in (Goal(fidelity=0.9), Goal(seconds=1.0), Goal(rows=2)))
 
 
 def test_a_listed_dataset_has_its_full_float32_scores_only():
-    assert ScoringMethod("sketch", "bf16").for_dataset(get_dataset("imagenette-val")) == ScoringMethod()
+    assert ScoringMethod.named("balanced", "bf16").for_dataset(get_dataset("imagenette-val")) == ScoringMethod()
 
 
 def test_words_say_which_scores_are_estimates(store, tiny, items):
-    way = ScoringMethod("sketch", sketch=SKETCH)
+    way = QUICK
     score(store, tiny, NAME, items, method=way, whole=False)
     table = stored_scores(store, EncoderOutput(tiny.spec, "projector"), NAME, way)
     count = table["estimated"].sum()
-    words = in_words(16, way, table)
-    assert words.startswith(f"{count} of 60 scores are estimates by a sketch (4 of 16 products an image, float32)")
-    assert in_words(16, way, table[~table["estimated"]]) == "Full scores in float32."
+    output = EncoderOutput(tiny.spec, "projector")
+    words = in_words(store, output, NAME, way, table)
+    assert words.startswith(f"{count} of 60 scores are estimates by one forward pass an image (float32), each with a")
+    assert "images drawn at random were scored fully to check them (Spearman 0." in words
+    assert in_words(store, output, NAME, way, table[~table["estimated"]]) == "Full scores in float32."

@@ -9,7 +9,7 @@ from jepa_core.jacobian import batch_plan, engine
 from jepa_core.jacobian.graph_steps.trace import trace
 from jepa_core.scoring import benchmark
 from jepa_core.scoring.encoder_output import EncoderOutput
-from jepa_core.scoring.method import ScoringMethod, SketchSettings
+from jepa_core.scoring.method import ScoringMethod
 from jepa_core.scoring.score_images import score_images
 from jepa_core.scoring.stored import stored_scores
 from tests.helpers import png, score
@@ -46,12 +46,11 @@ def test_a_run_tells_it_once_and_its_scores_are_those_of_the_traced_encoder(
     )
 
 
-def test_a_sketch_tells_it_once_though_it_has_two_engines(untraceable, store, tmp_path):
+def test_estimates_tell_it_once_though_they_have_two_engines(untraceable, store, tmp_path):
     for seed in range(36):
         (tmp_path / f"{seed}.png").write_bytes(png(seed))
     dataset = get_dataset(str(tmp_path))
-    settings = SketchSettings(rows=2, images=16)
-    method = ScoringMethod("sketch", sketch=settings)
+    method = ScoringMethod.named("quick")
     summary = score(store, untraceable, dataset.name, list(dataset.items()), "projector", method=method)
     assert sum(note.startswith(TOLD) for note in summary.notes) == 1
 
@@ -77,5 +76,6 @@ def test_the_table_of_bench_says_it_of_our_ways(untraceable, monkeypatch):
         "vmap",
         "jacrev",
         "full, fp32, not traced",
-        "sketch, r = 1, fp32, not traced",
+        "look, fp32",
+        "1 products, fp32, not traced",
     ]

@@ -14,9 +14,8 @@ from jepa_core.encoders.registry import list_encoders, load_encoder
 from jepa_core.jacobian import engine as jacobian_engine
 from jepa_core.jacobian.spectrum import Rank
 from jepa_core.scoring import rank as scoring_rank
-from jepa_core.scoring import rank_findings, sketch
+from jepa_core.scoring import rank_findings
 from jepa_core.scoring.encoder_output import EncoderOutput
-from jepa_core.scoring.method import ScoringMethod, SketchSettings
 from jepa_core.scoring.score_images import score_images
 from jepa_core.scoring.stored import stored_scores
 from jepa_core.store.results import Store
@@ -173,25 +172,6 @@ def test_the_terminal_says_it_on_standard_error_once(tiny, folder, capsys):
         said = capsys.readouterr()
         assert said.err.count("scores are summed over 94") == times
         assert "summed over" not in said.out
-
-
-@pytest.mark.parametrize(("before", "kept"), [(None, True), (Rank(16, "as now"), True), (OLD, False)])
-def test_a_calibration_of_the_last_version_is_used_where_it_was_made_for_this_rank(
-    store, tiny, before, kept, monkeypatch
-):
-    method, items = (
-        ScoringMethod("sketch", sketch=SketchSettings(rows=4, images=24)),
-        list(get_dataset("digits-test").items())[:60],
-    )
-    monkeypatch.setattr(sketch, "calibration_key", lambda *given: sketch._asked(*given[:3]))
-    score(store, tiny, "digits-test", items, method=method, whole=False)
-    output = EncoderOutput(tiny.spec, "projector")
-    assert stored_scores(store, output, "digits-test", method)["estimated"].any()
-    monkeypatch.undo()
-    if before:
-        store.put_rank(space(tiny, "projector"), before, over=True)
-    found = stored_scores(store, output, "digits-test", method)
-    assert found["estimated"].any() == kept
 
 
 @pytest.mark.parametrize("command", ["export", "check"])

@@ -18,7 +18,7 @@ from jepa_core.errors import UnknownName
 from jepa_core.jacobian import engine
 from jepa_core.jacobian.batch_plan import BatchPlan
 from jepa_core.jacobian.spectrum import Rank, jepa_score, listing_score
-from jepa_core.scoring import run as scoring_run
+from jepa_core.scoring import image_run
 from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.scoring.score_images import score_images
 from jepa_core.store.results import Store
@@ -143,7 +143,7 @@ def test_another_output_is_another_score(store, tiny, folder):
 
 def test_blocks_and_batches_do_not_change_the_scores(store, tiny, folder, monkeypatch, tmp_path):
     run(store, tiny, folder)
-    monkeypatch.setattr(scoring_run, "_BLOCK", 5)
+    monkeypatch.setattr(image_run, "_BLOCK", 5)
     monkeypatch.setattr(engine.engine_of(tiny), "plan", BatchPlan(images=2, cotangents=3))
     small = Store(tmp_path / "small.sqlite")
     run(small, tiny, folder)
@@ -221,7 +221,7 @@ def test_an_unknown_output_is_told_before_anything_is_scored(store, tiny, folder
 
 
 def in_blocks(size, encoder, monkeypatch):
-    monkeypatch.setattr(scoring_run, "_BLOCK", size)
+    monkeypatch.setattr(image_run, "_BLOCK", size)
     monkeypatch.setattr(engine.engine_of(encoder), "plan", BatchPlan(images=size, cotangents=16))
 
 

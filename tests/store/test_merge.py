@@ -38,8 +38,7 @@ def theirs(tmp_path: Path) -> Path:
     other = Store(tmp_path / "other" / "store.sqlite")
     other.put(replace(CONFIG, weights="first"), [result(99)])  # so that its configs have other numbers than ours
     other.put(CONFIG, [result(n, value=2.0) for n in range(4)])
-    ones = np.ones(K, np.float32)
-    sketches.put_estimates(other, SKETCH, [Estimate(digest(9), 1.0, 0.0, 2.0, False, ones, 1.0, 0.25, "cpu")])
+    sketches.put_estimates(other, SKETCH, [Estimate(digest(9), 1.0, 0.0, 2.0, False, 1.0, 0.25, "cpu")])
     other.put_rank(CONFIG.space, Rank(3, "said so"))
     other.put_crops("{}", {digest(0): PNG})
     other.put_measures("measures", {digest(0): np.array([1.0, np.nan], np.float32)})
@@ -55,11 +54,11 @@ def test_what_is_new_comes_in_and_what_is_here_stays(store: Store, theirs: Path)
     store.put(CONFIG, [result(0, value=7.0)])
     steps = []
     merged = merge.merge(store, theirs, lambda done, total: steps.append((done, total)))
-    assert (merged.results, merged.estimates, merged.embeddings, merged.crops) == (4, 1, 5, 1)
+    assert (merged.results, merged.estimates, merged.embeddings, merged.crops) == (4, 1, 4, 1)
     assert store.get(CONFIG, digest(0)).spectrum.tolist() == [7.0] * K
     assert store.get(CONFIG, digest(3)).spectrum.tolist() == [2.0] * K
     assert store.get(replace(CONFIG, weights="first"), digest(99)) is not None
-    assert sketches.estimated(store, SKETCH, [digest(9)]) == {digest(9)}
+    assert store.there("estimates", SKETCH, [digest(9)]) == {digest(9)}
     assert store.rank(CONFIG.space) == Rank(3, "said so")
     assert store.crops("{}", [digest(0)]) == {digest(0): PNG}
     assert list(store.measures("measures", [digest(0)])) == [digest(0)]

@@ -4,10 +4,11 @@ import streamlit as st
 
 from jepa_core.errors import JepaError
 from jepa_core.explain import image as explain_image
+from jepa_core.scoring import looks
 from pages._sections.image import facts, original
 from pages._sections.image.explanation import ViewedImage
 from pages._sections.image.facts import Fact
-from pages._shared import layout
+from pages._shared import layout, resources
 from pages._shared.text import counted
 
 
@@ -52,8 +53,9 @@ def _made_facts(one: ViewedImage) -> list[Fact]:
         f"crop {config['crop_mode']} {config['crop_pct']}"
     )
     normalised = f"mean {config['mean']}, standard deviation {config['std']}"
+    rows = looks.progressed(resources.store(), one.choice.encoder_output, one.method.decided, one.dataset.name).rows
     method = (
-        f"sketch, {one.method.sketch.rows_for(k)} of {k} products" if row["estimated"] else f"exact, all {k} products"
+        f"estimated by a forward pass and {rows} of {k} products" if row["estimated"] else f"exact, all {k} products"
     )
     return [
         Fact("Encoder", f"{spec.name} ({spec.family})", f"weights {spec.weights_digest}"),

@@ -59,7 +59,7 @@ def _asked_for(wanted: Sequence[tuple[EncoderOutput, DatasetSpec]], counts: Sequ
     with ask:
         words = _forecast([subject for subject, _dataset in wanted], counts)
     if words:
-        st.markdown(f"That takes about **{words}** here. A sketch (in the sidebar) takes less for large sets.")
+        st.markdown(f"That takes about **{words}** here. *Balanced* (in the sidebar) takes far less for large sets.")
     return go.button(f"Score {counted(sum(counts), 'image')}", icon=":material/play_arrow:", type="primary")
 
 
