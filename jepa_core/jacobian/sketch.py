@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-SHARE = 12
+SHARE = 6
 """At most one direction for every so many numbers of the embedding: more products are better spent on full scores."""
 
 
@@ -24,7 +24,7 @@ def most_rows(k: int) -> int:
     """How many directions are kept for an embedding of K numbers.
 
     >>> most_rows(384)
-    32
+    64
     """
     return max(1, round(k / SHARE))
 

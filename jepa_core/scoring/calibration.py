@@ -24,7 +24,7 @@ from numpy import ndarray
 
 from jepa_core.jacobian import spectrum
 from jepa_core.jacobian.sketch import most_rows
-from jepa_core.scoring import looks
+from jepa_core.scoring import looks, pool
 from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.scoring.method import LEAST_IMAGES
 from jepa_core.stats import gaussian_process
@@ -59,9 +59,7 @@ class Known:
     drawn: ndarray
 
 
-def known(
-    store: Store, output: EncoderOutput, precision: str, drawn: Sequence[str], members: Sequence[str], pool: int = POOL
-) -> Known:
+def known(store: Store, output: EncoderOutput, precision: str, drawn: Sequence[str], members: Sequence[str]) -> Known:
     """What the store knows fully: of the `drawn` calibration images, of other `members` of the set, and of the pool.
 
     All are given by their digests. An image without a score or a look is left out.
@@ -69,21 +67,39 @@ def known(
     config, space = output.config(precision), looks.sizes_space(output)
     there = set(members)
     also = sorted(store.done(config, sorted(there - set(drawn))))[: max(0, MOST_OWN - len(drawn))]
-    others = sketches.scored_with_measures(store, config, space, pool + len(drawn) + len(also))
-    foreign = [digest for digest in others if digest not in there][:pool]
     own = [*drawn, *also]
+    others = sketches.scored_with_measures(store, config, space, POOL + len(own))
+    came = pool.shipped(output) if precision == "fp32" else None
+    foreign = [digest for digest in others if digest not in there][: POOL // 2 if came else POOL]
     digests = own + foreign
     spectra, sizes = store.spectra(config, digests), store.measures(space, digests)
     digests = [digest for digest in dict.fromkeys(digests) if digest in spectra and digest in sizes]
     rows = np.stack([spectra[digest] for digest in digests]) if digests else np.ones((0, output.k))
     chosen, drawn_ones = set(own), set(drawn)
-    return Known(
+    found = Known(
         digests,
         np.asarray(spectrum.jepa_score(rows, output.rank.rank), dtype=np.float64),
         features_of(store, output, digests, sizes),
         pivots_of(store, output, precision, digests),
         np.array([digest in chosen for digest in digests], dtype=bool),
         np.array([digest in drawn_ones for digest in digests], dtype=bool),
+    )
+    return _with_shipped(found, came, there, POOL - int((~found.own).sum())) if came else found
+
+
+def _with_shipped(found: Known, came: pool.Pool, there: set[str], most: int) -> Known:
+    """With the shipped pool's images, but for those of the set at hand and those that are known already."""
+    known = there | set(found.digests)
+    kept = [place for place, digest in enumerate(came.digests.tolist()) if digest not in known][:most]
+    nothing = np.zeros(len(kept), dtype=bool)
+    features = came.features[kept]
+    return Known(
+        [*found.digests, *came.digests[kept].tolist()],
+        np.concatenate([found.scores, came.scores[kept]]),
+        np.concatenate([found.features, features]) if found.digests else features,
+        np.concatenate([found.pivots, came.pivots[kept]]),
+        np.concatenate([found.own, nothing]),
+        np.concatenate([found.drawn, nothing]),
     )
 
 
@@ -99,8 +115,11 @@ def features_of(
 
 def pivots_of(store: Store, output: EncoderOutput, precision: str, digests: Sequence[str]) -> Float[ndarray, "n r"]:
     """The pivots of each image, NaN where there are fewer."""
-    found = store.measures(looks.pivots_space(output, precision), digests)
-    rows = np.full((len(digests), most_rows(output.k)), np.nan)
+    directions = looks.kept_directions(store, output)
+    rows = np.full((len(digests), most_rows(output.k) if directions is None else len(directions)), np.nan)
+    if directions is None:
+        return rows
+    found = store.measures(looks.pivots_space(output, precision, directions), digests)
     for place, digest in enumerate(digests):
         if digest in found:
             rows[place, : len(found[digest])] = found[digest][: rows.shape[1]]

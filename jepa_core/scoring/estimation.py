@@ -13,7 +13,7 @@ import numpy as np
 
 from jepa_core.datasets.spec import Item
 from jepa_core.progress import silent
-from jepa_core.scoring import allocator, calibration, looks
+from jepa_core.scoring import allocator, calibration, looks, pool
 from jepa_core.scoring.allocator import Prices, Standing
 from jepa_core.scoring.batches import Grams, exact_work, look_work, products_work, squared_norm
 from jepa_core.scoring.calibration import Calibration
@@ -113,7 +113,7 @@ class _Laps:
         done = replace(self.job, items=items, whole=False).do(
             exact_work(self.output, self.precision, keep=first, directions=directions),
             self._fully_known,
-            lambda results: put_full(self.store, self.output, self.precision, results),
+            lambda results: put_full(self.store, self.output, self.precision, results, directions),
         )
         self._add(done)
         if done.scored:
@@ -128,9 +128,14 @@ class _Laps:
         """Of which images a full score, a look and the pivots are there, or the score where there are no directions."""
         scored = self.store.done(self.exact, digests)
         looked = sketches.measured(self.store, looks.sizes_space(self.output), digests)
-        if looks.kept_directions(self.store, self.output) is None:
+        directions = looks.kept_directions(self.store, self.output)
+        if directions is None:
             return scored & looked
-        return scored & looked & sketches.measured(self.store, looks.pivots_space(self.output, self.precision), digests)
+        return (
+            scored
+            & looked
+            & sketches.measured(self.store, looks.pivots_space(self.output, self.precision, directions), digests)
+        )
 
     def _choose_directions(self, first: Grams) -> None:
         """The directions by the first Grams, whose images get their pivots at once."""
@@ -138,7 +143,7 @@ class _Laps:
 
         directions = looks.choose_directions(self.store, self.output, first.grams)
         pivots = sketch.log_pivots(np.stack([directions @ gram @ directions.T for gram in first.grams]))
-        space = looks.pivots_space(self.output, self.precision)
+        space = looks.pivots_space(self.output, self.precision, directions)
         self.store.put_measures(space, dict(zip(first.digests, pivots, strict=True)))
 
     def _multiply(self, rows: int) -> None:
@@ -146,7 +151,7 @@ class _Laps:
         directions = looks.kept_directions(self.store, self.output)
         assert directions is not None  # chosen by the first full scores
         rows = min(rows, len(directions))
-        space, began = looks.pivots_space(self.output, self.precision), time.perf_counter()
+        space, began = looks.pivots_space(self.output, self.precision, directions), time.perf_counter()
 
         def there(digests: Sequence[str]) -> set[str]:
             found = self.store.measures(space, digests)
@@ -238,6 +243,8 @@ class _Laps:
 
     def _pool(self) -> int:
         """How many full scores there are to estimate from, whatever their set."""
+        if found := pool.shipped(self.output):
+            return len(found.scores)
         space = looks.sizes_space(self.output)
         return len(sketches.scored_with_measures(self.store, self.exact, space, calibration.POOL))
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy import ndarray
 
+from jepa_core.images import digest
 from jepa_core.jacobian import sketch
 from jepa_core.keys import make_key
+from jepa_core.scoring import pool
 from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.store import sketches
 from jepa_core.store.records import ResultConfig
@@ -27,9 +29,10 @@ def sizes_space(output: EncoderOutput) -> str:
     return make_key("layer sizes", FORMAT, output.space)
 
 
-def pivots_space(output: EncoderOutput, precision: str) -> str:
-    """The space of the pivots of an output's sketches."""
-    return make_key("log pivots", FORMAT, output.space, output.rank.rank, precision)
+def pivots_space(output: EncoderOutput, precision: str, directions: ndarray) -> str:
+    """The space of the pivots of an output's sketches along some directions."""
+    along = digest(np.ascontiguousarray(directions, dtype=np.float64).tobytes())
+    return make_key("log pivots", FORMAT, output.space, precision, along)
 
 
 def _directions_key(output: EncoderOutput) -> str:
@@ -37,9 +40,11 @@ def _directions_key(output: EncoderOutput) -> str:
 
 
 def kept_directions(store: Store, output: EncoderOutput) -> ndarray | None:
-    """The directions (r, K) of an output's sketches, or None before any Gram was seen."""
-    found = sketches.arrays(store, _directions_key(output))
-    return None if found is None else found["directions"]
+    """The directions (r, K) of an output's sketches: its pool's, or the store's; None before any Gram was seen."""
+    if found := pool.shipped(output):
+        return found.directions
+    kept = sketches.arrays(store, _directions_key(output))
+    return None if kept is None else kept["directions"]
 
 
 def directions_by(output: EncoderOutput, grams: list[ndarray]) -> ndarray:
