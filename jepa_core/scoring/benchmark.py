@@ -27,12 +27,12 @@ from jepa_core.encoders.registry import load_encoder
 from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.jacobian import sketch, spectrum
 from jepa_core.jacobian.precision import Precision
+from jepa_core.scoring import stopwatch
 from jepa_core.scoring.batches import Grams, exact_work
 from jepa_core.scoring.benchmark_clock import matrix_peak, nominal_flop, peak_memory, seconds_of
 from jepa_core.scoring.benchmark_ways import Way, best_batch, ways_of
 from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.scoring.method import SKETCH_IMAGES
-from jepa_core.scoring.precision import is_fast
 from jepa_core.stats.rank_correlation import spearman
 
 REPEATS = 3
@@ -91,11 +91,11 @@ class Line:
 
 
 def _precisions(device: str) -> list[Precision]:
-    """What is worth measuring: without bfloat16 products a processor takes 70 times as long as for float32 ones."""
+    """What is worth measuring: a processor that emulates bfloat16 takes 70 times as long as for float32."""
     found: list[Precision] = ["fp32"]
     if device.startswith("cuda"):
         found.append("tf32")
-    if is_fast(device):
+    if not stopwatch.is_emulated(device):
         found.append("bf16")
     return found
 

@@ -6,7 +6,7 @@ import pytest
 
 from jepa_core.cli import parser
 from jepa_core.jacobian import batch_plan
-from jepa_core.scoring import benchmark, precision
+from jepa_core.scoring import benchmark, precision, stopwatch
 from tests.helpers import png
 
 pytestmark = pytest.mark.usefixtures("own_assets")
@@ -33,7 +33,7 @@ def test_a_sketch_of_too_few_images_is_refused_in_one_line(capsys):
 
 
 def test_auto_says_which_precision_it_took_and_why(capsys, monkeypatch):
-    monkeypatch.setattr(precision, "is_fast", lambda _device: True)
+    monkeypatch.setattr(stopwatch, "kept_time_ratio", lambda _store, _output: 0.5)
     monkeypatch.setattr(precision, "AGREEMENT", -1.0)
     monkeypatch.setattr(precision, "IMAGES", 8)  # bfloat16 is slow where it is emulated
     assert score("--precision", "auto", "--limit", 12) == 0
@@ -45,7 +45,7 @@ def test_auto_says_which_precision_it_took_and_why(capsys, monkeypatch):
 
 
 def test_bench_leaves_bfloat16_out_where_it_is_emulated(monkeypatch):
-    monkeypatch.setattr(benchmark, "is_fast", lambda _device: False)
+    monkeypatch.setattr(stopwatch, "matrix_time_ratio", lambda _device: 70.0)
     assert benchmark._precisions("cpu") == ["fp32"]
 
 
@@ -55,7 +55,7 @@ def test_bench_prints_every_way_with_its_ratios(capsys, monkeypatch, install_tin
     install_tiny(reference=str(tmp_path))
     monkeypatch.setattr(benchmark, "SKETCH_IMAGES", 16)
     monkeypatch.setattr(batch_plan, "default_budget", lambda _device: 1 << 22)
-    monkeypatch.setattr(benchmark, "is_fast", lambda _device: True)
+    monkeypatch.setattr(stopwatch, "matrix_time_ratio", lambda _device: 0.5)
     monkeypatch.setattr(benchmark, "CASES", {"tiny": benchmark.Case("tiny", encoder="tiny", output="projector")})
     monkeypatch.setattr(benchmark, "_SHORT", 0.02)  # the times themselves are not looked at
     monkeypatch.setattr(benchmark, "REPEATS", 1)
