@@ -181,7 +181,7 @@ def fidelity(encoder: Encoder, output: str, ways: Sequence[Way]) -> dict[str, tu
         work = exact_work(scored, precision, keep=kept)
         for start in range(0, len(items), work.size):
             part = inputs[start : start + work.size]
-            work.compute([str(start + place) for place in range(len(part))], part)
+            work.results([str(start + place) for place in range(len(part))], part)
         grams, features = np.stack(kept.grams), np.stack(kept.features).astype(np.float64)
         full[precision] = np.asarray(spectrum.jepa_score(spectrum.singular_values(grams), rank))
         for way in [way for way in ways if way.precision == precision]:
