@@ -44,7 +44,7 @@ def main() -> None:
         for start in range(0, len(items), work.size):
             batch = items[start : start + work.size]
             inputs = [output.loaded.preprocess(images.decode(item.read()).image) for item in batch]
-            results += work.compute([item.digest for item in batch], torch.stack(inputs))
+            results += work.results([item.digest for item in batch], torch.stack(inputs))
         print(name, len(results), flush=True)
     found = [result for result in results if isinstance(result, Result)]
     directions = looks.directions_by(output, kept.grams)

@@ -102,6 +102,14 @@ def plan_traced(sizes: Sizes, rows: int, device: torch.device, budget: int, *, h
     return BatchPlan(max(1, min(replicas // rows, int(budget / image))), rows)
 
 
+def room_between_segments(sizes: Sizes, rows: int, budget: int) -> int:
+    """Bytes left of a budget for what lies between segments where MLPs are folded (`jepa_core.jacobian.folded_mlps`).
+
+    One image's constants, its rows and the block of a product are there, too.
+    """
+    return max(0, int(budget - _CONSTANT_SHARE * sizes.saved - rows * sizes.row - min(budget // 2, _CPU_BLOCK)))
+
+
 def plan_autograd(sizes: Sizes, rows: int, device: torch.device, budget: int) -> BatchPlan:
     """Where the image is repeated for each cotangent: a copy is an image, its activations, and a row in the end."""
     budget = min(budget, 8 * _CPU_BLOCK) if device.type == "cpu" else budget

@@ -83,10 +83,11 @@ def _written_over(node: Node, dying: set[int]) -> tuple[int, int] | None:
 
 
 @graph_step("giving results their places")
-def use_one_block(module: GraphModule, dtype: torch.dtype, device: torch.device) -> int:
+def use_one_block(module: GraphModule, dtype: torch.dtype, device: torch.device, *others: GraphModule) -> int:
     """Rewrite a traced graph so that its results lie in one block, and return the block's bytes.
 
-    The graph's last result lies there too: it must be used before the graph runs again. `dtype` is that of all
+    The graph's last results lie there too: they must be used before it runs again, or any of the `others`, which share
+    the block. `dtype` is that of all
     floating-point results. Results of operations that cannot write to a given place get memory of their own.
 
     Of three products in a row the second needs another place than the first, and the third can have the first's again;
@@ -117,14 +118,17 @@ def use_one_block(module: GraphModule, dtype: torch.dtype, device: torch.device)
     mm_out_2 = mm(mm_out_1, w_1, place_mm_2)
     result: mm_out_2
     """
-    size, buffers, over = _places_of(list(module.graph.nodes), dtype)
+    modules = (module, *others)
+    found = [_places_of(list(each.graph.nodes), dtype) for each in modules]
+    size = max(needed for needed, _buffers, _over in found)
     arena = torch.empty(size // dtype.itemsize, dtype=dtype, device=device)
-    for node, start in buffers.items():
-        _write_to(module, node, start // dtype.itemsize, arena)
-    for node, position in over.items():
-        _write_over(module.graph, node, position)
-    module.graph.lint()
-    module.recompile()
+    for each, (_needed, buffers, over) in zip(modules, found, strict=True):
+        for node, start in buffers.items():
+            _write_to(each, node, start // dtype.itemsize, arena)
+        for node, position in over.items():
+            _write_over(each.graph, node, position)
+        each.graph.lint()
+        each.recompile()
     return size
 
 

@@ -18,7 +18,7 @@ graph which is used often is compiled there: PyTorch's compiler fuses it. It tak
 
 import copy
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ from torch.fx import GraphModule
 
 from jepa_core.jacobian.buffers import use_one_block
 from jepa_core.jacobian.encoder_protocol import Embed
+from jepa_core.jacobian.folded_mlps import FoldedMlps
 from jepa_core.jacobian.graph_steps.cut_patch_embedding import cut_patch_embedding
 from jepa_core.jacobian.graph_steps.divide import divide
 from jepa_core.jacobian.graph_steps.leave_out_zeros import leave_out_zeros
@@ -42,6 +43,7 @@ class Linearized:
         patch_weight: W (D, C, p, p) of a patch embedding that `product` leaves out, or None.
         bytes: of the block of memory in which the results of `product` lie (`jepa_core.jacobian.buffers`).
         uses: how many products there were.
+        cotangents: how many a product takes.
     """
 
     def __init__(self, f: Embed, images: Tensor, cotangents: int, dtype: torch.dtype) -> None:
@@ -50,6 +52,7 @@ class Linearized:
         Raises `GraphError` for a network that cannot be traced or divided.
         """
         self.uses = 0
+        self.cotangents = cotangents
         self._dtype = dtype
         graph = trace(f, images, cotangents)
         self.patch_weight = cut_patch_embedding(graph)
@@ -65,7 +68,11 @@ class Linearized:
             if all(constant.is_floating_point() for constant in constants):
                 leave_out_zeros(parts.product, [directions, *self._for_product, *constants])
             self._plain: GraphModule | None = GraphModule(parts.product, copy.deepcopy(parts.product.graph))
-            self.bytes = use_one_block(parts.product, dtype, images.device)
+            self._folded: FoldedMlps | None = None
+            if images.device.type == "cpu" and dtype != torch.bfloat16:  # elsewhere nobody has measured it
+                self._folded = FoldedMlps(parts.product, [directions, *self._for_product, *constants])
+            graphs = self._folded.graphs if self._folded else []
+            self.bytes = use_one_block(parts.product, dtype, images.device, *graphs)
             self._product: Callable[..., Tensor] = parts.product
 
     def _cast(self, values: Iterable[Tensor]) -> list[Tensor]:
@@ -80,6 +87,16 @@ class Linearized:
         """The rows of directions (C, B, K): (C, B, ...) of image gradients, or (C * B, D, h, w) before the patches."""
         self.uses += 1
         return self._product(*self._given(directions, constants))
+
+    def folding_pays(self, rows: int, room: float) -> bool:
+        """Whether so many rows are made sooner by `products`, where it may use so many bytes beside the block."""
+        return self._folded is not None and self._folded.pays(rows, room)
+
+    def products(self, directions: Sequence[Tensor], constants: Sequence[Tensor]) -> Iterator[Tensor]:
+        """`product` of each chunk of directions, one after the other, with MLPs folded: for many rows of an image."""
+        assert self._folded is not None
+        self.uses += len(directions)
+        return self._folded.products(directions, [*self._for_product, *constants])
 
     def _given(self, directions: Tensor, constants: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return directions.to(self._dtype), *self._for_product, *constants

@@ -4,12 +4,14 @@ A graph (`jepa_core.jacobian.linearize`) has one size, so images and cotangents 
 sizes do for all numbers. Two graphs are kept, for full parts of the images and for the few of what is left.
 """
 
+from collections.abc import Iterator, Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from jepa_core.jacobian.backend import Rows
-from jepa_core.jacobian.batch_plan import BatchPlan, Sizes, plan_traced
+from jepa_core.jacobian.batch_plan import BatchPlan, Sizes, plan_traced, room_between_segments
 from jepa_core.jacobian.encoder_protocol import Embed
 from jepa_core.jacobian.linearize import Linearized
 from jepa_core.jacobian.precision import Precision, arithmetic
@@ -40,13 +42,16 @@ class TracedBackend:
         self._precision = precision
         self._graphs: dict[BatchPlan, Linearized] = {}
         self._factors: dict[bool, Tensor] = {}
+        self._room = 0  # bytes for what lies in memory between the segments of a graph whose MLPs are folded
 
     def plan(self, sizes: Sizes, rows: int, device: torch.device, budget: int) -> BatchPlan:
         """As of `Backend`."""
+        self._room = room_between_segments(sizes, rows, budget)
         return plan_traced(sizes, rows, device, budget, half=self._precision == "bf16")
 
     def forget(self) -> None:
-        """Give back the memory of all graphs."""
+        """Give back the memory of all graphs. Where it had run out, no MLPs are folded any more."""
+        self._room = 0
         self._graphs.clear()
 
     def rows(
@@ -65,15 +70,13 @@ class TracedBackend:
             graph = self._graph(BatchPlan(size, count))
             embedding, sizes, constants = graph.constants(images)
             with arithmetic(self._precision):
-                for first in range(0, len(directions), count):
-                    chunk = directions[first : first + count]
-                    padded = chunk.new_zeros(count, size, chunk.shape[1])
-                    padded[: len(chunk)] = chunk[:, None]
-                    if padded.is_cuda and graph.uses >= self.compiled_after:
-                        graph.compile(padded, constants)
-                    found = graph.product(padded, constants)
+                for first, found in zip(
+                    range(0, len(directions), count),
+                    self._products(graph, directions, size, constants),
+                    strict=True,
+                ):
                     found = self._behind_patches(found, graph.patch_weight, pixels=pixels)
-                    found = found.view(count, size, -1)[: len(chunk), :asked]
+                    found = found.view(count, size, -1)[: len(directions) - first, :asked]
                     if rows is None:
                         rows = found.new_empty(asked, len(directions), found.shape[-1])
                     rows[:, first : first + count] = found.transpose(0, 1)
@@ -88,6 +91,27 @@ class TracedBackend:
         with torch.no_grad():
             embedding, sizes, _constants = self._graph(BatchPlan(len(filled), plan.cotangents)).constants(filled)
         return embedding[: len(images)], torch.cat([sizes, embedding], dim=1)[: len(images)]
+
+    def _products(
+        self, graph: Linearized, directions: Tensor, size: int, constants: Sequence[Tensor]
+    ) -> Iterator[Tensor]:
+        """The graph's products, chunk by chunk; MLPs are folded where that pays and there is room."""
+        if graph.folding_pays(len(directions), self._room):
+            chunks = [self._padded(chunk, graph, size) for chunk in directions.split(graph.cotangents)]
+            yield from graph.products(chunks, constants)
+            return
+        for chunk in directions.split(graph.cotangents):
+            padded = self._padded(chunk, graph, size)
+            if padded.is_cuda and graph.uses >= self.compiled_after:
+                graph.compile(padded, constants)
+            yield graph.product(padded, constants)
+
+    @staticmethod
+    def _padded(chunk: Tensor, graph: Linearized, size: int) -> Tensor:
+        """Directions (r, K) as cotangents (C, B, K), the same for all images, with zeros where r < C."""
+        padded = chunk.new_zeros(graph.cotangents, size, chunk.shape[1])
+        padded[: len(chunk)] = chunk[:, None]
+        return padded
 
     def _graph(self, size: BatchPlan) -> Linearized:
         if size not in self._graphs:

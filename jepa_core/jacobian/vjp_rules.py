@@ -184,10 +184,11 @@ def _attention(
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> _Made:
+    # One matrix product: over several leading axes vmap would repeat the weight for each cotangent, and so it would for
+    # tokens that lie transposed, as patches do where there is no class token.
     if x.ndim <= 2:
-        return F.linear(x, weight, bias), []
-    # One matrix product: over several leading axes vmap would repeat the weight for each cotangent.
-    return F.linear(x.flatten(0, -2), weight, bias).unflatten(0, x.shape[:-1]), []
+        return F.linear(x.contiguous(), weight, bias), []
+    return F.linear(x.flatten(0, -2).contiguous(), weight, bias).unflatten(0, x.shape[:-1]), []
 
 
 def _batch_norm(

@@ -5,10 +5,11 @@ encoder and inputs, so it can run anywhere; `score_pictures` feeds it.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy import ndarray
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from jepa_core.encoders.encoder import Encoder
-    from jepa_core.jacobian.engine import Precision
+    from jepa_core.jacobian.engine import GramResult, Precision
+
+    _Computed = tuple[Sequence[str], GramResult, float]
 
 Scored = Result | Look
 Named = tuple[str, str, bytes]
@@ -36,12 +39,19 @@ Named = tuple[str, str, bytes]
 class Work:
     """What is done with inputs (B, C, H, W), `size` at a time: they become results, or None where not finite.
 
-    `note` is a sentence that a person should know of it, or "".
+    `note` is a sentence that a person should know of it, or "". Where `compute` ran on a card, the rest of the work may
+    be left to the processor: `finish` makes results of what `compute` gives, while the card goes on (`score_pictures`).
     """
 
     size: int
-    compute: "Callable[[Sequence[str], Tensor], list[Scored | None]]"
+    compute: "Callable[[Sequence[str], Tensor], Any]"
     note: str = ""
+    finish: "Callable[[Any], list[Scored | None]]" = list
+    beside: bool = False
+
+    def results(self, digests: Sequence[str], inputs: "Tensor") -> list[Scored | None]:
+        """All of the work on a batch at once."""
+        return self.finish(self.compute(digests, inputs))
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,16 +74,21 @@ def exact_work(
     encoder = output.loaded
     engine = jacobian_engine.engine_of(encoder, output.name, precision=precision)
 
-    def compute(digests: Sequence[str], inputs: "Tensor") -> list[Scored | None]:
+    def compute(digests: Sequence[str], inputs: "Tensor") -> "_Computed":
         start = time.perf_counter()
         found = engine.gram(inputs.to(encoder.device))
+        return digests, found, time.perf_counter() - start
+
+    def finish(computed: "_Computed") -> list[Scored | None]:
+        digests, found, seconds = computed
+        start = time.perf_counter()
         grams, embeddings = found.gram.numpy(), found.embedding.numpy()
         sizes = sizes_of(found.features.numpy(), output.k)
         finite = np.isfinite(grams).all(axis=(1, 2))
         spectra = np.zeros(embeddings.shape, dtype=np.float32)
         if finite.any():
             spectra[finite] = spectrum.singular_values(grams[finite])
-        seconds = (time.perf_counter() - start) / len(digests)
+        seconds = (seconds + time.perf_counter() - start) / len(digests)
         results: list[Scored | None] = []
         for place, digest in enumerate(digests):
             if not finite[place]:
@@ -91,7 +106,8 @@ def exact_work(
                 keep.grams.append(gram)
         return results
 
-    return Work(engine.plan.images, compute, engine.why_not_traced)
+    # On a processor the eigenvalues would only take the cores from the products.
+    return Work(engine.plan.images, compute, engine.why_not_traced, finish, beside=encoder.device != "cpu")
 
 
 def look_work(output: EncoderOutput) -> Work:
@@ -161,28 +177,47 @@ def score_pictures(
     """Do the work on pictures and return the failures as (name, sentence).
 
     Results are handed to `put` batch by batch; `stop` is asked before each batch, since one may take minutes, and while
-    a picture is decoded.
+    a picture is decoded. Where work is finished beside the next batch (`Work.beside`), its results are put one batch
+    later, in the same order, and what is computed is put whatever ends the loop.
     """
     import torch
 
     failed: list[tuple[str, str]] = []
-    for ready, unreadable in _decoded(encoder, named, work.size, stop):
-        failed += unreadable
-        if stop():
-            break
-        if not ready:
-            continue
-        results = work.compute([digest for _name, digest, _input in ready], torch.stack([each[2] for each in ready]))
+    ahead: deque[tuple[_Batch, Future]] = deque()
+
+    def put_first() -> None:
+        ready, finishing = ahead[0]
+        results = finishing.result()
+        ahead.popleft()
         put([result for result in results if result is not None])
-        failed += [
+        failed.extend(
             (name, f"The Jacobian of {name} has values that are not finite; it gets no score; look at the picture.")
             for (name, _digest, _input), result in zip(ready, results, strict=True)
             if result is None
-        ]
+        )
+
+    with ThreadPoolExecutor(1, thread_name_prefix="jepa-finish") as pool:
+        try:
+            for ready, unreadable in _decoded(encoder, named, work.size, stop):
+                failed += unreadable
+                if stop():
+                    break
+                if not ready:
+                    continue
+                computed = work.compute(
+                    [digest for _name, digest, _input in ready], torch.stack([each[2] for each in ready])
+                )
+                ahead.append((ready, pool.submit(work.finish, computed)))
+                while len(ahead) > work.beside:
+                    put_first()
+        finally:
+            while ahead:
+                put_first()
     return failed
 
 
-_Ready = tuple[list[tuple[str, str, "Tensor"]], list[tuple[str, str]]]
+_Batch = list[tuple[str, str, "Tensor"]]
+_Ready = tuple[_Batch, list[tuple[str, str]]]
 
 
 def _decoded(encoder: "Encoder", named: Sequence[Named], size: int, stop: Cancelled) -> Iterator[_Ready]:

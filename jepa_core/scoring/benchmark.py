@@ -28,7 +28,7 @@ from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.jacobian import spectrum
 from jepa_core.jacobian.precision import Precision
 from jepa_core.jacobian.sketch import log_pivots
-from jepa_core.scoring import benchmark_estimates, looks
+from jepa_core.scoring import benchmark_estimates, looks, stopwatch
 from jepa_core.scoring.allocator import Prices, quick_calibration
 from jepa_core.scoring.batches import Grams, exact_work
 from jepa_core.scoring.benchmark_clock import matrix_peak, nominal_flop, peak_memory, seconds_of
@@ -36,7 +36,6 @@ from jepa_core.scoring.benchmark_ways import Way, best_batch, ways_of
 from jepa_core.scoring.calibration import Known
 from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.scoring.method import Goal, ScoringMethod
-from jepa_core.scoring.precision import is_fast
 from jepa_core.stats.rank_correlation import spearman
 from jepa_core.store.records import Result
 
@@ -96,11 +95,11 @@ class Line:
 
 
 def _precisions(device: str) -> list[Precision]:
-    """What is worth measuring: without bfloat16 products a processor takes 70 times as long as for float32 ones."""
+    """What is worth measuring: a processor that emulates bfloat16 takes 70 times as long as for float32."""
     found: list[Precision] = ["fp32"]
     if device.startswith("cuda"):
         found.append("tf32")
-    if is_fast(device):
+    if not stopwatch.is_emulated(device):
         found.append("bf16")
     return found
 
@@ -178,7 +177,7 @@ class Trained:
             work = exact_work(scored, precision, keep=kept)
             for start in range(0, len(items), work.size):
                 part = inputs[start : start + work.size]
-                results += work.compute([str(start + place) for place in range(len(part))], part)
+                results += work.results([str(start + place) for place in range(len(part))], part)
             found = [result for result in results if isinstance(result, Result)]
             spectra = np.stack([result.spectrum for result in found])
             self.full[precision] = np.asarray(spectrum.jepa_score(spectra, self.rank), dtype=np.float64)

@@ -1,7 +1,8 @@
-"""Which precision is good enough: bfloat16 is used by itself only where it was shown to rank images as float32 does.
+"""Which precision is good enough: bfloat16 is used by itself only where it is faster and ranks images as float32 does.
 
-Rounding to bfloat16 disturbs small singular values most, so an encoder with an ill-conditioned Jacobian may lose what
-the score is made of. Therefore `auto` scores some images of the dataset at hand both ways and compares the ranks.
+Whether it is faster a stopwatch says (`jepa_core.scoring.stopwatch`). Rounding to bfloat16 disturbs small singular
+values most, so an encoder with an ill-conditioned Jacobian may lose what the score is made of. Therefore `auto` scores
+some images of the dataset at hand both ways and compares the ranks.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from jepa_core.datasets.spec import Item
 from jepa_core.keys import make_key
+from jepa_core.scoring import stopwatch
 from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.scoring.method import ScoringMethod
 from jepa_core.store import sketches
@@ -32,20 +34,12 @@ class Chosen:
     reason: str
 
 
-def is_fast(device: str) -> bool:
-    """Whether the device multiplies bfloat16 faster than float32."""
-    import torch
-
-    if device.startswith("cuda"):
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
 def slow_in_words(precision: str, device: str) -> str:
-    """What a precision that a person chose costs on a device that emulates it; empty where it is none such."""
-    if precision != "bf16" or device != "cpu" or is_fast(device):
+    """What a precision that a person chose costs on a device that is slower in it; empty where it is none such."""
+    if precision != "bf16" or stopwatch.matrix_time_ratio(device) * stopwatch.FASTER <= 1:
         return ""
-    return "bfloat16, which this processor emulates: dozens of times slower than fp32"
+    slower = stopwatch.times(stopwatch.matrix_time_ratio(device))
+    return f"bfloat16, in which a product of matrices took {slower} times as long as in float32 here"
 
 
 def resolved(store: Store, output: EncoderOutput, dataset: str, method: ScoringMethod) -> ScoringMethod:
@@ -71,21 +65,23 @@ def choose(
     config = output.config()
     found = recorded(store, config.space, dataset)
     if found:
-        return found
+        return _with_time(found, stopwatch.kept_time_ratio(store, output))
     known = store.scored(config, dataset)
     if all(item.name in known for item in items):
         return Chosen("fp32", "float32, since these images have such scores already")
-    device = output.loaded.device
-    if not is_fast(device):
-        return Chosen("fp32", f"float32, since {device} gains nothing from bfloat16")
     if len(items) <= IMAGES:
         return Chosen("fp32", f"float32, since {len(items)} images are too few to test bfloat16 on")
+    ratio = stopwatch.product_time_ratio(store, output)
+    if ratio is None:
+        return Chosen("fp32", f"float32, since {output.loaded.device} cannot compute this encoder in bfloat16")
+    if ratio > stopwatch.FASTER:
+        return Chosen("fp32", f"float32, since {stopwatch.in_words(ratio)}")
     agreement = agreement_on(items[:: len(items) // IMAGES][:IMAGES])
     if agreement is None:
         return Chosen("fp32", "float32, since bfloat16 could not be tested")
     better: Precision = "bf16" if agreement >= AGREEMENT else "fp32"
     sketches.put_precision(store, make_key(config.space, dataset), better, agreement)
-    return _chosen(better, agreement)
+    return _with_time(_chosen(better, agreement), ratio)
 
 
 def recorded(store: Store, space: str, dataset: str) -> Chosen | None:
@@ -99,3 +95,10 @@ def _chosen(precision: "Precision", agreement: float) -> Chosen:
     if precision == "bf16":
         return Chosen("bf16", f"bfloat16: {found}")
     return Chosen("fp32", f"float32: {found}, and {AGREEMENT} is needed")
+
+
+def _with_time(chosen: Chosen, ratio: float | None) -> Chosen:
+    """The choice with what bfloat16 gains on this machine, where that is known and bfloat16 was chosen."""
+    if chosen.precision != "bf16" or ratio is None:
+        return chosen
+    return Chosen("bf16", f"{chosen.reason}; {stopwatch.in_words(ratio)}")

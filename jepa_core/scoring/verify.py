@@ -81,7 +81,7 @@ def verify_table(
     differences = np.zeros((1, 3))
     if inputs:
         digests = [result.digest for result in old]
-        fresh = exact_work(scored).compute(digests, torch.stack(inputs))
+        fresh = exact_work(scored).results(digests, torch.stack(inputs))
         rank = scored.rank.rank
         differences = np.array([_differences(then, now, rank) for then, now in zip(old, fresh, strict=True)])
     # NumPy's maximum, unlike Python's, does not pass over a NaN.

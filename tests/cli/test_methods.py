@@ -6,7 +6,7 @@ import pytest
 
 from jepa_core.cli import parser
 from jepa_core.jacobian import batch_plan
-from jepa_core.scoring import benchmark, precision
+from jepa_core.scoring import benchmark, precision, stopwatch
 from jepa_core.scoring.method import LEAST_IMAGES
 from tests.helpers import png
 
@@ -51,7 +51,7 @@ def test_a_goal_that_is_none_is_refused_in_one_line(capsys, words, accepted):
 
 
 def test_auto_says_which_precision_it_took_and_why(capsys, monkeypatch):
-    monkeypatch.setattr(precision, "is_fast", lambda _device: True)
+    monkeypatch.setattr(stopwatch, "kept_time_ratio", lambda _store, _output: 0.5)
     monkeypatch.setattr(precision, "AGREEMENT", -1.0)
     monkeypatch.setattr(precision, "IMAGES", 8)  # bfloat16 is slow where it is emulated
     assert score("--precision", "auto", "--limit", 12) == 0
@@ -63,7 +63,7 @@ def test_auto_says_which_precision_it_took_and_why(capsys, monkeypatch):
 
 
 def test_bench_leaves_bfloat16_out_where_it_is_emulated(monkeypatch):
-    monkeypatch.setattr(benchmark, "is_fast", lambda _device: False)
+    monkeypatch.setattr(stopwatch, "matrix_time_ratio", lambda _device: 70.0)
     assert benchmark._precisions("cpu") == ["fp32"]
 
 
@@ -72,7 +72,7 @@ def test_bench_prints_every_way_with_its_ratios(capsys, monkeypatch, install_tin
         (tmp_path / f"{seed}.png").write_bytes(png(seed))
     install_tiny(reference=str(tmp_path))
     monkeypatch.setattr(batch_plan, "default_budget", lambda _device: 1 << 22)
-    monkeypatch.setattr(benchmark, "is_fast", lambda _device: True)
+    monkeypatch.setattr(stopwatch, "matrix_time_ratio", lambda _device: 0.5)
     monkeypatch.setattr(benchmark, "CASES", {"tiny": benchmark.Case("tiny", encoder="tiny", output="projector")})
     monkeypatch.setattr(benchmark, "_SHORT", 0.02)  # the times themselves are not looked at
     monkeypatch.setattr(benchmark, "REPEATS", 1)

@@ -284,6 +284,14 @@ def test_a_linear_layers_products_are_one_matrix_product_for_all_cotangents(shap
     assert "bmm" not in found
 
 
+def test_a_linear_layers_products_are_one_matrix_product_for_tokens_that_lie_transposed():
+    with Rules():
+        value, products = vjp(nn.Linear(5, 6).double(), random(2, 5, 4).mT)
+    found = operations(lambda: vmap(products)(random(COTANGENTS, *value.shape)))
+    assert found.count("mm") == 1
+    assert "bmm" not in found
+
+
 # --- all together -----------------------------------------------------------------------------------------------------
 
 

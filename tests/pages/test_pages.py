@@ -16,7 +16,7 @@ from jepa_core import images
 from jepa_core.datasets import registry
 from jepa_core.encoders.card import load_card
 from jepa_core.encoders.registry import get_spec
-from jepa_core.scoring import precision
+from jepa_core.scoring import precision, stopwatch
 from pages._shared import choice, resources, score_tables
 from pages._shared.text import escaped
 from tests.helpers import cards, grids, pictured, tell
@@ -129,7 +129,7 @@ def test_a_folder_too_small_for_estimates_is_scored_fully(open_page: Callable[..
 def test_the_precision_that_was_used_is_said(
     open_page: Callable[..., AppTest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "is_fast", lambda _device: True)
+    monkeypatch.setattr(stopwatch, "kept_time_ratio", lambda _store, _output: 0.5)
     monkeypatch.setattr(precision, "AGREEMENT", -1.0)
     app = open_page()
     app.selectbox(key="precision").select("auto").run()
@@ -143,11 +143,11 @@ def test_a_precision_that_is_emulated_is_called_slow_where_it_is_chosen(
     open_page: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choice, "default_device", lambda: "cpu")
-    monkeypatch.setattr(precision, "is_fast", lambda _device: False)
+    monkeypatch.setattr(stopwatch, "matrix_time_ratio", lambda _device: 70.0)
     app = open_page("encoders")
-    assert not any("emulates" in text.value for text in app.sidebar.caption)
+    assert not any("bfloat16" in text.value for text in app.sidebar.caption)
     app.selectbox(key="precision").select("bf16").run()
-    assert any("dozens of times slower than fp32" in text.value for text in app.sidebar.caption)
+    assert any("70 times as long as in float32" in text.value for text in app.sidebar.caption)
 
 
 def test_a_class_with_one_image_says_so(open_page: Callable[..., AppTest], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from jepa_core.datasets.registry import get_dataset
 from jepa_core.jacobian import engine
 from jepa_core.keys import make_key
-from jepa_core.scoring import allocator, calibration, looks, precision
+from jepa_core.scoring import allocator, calibration, looks, precision, stopwatch
 from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.scoring.extremes import open_extremes, verify_extremes
 from jepa_core.scoring.method import LEAST_IMAGES, Goal, ScoringMethod
@@ -271,7 +271,7 @@ def test_bfloat16_alone_needs_no_scores_in_float32(store, tiny, items):
 
 @pytest.mark.parametrize(("needed", "chosen"), [(0.5, "bf16"), (1.1, "fp32")])
 def test_bfloat16_is_chosen_only_where_it_ranks_alike(store, tiny, items, monkeypatch, needed, chosen):
-    monkeypatch.setattr(precision, "is_fast", lambda _device: True)
+    monkeypatch.setattr(stopwatch, "kept_time_ratio", lambda _store, _output: 0.5)
     monkeypatch.setattr(precision, "AGREEMENT", needed)
     found = a_run(store, tiny, items, AUTO).decided()
     assert found.method.decided == chosen
@@ -282,9 +282,12 @@ def test_bfloat16_is_chosen_only_where_it_ranks_alike(store, tiny, items, monkey
 
 
 def test_float32_is_used_where_bfloat16_gains_nothing_or_cannot_be_tested(store, tiny, items, monkeypatch):
-    monkeypatch.setattr(precision, "is_fast", lambda _device: False)
-    assert "gains nothing" in a_run(store, tiny, items, AUTO).decided().reason
-    monkeypatch.setattr(precision, "is_fast", lambda _device: True)
+    monkeypatch.setattr(stopwatch, "kept_time_ratio", lambda _store, _output: 1.8)
+    reason = a_run(store, tiny, items, AUTO).decided().reason
+    assert reason == "float32, since bfloat16 took 1.8 times as long as float32 here"
+    monkeypatch.setattr(stopwatch, "product_time_ratio", lambda _store, _output: None)
+    assert "cannot compute this encoder in bfloat16" in a_run(store, tiny, items, AUTO).decided().reason
+    monkeypatch.setattr(stopwatch, "kept_time_ratio", lambda _store, _output: 0.5)
     few = a_run(store, tiny, items[:20], AUTO).decided()
     assert (few.method.decided, "too few" in few.reason) == ("fp32", True)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from jepa_core.datasets.registry import get_dataset
-from jepa_core.scoring import precision
+from jepa_core.scoring import precision, stopwatch
 from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.scoring.method import ALIASES, FIDELITY, LEAST_IMAGES, METHODS, Goal, ScoringMethod
 from jepa_core.scoring.run import ScoringRun
@@ -33,7 +33,7 @@ def decide(store, tiny, items, method: ScoringMethod) -> tuple[ScoringMethod, st
 
 
 def test_auto_stands_for_float32_until_images_have_decided(store, tiny, items, monkeypatch):
-    monkeypatch.setattr(precision, "is_fast", lambda _device: True)
+    monkeypatch.setattr(stopwatch, "kept_time_ratio", lambda _store, _output: 0.5)
     monkeypatch.setattr(precision, "AGREEMENT", -1.0)
     auto = ScoringMethod(precision="auto")
     assert precision.resolved(store, EncoderOutput(tiny.spec, "projector"), NAME, auto).decided == "fp32"
@@ -44,13 +44,14 @@ def test_auto_stands_for_float32_until_images_have_decided(store, tiny, items, m
     assert len(stored_scores(store, EncoderOutput(tiny.spec, "projector"), NAME, auto)) == precision.IMAGES
 
 
-@pytest.mark.parametrize("fast", [True, False])
-def test_what_a_person_chose_is_taken_and_called_slow_where_it_is(store, tiny, items, monkeypatch, fast):
-    monkeypatch.setattr(precision, "is_fast", lambda _device: fast)
+@pytest.mark.parametrize(("ratio", "said"), [(0.5, ""), (1.05, ""), (1.8, "1.8 times as long"), (70.0, "70 times as")])
+def test_what_a_person_chose_is_taken_and_called_slow_where_it_is(store, tiny, items, monkeypatch, ratio, said):
+    monkeypatch.setattr(stopwatch, "matrix_time_ratio", lambda _device: ratio)
     way = ScoringMethod(precision="bf16")
     found, words = decide(store, tiny, items, way)
     assert found == way
-    assert ("emulates" in words) == (not fast)
+    assert bool(words) == bool(said)
+    assert said in words
     assert decide(store, tiny, items, ScoringMethod()) == (ScoringMethod(), "")
 
 
