@@ -1,6 +1,7 @@
 """What all tests share: shapes checked at run time, a cache folder of their own, and a tiny encoder."""
 
 import functools
+import gc
 import json
 import os
 import shutil
@@ -62,6 +63,14 @@ install_import_hook(
     ],
     "beartype.beartype",
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def freeze_what_stays() -> None:
+    """Half a million objects of the libraries live as long as the process; Streamlit looks through them at every run of
+    a page, which takes longer than most pages. What is there before a module's tests is looked through once."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
