@@ -11,8 +11,9 @@ unexport PYTHONDONTWRITEBYTECODE
 app: $(INSTALLED)
 	$(VENV)/bin/python -m streamlit run app.py
 
+# By files: what the tests of one share is made once, not once in each process.
 test: $(INSTALLED)
-	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 -m "not browser"
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not browser"
 
 # Not compiled beforehand: that takes as long as installing, and most of it is never imported.
 $(INSTALLED): requirements.txt

@@ -1,6 +1,8 @@
 """What all tests share: shapes checked at run time, a cache folder of their own, and a tiny encoder."""
 
 import functools
+import gc
+import itertools
 import json
 import os
 import shutil
@@ -64,10 +66,26 @@ install_import_hook(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def freeze_what_stays() -> None:
+    """Half a million objects of the libraries live as long as the process; Streamlit looks through them at every run of
+    a page, which takes longer than most pages. What is there before a module's tests is looked through once."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Paths for one cache folder after the other: pytest looks through all folders for each that it numbers."""
+    folder = tmp_path_factory.mktemp("caches")
+    return (folder / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(caches: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cache folder of this test; nothing touches the one of the person who runs the tests."""
-    folder = tmp_path_factory.mktemp("cache")
+    folder = next(caches)
+    folder.mkdir()
     monkeypatch.setenv("JEPA_CACHE", str(folder))
     return folder
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from jepa_core.analysis import umap_cache
+from jepa_core.analysis import umap, umap_cache
 from jepa_core.datasets import registry
 from jepa_core.encoders.registry import get_spec
 from jepa_core.figures.umap import CONFIG
@@ -46,8 +46,19 @@ def subheaders(app: AppTest) -> list[str]:
     return [heading.value for heading in app.header]
 
 
-def test_a_map_is_drawn_in_the_background_and_says_what_it_has_kept(open_page: Callable[..., AppTest]) -> None:
+def test_a_map_is_drawn_in_the_background_and_says_what_it_has_kept(
+    open_page: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # UMAP itself is compiled for half a minute; tests/analysis/test_umap_cache.py and the browser's tests draw with it.
+    drawn: list[int] = []
+
+    def places(embeddings: np.ndarray, *_rest: object) -> np.ndarray:
+        drawn.append(len(embeddings))
+        return embeddings[:, :2].astype(np.float32)
+
+    monkeypatch.setattr(umap, "umap_places", places)
     app = settled(open_page("map"))
+    assert drawn == [360]
     assert_no_error(app)
     (chart,) = app.get("plotly_chart")
     assert chart.proto.spec.count("customdata") == 1
