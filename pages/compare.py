@@ -14,7 +14,7 @@ from jepa_core.errors import NotEnoughData
 from jepa_core.keys import make_key
 from jepa_core.scoring import stored
 from pages._sections.compare import disagreements
-from pages._shared import dataset_picker, layout, score_tables, scoring_job, url_state
+from pages._shared import dataset_picker, layout, resources, score_tables, scoring_job, url_state
 from pages._shared.choice import Choice, current_choice
 from pages._shared.text import counted, escaped
 
@@ -94,7 +94,9 @@ def _compared(version: str, _tables: dict[str, pd.DataFrame]) -> Comparison:  # 
 def show_provenance(choices: list[Choice], dataset: DatasetSpec, label: str | None, found: Comparison) -> None:
     """What the comparison is made of, and how a terminal makes it."""
     made = stored.in_words(
-        choices[0].encoder_output.k,
+        resources.store(),
+        choices[0].encoder_output,
+        dataset.name,
         score_tables.resolved_method(choices[0], dataset),
         pd.concat([score_tables.scores(choice, dataset) for choice in choices]),
     )
@@ -112,7 +114,7 @@ def show_provenance(choices: list[Choice], dataset: DatasetSpec, label: str | No
     words += ["--data", dataset.name.removeprefix(registry.FOLDER_PREFIX)]
     words += ["--class", label] if label else []
     method = choices[0].method
-    words += ["--method", method.name] if method.name != "exact" else []
+    words += ["--method", method.title_key] if method.name != "exact" else []
     words += ["--precision", method.precision] if method.precision != "fp32" else []
     words += disagreements.share_option()
     st.caption("The same from a terminal:")

@@ -16,7 +16,7 @@ from pages._sections.domains import (
     score_figure,
     separation_table,
 )
-from pages._shared import layout, score_tables
+from pages._shared import layout, resources, score_tables
 from pages._shared.choice import current_choice
 from pages._shared.text import escaped
 
@@ -83,7 +83,8 @@ with st.spinner("Comparing the domains"):
 st.markdown("\n".join(f"- {escaped(sentence)}" for sentence in in_words(table, title)))
 separation_table.show(table)
 everything = pd.concat([score_tables.scores(choice, listed[name]) for name in names])
-made = stored.in_words(choice.encoder_output.k, score_tables.resolved_method(choice, listed[reference]), everything)
+method = score_tables.resolved_method(choice, listed[reference])
+made = stored.in_words(resources.store(), choice.encoder_output, reference, method, everything)
 fitted_on = replace(domain_scores.domain(choice, training), name=listed[training].title) if training else None
 distances = distances_in_words(choice.spec, domain_scores.domain(choice, reference), fitted_on)
 st.caption(

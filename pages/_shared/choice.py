@@ -102,9 +102,7 @@ def preload_encoder() -> None:
     name = current_choice().spec.name
     key = f"warm-up:{name}"
     if resources.jobs().get(key) is None:
-        resources.jobs().submit(
-            key, f"Loading encoder {name}", lambda _job: resources.encoder(name) and None, urgent=True
-        )
+        resources.jobs().submit(key, f"Loading encoder {name}", lambda _job: resources.load_for_good(name), urgent=True)
 
 
 def current_choice() -> Choice:

@@ -1,6 +1,7 @@
 """What all sessions of a server share: the store, the job queue, loaded encoders, and listings of datasets."""
 
 import atexit
+import gc
 import os
 import secrets
 import sys
@@ -73,6 +74,17 @@ def encoder(name: str) -> Encoder:
     With fewer, visitors who look at three encoders beside a long job keep the worker at loading, not at scoring.
     """
     return load_encoder(name)
+
+
+def load_for_good(name: str) -> None:
+    """Load an encoder, and leave what its libraries brought out of the search for garbage.
+
+    Streamlit looks through all objects after each run of a page. Half a million are those of torch, pandas and SciPy,
+    which live as long as the process, and to look through them takes longer than most pages do.
+    """
+    encoder(name)
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass

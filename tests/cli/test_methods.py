@@ -79,7 +79,7 @@ def test_bench_prints_every_way_with_its_ratios(capsys, monkeypatch, install_tin
     assert parser.main(["bench", "--case", "tiny", "--device", "cpu", "--limit", "1", "--json"]) == 0
     lines = {line["way"]: line for line in json.loads(capsys.readouterr().out)}
     assert {"listing, one image", "vmap", "jacrev", "full, fp32", "full, bf16"} < set(lines)
-    assert {"look, fp32", "1 products, fp32"} < set(lines)
+    assert {"look, fp32", "3 products, fp32"} < set(lines)
     for method in ("quick", "balanced"):
         assert sum(way.startswith(f"{method}, N = ") for way in lines) == 3
     assert lines["listing, one image"]["over_listing"] == 1

@@ -77,5 +77,5 @@ def test_the_table_of_bench_says_it_of_our_ways(untraceable, monkeypatch):
         "jacrev",
         "full, fp32, not traced",
         "look, fp32",
-        "1 products, fp32, not traced",
+        "3 products, fp32, not traced",
     ]

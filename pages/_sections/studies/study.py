@@ -39,7 +39,7 @@ def show_command(study: Study, datasets: Sequence[DatasetSpec], label: str | Non
         words += ["--output", study.chosen.output]
     words += ["--data", *(dataset.name.removeprefix(registry.FOLDER_PREFIX) for dataset in datasets)]
     words += ["--class", label] if label else []
-    words += ["--method", method.name] if method.name != "exact" else []
+    words += ["--method", method.title_key] if method.name != "exact" else []
     words += ["--precision", method.precision] if method.precision != "fp32" else []
     words += ["--out", f"{figure}.{'html' if study.figure == '3' else 'png'}"]
     st.caption("The same from a terminal:")
