@@ -59,7 +59,7 @@ class Linearized:
         parts = divide(graph)
         with torch.no_grad():
             fixed = parts.fixed()
-            self._forward = parts.forward
+            self._forward, self._look = parts.forward, parts.look
             self._for_forward = [fixed[place] for place in parts.to_forward]
             self._for_product = self._cast([fixed[place] for place in parts.to_product])
             directions = images.new_ones(cotangents, len(images), parts.width).to(dtype)
@@ -82,6 +82,11 @@ class Linearized:
         """f(x) (B, K); the sizes (B, n) of what its Jacobian is made of; and what `product` needs of these images."""
         embedding, made_of, constants = self._forward(images, *self._for_forward)
         return embedding, _sizes(made_of, images), self._cast(constants)
+
+    def look(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """f(x) and the sizes alone: nothing is made that only products need."""
+        embedding, made_of = self._look(images, *self._for_forward)
+        return embedding, _sizes(made_of, images)
 
     def product(self, directions: Tensor, constants: Sequence[Tensor]) -> Tensor:
         """The rows of directions (C, B, K): (C, B, ...) of image gradients, or (C * B, D, h, w) before the patches."""
@@ -121,12 +126,14 @@ class Linearized:
 
 
 def _sizes(made_of: Sequence[Tensor], images: Tensor) -> Tensor:
-    """The log of the mean magnitude, the log of the mean square and the mean log of each, image by image."""
+    """The log of the mean magnitude and the log of the mean square of each, image by image.
+
+    The mean of the logs said little more, and took as long as half a forward pass.
+    """
     found = [images.new_zeros(len(images), 0)]
     for part in made_of:
-        magnitude = part.reshape(len(images), -1).abs()
-        means = magnitude.mean(1), magnitude.square().mean(1)
-        found.append(
-            torch.stack([*(mean.clamp(min=_TINY).log() for mean in means), (magnitude + _TINY).log().mean(1)], 1)
-        )
+        values = part.unflatten(0, (len(images), -1))  # heads may lie in the first axis as well
+        axes, count = tuple(range(1, values.ndim)), values[0].numel()
+        means = [torch.linalg.vector_norm(values, p, dim=axes) ** p / count for p in (1, 2)]
+        found.append(torch.stack([mean.clamp(min=_TINY).log() for mean in means], 1))
     return torch.cat(found, dim=1)

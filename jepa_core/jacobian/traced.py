@@ -89,7 +89,7 @@ class TracedBackend:
         """As of `Backend`. Raises as `rows`."""
         filled = _filled_up(images, plan)
         with torch.no_grad():
-            embedding, sizes, _constants = self._graph(BatchPlan(len(filled), plan.cotangents)).constants(filled)
+            embedding, sizes = self._graph(BatchPlan(len(filled), plan.cotangents)).look(filled)
         return embedding[: len(images)], torch.cat([sizes, embedding], dim=1)[: len(images)]
 
     def _products(

@@ -162,7 +162,19 @@ def test_images_without_a_batch_axis_are_refused():
     images = random(2, *SHAPE)
     made = Engine(small_net(), images[0])
     with pytest.raises(ValueError, match=r"must have shape \(batch, channel, height, width\)\. Got \(2, 3, 4\)\."):
-        next(made._parts(images[0], None, lambda found: found, pixels=True))
+        next(made._parts(images[0], lambda part: part))
+
+
+@pytest.mark.parametrize("way", ["traced", "autograd"])
+def test_a_forward_pass_alone_gives_the_embedding_and_features_that_come_with_products(way):
+    net, images = small_net(), random(5, *SHAPE)
+    made = Engine(net, images[0], plan=BatchPlan(2, 3))
+    made.backend = getattr(made, way)
+    embedding, features = made.forward(images)
+    found = made.gram(images)
+    assert torch.allclose(embedding, found.embedding, atol=1e-6)
+    assert torch.allclose(features, found.features, atol=1e-5)
+    assert torch.allclose(embedding, net(images), atol=1e-6)
 
 
 def test_both_backends_give_the_products_of_directions_again_after_they_forgot():

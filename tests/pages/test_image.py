@@ -276,7 +276,7 @@ def test_an_estimate_says_so_and_can_be_scored_fully(open_page: Callable[..., Ap
         picture.save(path)
     app = open_page()
     app.selectbox(key="method").select("quick").run()
-    app = choose_folder(app, folder)
+    app = settled(settled(choose_folder(app, folder)))  # the ends are verified after the estimates
     choice, dataset = app.session_state["choice"], resources.dataset(str(folder))
     table = score_tables.scores(choice, dataset)
     row = table[table["estimated"]].iloc[0]

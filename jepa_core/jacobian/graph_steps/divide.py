@@ -18,6 +18,7 @@ class Parts(NamedTuple):
 
     fixed: GraphModule
     forward: GraphModule  # (images, *fixed) -> (embedding, what the Jacobian is made of, constants)
+    look: GraphModule  # (images, *fixed) -> (embedding, what the Jacobian is made of), for who wants no product
     product: GraphModule  # (directions, *fixed, *constants) -> rows
     to_forward: list[int]
     to_product: list[int]
@@ -35,7 +36,7 @@ def _reached(graph: fx.Graph, source: Node) -> set[Node]:
 
 @graph_step("dividing the graph")
 def divide(traced: GraphModule) -> Parts:
-    """The three parts of a traced graph, which is left as it was.
+    """The parts of a traced graph, which is left as it was.
 
     For f(x) = sin(x 2W), with x one row of pixels: 2W and its transpose are computed once for all images; sine and
     cosine once an image; and what is left is linear in the cotangents.
@@ -86,6 +87,7 @@ def divide(traced: GraphModule) -> Parts:
     return Parts(
         fixed=_part(traced, [], weights, from_weights),
         forward=_part(traced, [images, *to_forward], by_image, (embedding, made_of, constants)),
+        look=_part(traced, [images, *to_forward], by_image, (embedding, made_of)),
         product=_part(traced, [directions, *to_product, *constants], by_direction, rows),
         to_forward=[from_weights.index(node) for node in to_forward],
         to_product=[from_weights.index(node) for node in to_product],
