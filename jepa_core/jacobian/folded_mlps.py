@@ -8,6 +8,7 @@ M is of no use to a few cotangents. So the graph is cut at its MLPs: in between,
 on together, as ever, and what they have come to lies in memory until all of them are there.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -132,8 +133,8 @@ class FoldedMlps:
                 return {}
         for mlp in self._mlps:
             token = mlp.tokens // 2
-            rows, result = (seen[node][token - mlp.tokens] for node in (mlp.rows, mlp.result))
-            found = rows @ _matrices(mlp, shared)(token)
+            given, result = (seen[node][token - mlp.tokens] for node in (mlp.rows, mlp.result))
+            found = given @ _matrices(mlp, shared)(token)
             if not (found - result).norm() <= _NEAR * result.norm():
                 return {}
         return {node: value.to("meta") for node, value in seen.items()}
@@ -164,7 +165,7 @@ def _slopes(mlp: Mlp, shared: dict[Node, Tensor]) -> list[Tensor]:
     """The slopes (T, h) of each branch."""
     found = []
     for branch in mlp.branches:
-        slope = math.prod(shared[node] for node in branch)
+        slope = functools.reduce(torch.mul, [shared[node] for node in branch])
         slope = slope.reshape(slope.shape[-len(mlp.shape) :])  # it may have an axis of length 1 for the cotangents
         found.append(slope.expand(mlp.shape).reshape(mlp.tokens, -1))
     return found

@@ -10,6 +10,9 @@ In that rest, rows of matrix products that must be zero are left out: behind cla
 last block's MLP is zero at all tokens but one. And a patch embedding at its end is left to the caller, who may need no
 pixels at all: the Gram of the Jacobian needs J J^T only, which a factor R with R R^T = W W^T gives as well as W.
 
+Where an image is asked for so many rows that it pays, they meet each token's MLP as one matrix
+(`jepa_core.jacobian.folded_mlps`).
+
 Shapes are fixed when a graph is traced, so there is one for each number of images and of cotangents.
 
 On a GPU the elementwise work between the matrix products, which waits for memory, takes longer than they do, so that a

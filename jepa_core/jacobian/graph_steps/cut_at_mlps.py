@@ -5,7 +5,7 @@ alone. `jepa_core.jacobian.folded_mlps` makes it, which needs all cotangents in 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import fx
@@ -131,17 +131,17 @@ def _segment(owner: GraphModule, nodes: Sequence[Node], mlps: list[Mlp], inner: 
 
 def _mlp_at(node: Node, cotangents: int) -> Mlp | None:
     """The MLP whose last product a node is, or None."""
-    if node.target is not _aten.mm.default or node.args[1].op != "placeholder":
+    if node.target is not _aten.mm.default or _args(node)[1].op != "placeholder":
         return None
+    inside, second = _args(node)
     passed = {node}  # from the last product back to the first: nothing else may need what lies in between
-    middle = _before_views(node.args[0], passed)
+    middle = _before_views(inside, passed)
     parts = [middle]
     if middle.target is _aten.cat.default and _only_for(middle, passed) and "val" in middle.meta:
-        shape = middle.meta["val"].shape
-        if (middle.args[1] if len(middle.args) > 1 else 0) % len(shape) != len(shape) - 1:
+        parts, axis = (*_args(middle), 0)[:2]
+        if axis % middle.meta["val"].ndim != middle.meta["val"].ndim - 1:
             return None
         passed.add(middle)
-        parts = list(middle.args[0])
     found = [_before_slopes(part, passed) for part in parts]
     branches, bases = [slopes for _base, slopes in found], {base for base, _slopes in found}
     base = bases.pop()
@@ -150,13 +150,17 @@ def _mlp_at(node: Node, cotangents: int) -> Mlp | None:
     shape = base.meta["val"].shape
     if shape[0] != cotangents or not all(_per_token(slope, shape[1:]) for slopes in branches for slope in slopes):
         return None
-    first = _before_views(base, passed)
-    if first.target is not _aten.mm.default or not _only_for(first, passed):
+    product = _before_views(base, passed)
+    if product.target is not _aten.mm.default or not _only_for(product, passed):
         return None
-    rows, weight = first.args
-    if rows.op != "call_function" or weight.op != "placeholder":
+    rows, first = _args(product)
+    if rows.op != "call_function" or first.op != "placeholder":
         return None
-    return Mlp(rows, node, weight, node.args[1], branches, shape[1:], [first, *(passed - {node})])
+    return Mlp(rows, node, first, second, branches, shape[1:], [product, *(passed - {node})])
+
+
+def _args(node: Node) -> Any:
+    return node.args
 
 
 def _only_for(node: Node, passed: set[Node]) -> bool:
@@ -166,7 +170,7 @@ def _only_for(node: Node, passed: set[Node]) -> bool:
 def _before_views(node: Node, passed: set[Node]) -> Node:
     while node.target in _VIEWS and _only_for(node, passed):
         passed.add(node)
-        node = node.args[0]
+        node = _args(node)[0]
     return node
 
 
