@@ -10,6 +10,8 @@ from jepa_core.datasets import registry
 from jepa_core.encoders.registry import get_spec
 from jepa_core.errors import JepaError
 
+_MANY = 1000  # images; before more, what each method takes is said
+
 
 def add_parser(subparsers: Any) -> None:
     """The command's arguments."""
@@ -27,6 +29,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Score a dataset."""
+    from jepa_core.scoring import forecast
     from jepa_core.scoring.encoder_output import EncoderOutput
     from jepa_core.scoring.run import ScoringRun
     from jepa_core.scoring.stored import stored_scores
@@ -48,6 +51,8 @@ def run(args: argparse.Namespace) -> None:
     run = ScoringRun(store, output, dataset.name, items, method_of(args), whole, Bar(dataset.title)).decided()
     if run.reason:
         note(f"Precision: {run.reason}.")
+    if len(items) > _MANY:
+        note(forecast.in_words(forecast.prices_of(output.spec, output.name, output.loaded.device), len(items)))
     summary = run.score()
     frame = stored_scores(store, output, dataset.name, run.method).assign(precision=run.method.precision)
     frame = frame[frame["name"].isin({item.name for item in items})]

@@ -35,6 +35,7 @@ from jepa_core.scoring.benchmark_clock import matrix_peak, nominal_flop, peak_me
 from jepa_core.scoring.benchmark_ways import Way, best_batch, ways_of
 from jepa_core.scoring.calibration import Known
 from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.forecast import USUAL_CALIBRATION
 from jepa_core.scoring.method import Goal, ScoringMethod
 from jepa_core.stats.rank_correlation import spearman
 from jepa_core.store.records import Result
@@ -42,8 +43,6 @@ from jepa_core.store.records import Result
 REPEATS = 3
 # A run shorter than so many seconds is repeated until it is not: the first after another way finds cold caches.
 _SHORT = 0.5
-# Full scores that a balanced run is priced with where no trained encoder tells: about what those that are here take.
-_USUAL_CALIBRATION = 256
 
 
 @dataclass(frozen=True)
@@ -241,7 +240,7 @@ def _estimates(lines: Sequence[Line], measured: Sequence[_Measured], trained: Tr
 
 def _priced(goal: Goal, prices: Prices, images: int) -> benchmark_estimates.Played:
     """The price of a run where nothing is known of its worth."""
-    calibrated = min(images, quick_calibration(images, prices, 0) if goal.quick else _USUAL_CALIBRATION)
+    calibrated = min(images, quick_calibration(images, prices, 0) if goal.quick else USUAL_CALIBRATION)
     seconds = prices.look + calibrated * prices.full / images
     return benchmark_estimates.Played(calibrated, 0, seconds, np.nan, np.nan)
 

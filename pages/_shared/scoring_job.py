@@ -6,9 +6,11 @@ import pandas as pd
 import streamlit as st
 
 from jepa_core.datasets.spec import DatasetSpec
+from jepa_core.encoders.encoder import choose_device
 from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
-from jepa_core.scoring import extremes
+from jepa_core.scoring import extremes, forecast
+from jepa_core.scoring.allocator import Prices
 from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.scoring.extremes import open_extremes
 from jepa_core.scoring.run import RunSummary, ScoringRun
@@ -98,6 +100,8 @@ def _start_scoring(key: str, before: Job | None, choice: Choice, dataset: Datase
     reached = score_tables.goal_reached(choice, dataset)
     if (before and before.state is State.DONE) or (reached and not (missing or unseen)):
         return None
+    if missing > _ASK_ABOVE:
+        _show_forecast(choice, len(dataset))
     words = f"Score {counted(missing, 'missing image')}" if missing or reached else "Sharpen the estimates"
     if (before or missing > _ASK_ABOVE or not (missing or reached)) and not st.button(
         words, icon=":material/play_arrow:", key=f"start:{key}"
@@ -112,6 +116,22 @@ def _start_scoring(key: str, before: Job | None, choice: Choice, dataset: Datase
         return run.score()
 
     return resources.jobs().submit(key, f"Scoring {dataset.title} with {choice.spec.name}", work)
+
+
+def _show_forecast(choice: Choice, images: int) -> None:
+    """What each method would take for so many images: the machine is measured for it, once."""
+    key = make_key("forecast", choice.spec.name, choice.output)
+    job = resources.jobs().get(key)
+    if job is None:
+        job = resources.jobs().submit(
+            key,
+            "Measuring how long scores take here",
+            lambda _job: forecast.prices_of(choice.spec, choice.output, choose_device(None)),
+        )
+    if job.active:
+        jobs_ui.show_progress(job)
+    elif isinstance(job.result, Prices):
+        st.caption(f"{forecast.in_words(job.result, images)} Choose in the sidebar, under *How scores are made*.")
 
 
 def verify_extremes(choice: Choice, shown: ScoredDataset, count: int) -> None:
