@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", required=True, metavar="NAME[=PICTURES][:COUNT]")
     args = parser.parse_args()
     output = EncoderOutput.of(load_encoder(args.encoder, "cpu"), args.output)
-    kept, results = Grams([], []), []
+    kept, results, digests = Grams([], []), [], set()
     work = exact_work(output, keep=kept)
     for asked in args.data:
         named, _, count = asked.partition(":")
@@ -43,6 +43,10 @@ def main() -> None:
         items = registry.sample(spec, min(int(count or 400), len(spec)), seed=0)
         for start in range(0, len(items), work.size):
             batch = items[start : start + work.size]
+            batch = [item for item in batch if item.digest not in digests]  # mixed-train has digits of digits-train
+            if not batch:
+                continue
+            digests |= {item.digest for item in batch}
             inputs = [output.loaded.preprocess(images.decode(item.read()).image) for item in batch]
             results += work.results([item.digest for item in batch], torch.stack(inputs))
         print(name, len(results), flush=True)

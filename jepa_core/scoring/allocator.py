@@ -6,7 +6,8 @@ all of theirs; what more full scores gain is guessed from what the last ones gai
 
     gain = log(mean squared error now / mean squared error after it) / its seconds
 
-is taken, until the goal is reached or no time is left.
+is taken until the goal is reached or no time is left; where products gain most, as many as should reach it. An interval
+is only as good as the number of images behind it, so fewer than `LEAST_CHECKED` of them are not the end.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ import numpy as np
 
 from jepa_core.scoring.method import LEAST_IMAGES, Goal
 
+LEAST_CHECKED = 64
+"""Calibration images behind the intervals of a run towards a fidelity, or an eighth of a smaller set."""
 PRODUCT_SHARE = 0.4
 """The share of a forward pass that a product takes, before one was measured."""
 _FIRST_GAIN = 0.7
@@ -95,19 +98,25 @@ def next_step(standing: Standing, prices: Prices, goal: Goal) -> Step | None:
     >>> next_step(Standing(1000, 128, 0, 0.985, {0: 9.0}), prices, Goal(fidelity=0.98)) is None
     True
     """
-    if standing.calibrated >= standing.images or (goal.fidelity is not None and standing.overall >= goal.fidelity):
+    if standing.calibrated >= standing.images:
         return None
     if goal.rows and goal.rows > standing.rows:
         return Step(rows=goal.rows)
     if goal.fidelity is None and goal.seconds is None:
         return None
+    if goal.fidelity is not None and standing.overall >= goal.fidelity:
+        least = min(LEAST_CHECKED, standing.images // 8)
+        return Step(calibrated=least) if standing.calibrated < least else None
     left = np.inf if goal.seconds is None else goal.seconds - standing.spent
-    steps = {
-        step: gain / seconds
-        for step, gain, seconds in _steps(standing, prices, left)
-        if seconds <= left and gain > 0 and seconds > 0
-    }
-    return max(steps, key=lambda step: steps[step]) if steps else None
+    steps = [found for found in _steps(standing, prices, left) if found[1] > 0 and 0 < found[2] <= left]
+    if not steps:
+        return None
+    best = max(steps, key=lambda found: found[1] / found[2])
+    if best[0].rows and goal.fidelity is not None:  # no half step: products of another number are all made anew
+        needed = float(np.log((1 - standing.fidelity) / (1 - goal.fidelity)))
+        enough = [found for found in steps if found[0].rows and found[1] >= needed]
+        best = min(enough, key=lambda found: found[2], default=best)
+    return best[0]
 
 
 def _steps(standing: Standing, prices: Prices, left: float) -> list[tuple[Step, float, float]]:
