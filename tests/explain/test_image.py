@@ -132,10 +132,10 @@ def test_the_command_computes_whatever_the_store_has(store, tiny, folder, comman
     assert json.loads(out)[0]["jepa_score"] == pytest.approx(row["jepa_score"], abs=1e-4)
 
 
-def test_a_sketch_of_one_image_is_refused(folder, command):
+def test_an_estimate_of_one_image_is_refused(folder, command):
     status, _out, err = command("score", "--encoder", "tiny", "--data", folder, "--image", "x", "--method", "sketch")
     assert status == 1
-    assert "--method exact is accepted with --image" in err
+    assert "--exact is accepted with --image" in err
 
 
 def test_of_a_listed_image_only_who_has_the_picture_can_compute_the_score(tiny):
