@@ -8,7 +8,6 @@ processor with the same products 1.11 s against 1.91 s.
 import functools
 import logging
 import platform
-import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,7 @@ FASTER = 0.9
 """The share of float32's time that bfloat16 may take at most where it is chosen for its speed."""
 HOPELESS = 3.0
 """Where one matrix product takes so many times as long in bfloat16, it is emulated, and no encoder need be tried."""
-_TIMES = 3  # that each precision's product is timed; the median counts
+_TIMES = 5  # that each precision's product is timed, in turn; the least counts, since other programs only add to it
 _SIDE = 512  # of the matrices: milliseconds in float32, and a tenth of a second where bfloat16 is emulated
 
 
@@ -52,7 +51,7 @@ def is_emulated(device: str) -> bool:
 
 @functools.cache
 def matrix_time_ratio(device: str) -> float:
-    """Seconds of one matrix product in bfloat16 over those in float32, medians. Measured once in a process."""
+    """Seconds of one matrix product in bfloat16 over those in float32. Measured once in a process."""
     import torch
 
     from jepa_core.scoring.benchmark_clock import seconds_of
@@ -62,7 +61,7 @@ def matrix_time_ratio(device: str) -> float:
         return seconds_of(device, lambda: (square @ square)[0, 0].item())  # waits for a device that runs ahead
 
     found = [(product(torch.bfloat16), product(torch.float32)) for _ in range(1 + _TIMES)][1:]  # the first warms up
-    half, full = (statistics.median(seconds) for seconds in zip(*found, strict=True))
+    half, full = (min(seconds) for seconds in zip(*found, strict=True))
     return half / full
 
 
@@ -73,7 +72,7 @@ def kept_time_ratio(store: Store, output: EncoderOutput) -> float | None:
 
 
 def product_time_ratio(store: Store, output: EncoderOutput) -> float | None:
-    """Seconds of a Jacobian's product in bfloat16 over those in float32, medians; None where there is none in bfloat16.
+    """Seconds of a Jacobian's product in bfloat16 over those in float32; None where there is none in bfloat16.
 
     As many cotangents and noise images as the output's engines take together. What is found is kept in the store for
     this machine. An emulated bfloat16 is not tried: the ratio is then that of a matrix product.
@@ -96,7 +95,7 @@ def _measured(output: EncoderOutput) -> float:
 
     engines = [engine_of(output.loaded, output.name, precision=precision) for precision in ("bf16", "fp32")]
     found = [[_seconds(engine, output) for engine in engines] for _ in range(1 + _TIMES)][1:]  # the first traces
-    half, full = (statistics.median(seconds) for seconds in zip(*found, strict=True))
+    half, full = (min(seconds) for seconds in zip(*found, strict=True))
     return half / full
 
 
