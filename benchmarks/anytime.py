@@ -78,15 +78,17 @@ def against(pool: Known, target: Known, rank: int) -> tuple[Known, Known]:
     return turned(pool), turned(target)
 
 
-def joined(pool: Known, target: Known, drawn: np.ndarray) -> Known:
-    """The pool and the drawn images of a set."""
+def joined(pool: Known, target: Known, drawn: np.ndarray, also: np.ndarray | None = None) -> Known:
+    """The pool, the drawn images of a set, and others that are scored fully also."""
+    count, drawn = len(drawn), drawn if also is None else np.concatenate([drawn, np.setdiff1d(also, drawn)])
     first = min(calibration.POOL, len(pool.scores))
 
     def both(name: str) -> np.ndarray:
         return np.concatenate([getattr(pool, name)[:first], getattr(target, name)[drawn]])
 
     own = np.repeat([False, True], [first, len(drawn)])
-    return Known([], both("scores"), both("features"), both("pivots"), own, own)
+    at_random = own & (np.arange(len(own)) < first + count)
+    return Known([], both("scores"), both("features"), both("pivots"), own, at_random)
 
 
 def table(args: argparse.Namespace) -> None:
@@ -133,11 +135,11 @@ def extremes(args: argparse.Namespace) -> None:
             count = min(args.images, len(turned.scores))
             order = generator.permutation(len(turned.scores))[:count]
             drawn = order[: args.own]
-            fitted = calibration.calibrate(joined(pool, turned, drawn), args.rows)
-            scores, half = fitted.estimate(turned.features[order], turned.pivots[order])
             truth = turned.scores[order]
             full = np.isin(order, drawn)
             while True:
+                fitted = calibration.calibrate(joined(pool, turned, drawn, order[full]), args.rows)
+                scores, half = fitted.estimate(turned.features[order], turned.pivots[order])
                 shown = pd.DataFrame(
                     {
                         "name": np.arange(count),

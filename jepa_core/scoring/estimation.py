@@ -7,7 +7,7 @@ where it was, and one with a higher goal starts where the lower one ended.
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -33,6 +33,11 @@ def estimate(run: ImageRun) -> RunSummary:
     return _Laps(run).run()
 
 
+def refresh(run: ImageRun) -> None:
+    """Estimate anew by what is known now: full scores that came for another reason teach something, too."""
+    _Laps(run).lap()
+
+
 class _Laps:
     """One run: what it has found out so far, and its laps."""
 
@@ -45,7 +50,7 @@ class _Laps:
         self.state = looks.progressed(self.store, self.output, self.precision, run.dataset)
         self.summary = RunSummary()
         self.began = time.perf_counter()
-        self.prices = Prices(0.0, 0.0, 0.0)
+        self.prices = Prices(self.state.look, self.state.product, 0.0)
         self.measured_full = False
 
     def run(self) -> RunSummary:
@@ -56,12 +61,12 @@ class _Laps:
         if self._pool() < LEAST_IMAGES and not self.state.drawn:  # nothing to estimate from yet
             self._calibrate(min(LEAST_IMAGES, len(self.order)))
         self._look()
-        fitted = None if self.job.cancelled() else self._lap()
+        fitted = None if self.job.cancelled() else self.lap()
         if self.goal.quick and fitted:
             wanted = allocator.quick_calibration(len(self.order), self.prices, self._pool())
             if wanted > self.state.drawn and not self.job.cancelled():
                 self._calibrate(wanted)
-                fitted = self._lap()
+                fitted = self.lap()
         before = np.nan
         while fitted and not self.job.cancelled():
             standing = self._standing(fitted, before)
@@ -74,7 +79,7 @@ class _Laps:
             else:
                 self._multiply(step.rows)
             if not self.job.cancelled():
-                fitted = self._lap()
+                fitted = self.lap()
         self.summary.cancelled |= self.job.cancelled()
         self.summary.seconds = time.perf_counter() - self.began
         return self.summary
@@ -92,17 +97,17 @@ class _Laps:
         self._add(done)
         self.summary.reused = done.reused
         seconds = time.perf_counter() - began
-        if not done.scored and not done.cancelled:  # of a run that goes on where another stopped
+        if not done.scored and not done.cancelled and not self.prices.look:  # another set had the same images
             began = time.perf_counter()
             done = replace(self.job, items=self.order[:_TIMED], whole=False, progress=silent).do(
                 look_work(self.output), lambda _some: set(), lambda _found: None
             )
             seconds = time.perf_counter() - began
-        if done.scored:
-            self.prices = self._priced(seconds / done.scored)
+        if done.scored or not self.measured_full:
+            self.prices = self._priced(seconds / done.scored if done.scored else self.prices.look)
 
     def _priced(self, look: float) -> Prices:
-        product = allocator.PRODUCT_SHARE * look
+        product = self.prices.product or allocator.PRODUCT_SHARE * look
         return Prices(look, product, self.prices.full if self.measured_full else look + self.output.k * product)
 
     def _calibrate(self, wanted: int) -> None:
@@ -172,7 +177,7 @@ class _Laps:
 
     # --- laps ---------------------------------------------------------------------------------------------------------
 
-    def _lap(self) -> Calibration | None:
+    def lap(self) -> Calibration | None:
         """Estimates of all images by what is known now; None where too little is."""
         self.job.progress(0, 0)  # what comes now has no steps
         members = {member.name: member.digest for member in self.store.members(self.job.dataset)}
@@ -186,8 +191,8 @@ class _Laps:
         self._put_estimates(fitted, [digest for digest in digests if digest not in full])
         fidelity = allocator.overall(fitted.fidelity, fitted.drawn, len(self.order))
         fidelity = fidelity if np.isfinite(fidelity) else 0.0
-        self.state = replace(self.state, fidelity=fidelity)
-        told = {name: np.array(getattr(self.state, name)) for name in ("drawn", "rows", "fidelity")}
+        self.state = replace(self.state, fidelity=fidelity, look=self.prices.look, product=self.prices.product)
+        told = {name: np.array(value) for name, value in asdict(self.state).items()}
         config = looks.estimates_config(self.output, self.precision, self.job.dataset)
         sketches.put_arrays(self.store, config.key, told)
         return fitted

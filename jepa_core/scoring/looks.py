@@ -67,6 +67,8 @@ class Progressed:
     drawn: int = 0
     rows: int = 0
     fidelity: float = 0.0  # 0 where it is not known
+    look: float = 0.0  # seconds of a forward pass, and of one product
+    product: float = 0.0
 
 
 def estimates_config(output: EncoderOutput, precision: str, dataset: str) -> ResultConfig:
@@ -79,4 +81,5 @@ def progressed(store: Store, output: EncoderOutput, precision: str, dataset: str
     found = sketches.arrays(store, estimates_config(output, precision, dataset).key)
     if found is None:
         return Progressed()
-    return Progressed(int(found["drawn"]), int(found["rows"]), float(found["fidelity"]))
+    numbers = {name: float(found[name]) for name in ("fidelity", "look", "product")}
+    return Progressed(int(found["drawn"]), int(found["rows"]), **numbers)
