@@ -42,6 +42,8 @@ def choose_encoder() -> None:
     """The encoder and its output, in the sidebar of every page and in the address."""
     specs = list_encoders()
     asked = st.query_params.get("encoder")
+    # An address of an earlier version has a name that is no option any more; Streamlit then takes the default.
+    st.session_state.setdefault("default_method", ALIASES.get(st.query_params.get("method", ""), "exact"))
     with st.sidebar:
         name = st.selectbox(
             "Encoder",
@@ -70,18 +72,16 @@ def choose_encoder() -> None:
 
 def _choose_method() -> ScoringMethod:
     with st.expander("How scores are made", icon=":material/tune:"):
-        if (asked := st.query_params.get("method")) in ALIASES:  # an address of an earlier version
-            st.query_params["method"] = ALIASES[asked]
         method = st.selectbox(
             "Method",
             list(METHODS),
+            index=list(METHODS).index(st.session_state["default_method"]),
             key="method",
             bind="query-params",
-            format_func=METHODS.get,
-            help="Exact: a full score takes a product of the Jacobian for each number of the embedding. Balanced: "
+            help="exact: a full score takes a product of the Jacobian for each number of the embedding. balanced: "
             "estimates by forward passes, some full scores and as many products as gain something, until they order "
-            f"images like full scores do (Spearman {FIDELITY}). Quick look: one forward pass an image, and few full "
-            "scores. Each estimate says how far off it may be.",
+            f"images like full scores do (Spearman {FIDELITY}). quick: a quick look, one forward pass an image and few "
+            "full scores. Each estimate says how far off it may be.",
         )
         chosen = st.selectbox(
             "Precision",
