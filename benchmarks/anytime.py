@@ -34,7 +34,7 @@ from jepa_core.scoring.looks import GRAMS
 from jepa_core.stats.rank_correlation import spearman
 
 OWN = (0, 24, 64, 128, 250)
-ROWS = (0, 2, 4, 8)
+ROWS = (0, 4, 16, 32)
 
 
 def collect(args: argparse.Namespace) -> None:

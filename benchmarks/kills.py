@@ -116,7 +116,7 @@ def _asked(place: Place) -> list[object]:
     return ["--encoder", ENCODER, "--output", OUTPUT, "--data", place.pictures]
 
 
-def sketch(place: Place) -> None:
+def estimate(place: Place) -> None:
     """Estimates, as small as they may be."""
     store, encoder = Store(), registry.load_encoder(ENCODER, "cpu")
     dataset = get_dataset(str(place.pictures))
@@ -164,7 +164,7 @@ def old_table(place: Place) -> None:
 
 WORKS = (
     Work("score", score, lambda place: (place.out / "scores.csv").write_bytes(OLD) and None, "scores.csv"),
-    Work("sketch", sketch),
+    Work("estimate", estimate),
     Work("export", export, filled, "table.csv"),
     Work("copy", copy, filled, "copy.sqlite"),
     Work("import", take),
@@ -296,8 +296,8 @@ def make_place(root: Path, name: str) -> Place:
     return place
 
 
-def prepare(root: Path, count: int, works: Sequence[Callable[[Place], None]] = (sketch, score)) -> None:
-    """The pictures, a store in which they are scored and sketched, one shipped table, and the encoder."""
+def prepare(root: Path, count: int, works: Sequence[Callable[[Place], None]] = (estimate, score)) -> None:
+    """The pictures, a store in which they are scored and estimated, one shipped table, and the encoder."""
     _share_the_encoder()
     _ship_a_part(root)
     chance = np.random.default_rng(0)
@@ -355,7 +355,7 @@ def run(count: int, seed: int, pictures: int = 48, works: tuple[Work, ...] = WOR
     found = {work.name: Tally() for work in works}
     with tempfile.TemporaryDirectory(prefix="jepa-kills-") as made:
         root = Path(made)
-        prepare(root, pictures, [sketch, score] if any(work.do is sketch for work in works) else [score])
+        prepare(root, pictures, [estimate, score] if any(work.do is estimate for work in works) else [score])
         expected = {}
         for work in works:
             expected[work.name] = undisturbed(work, make_place(root, f"whole {work.name}"))

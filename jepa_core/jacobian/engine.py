@@ -51,7 +51,7 @@ _one_at_a_time = threading.RLock()
 class GramResult(NamedTuple):
     """`gram` (B, r, r) in float64, `embedding` (B, K) and `features` (B, F) in float32, all on the CPU.
 
-    The features are what `jepa_core.jacobian.sketch` predicts scores from, and come with the forward pass: the
+    The features are what `jepa_core.scoring.calibration` predicts scores from, and come with the forward pass: the
     embedding, and in the usual way the sizes of what the Jacobian is made of.
     """
 

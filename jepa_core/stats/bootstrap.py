@@ -12,7 +12,7 @@ from jaxtyping import Float, Int32
 from numpy import ndarray
 
 LEVEL = 0.9
-"""Of every interval, those of the sketch's estimates too."""
+"""Of every interval, those of estimated scores too."""
 RESAMPLES = 500
 
 _KEPT_DRAWS = 8  # of sets of up to so many images together; as many as 50 MB

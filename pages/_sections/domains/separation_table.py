@@ -45,7 +45,7 @@ def show(table: pd.DataFrame) -> None:
                 "median": number("Median score", format="%.1f"),
                 "q25": number("25 %", format="%.1f"),
                 "q75": number("75 %", format="%.1f"),
-                "estimated": number("Estimates", help="How many of the scores are estimates by a sketch"),
+                "estimated": number("Estimates", help="How many of the scores are estimates"),
             }
             | {f"percentile_{method}": number(f"Percentile {short[method]}", format="%.0f") for method in found}
             | {
