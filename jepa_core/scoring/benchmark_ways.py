@@ -81,7 +81,7 @@ def ways_of(
     return [
         *_others(f, image, k, batch),
         *[_full(f, image, k, precision) for precision in precisions],
-        *[way for precision in precisions for way in _parts_of_estimates(f, image, k, precision)],
+        *_parts_of_estimates(f, image, k),
     ]
 
 
@@ -120,16 +120,17 @@ def _full(f: nn.Module, image: Tensor, k: int, precision: Precision) -> Way:
     return Way(name, run, finish, len(images), k, engine.plan.cotangents, precision=precision)
 
 
-def _parts_of_estimates(f: nn.Module, image: Tensor, k: int, precision: Precision) -> Iterator[Way]:
+def _parts_of_estimates(f: nn.Module, image: Tensor, k: int) -> Iterator[Way]:
     """A forward pass with the sizes of the layers, and one with the most products that an estimate may have."""
-    r, once = sketch.most_rows(k), Engine(f, image[0], rows=1, precision=precision, compiled_after=0)
+    precision: Precision = "fp32"
+    r, once = sketch.most_rows(k), Engine(f, image[0], rows=1, compiled_after=0)
     looked_at = torch.randn(once.plan.images, *image.shape[1:], device=image.device)
 
     def look(_rows: int) -> object:
         return once.forward(looked_at)
 
     yield Way(f"look, {precision}", look, _nothing, len(looked_at), 1, 1, precision=precision, part="look")
-    engine = Engine(f, image[0], rows=r, precision=precision, compiled_after=0)
+    engine = Engine(f, image[0], rows=r, compiled_after=0)
     images = torch.randn(engine.plan.images, *image.shape[1:], device=image.device)
     directions = torch.randn(r, k)
     yield Way(

@@ -6,7 +6,7 @@ import pytest
 
 from jepa_core.cli import parser
 from jepa_core.jacobian import batch_plan
-from jepa_core.scoring import benchmark, precision, stopwatch
+from jepa_core.scoring import benchmark, benchmark_estimates, precision, stopwatch
 from jepa_core.scoring.method import LEAST_IMAGES
 from tests.helpers import png
 
@@ -74,6 +74,7 @@ def test_bench_prints_every_way_with_its_ratios(capsys, monkeypatch, install_tin
     monkeypatch.setattr(batch_plan, "default_budget", lambda _device: 1 << 22)
     monkeypatch.setattr(stopwatch, "matrix_time_ratio", lambda _device: 0.5)
     monkeypatch.setattr(benchmark, "CASES", {"tiny": benchmark.Case("tiny", encoder="tiny", output="projector")})
+    monkeypatch.setattr(benchmark_estimates, "SIZES", (1000,))
     monkeypatch.setattr(benchmark, "_SHORT", 0.02)  # the times themselves are not looked at
     monkeypatch.setattr(benchmark, "REPEATS", 1)
     assert parser.main(["bench", "--case", "tiny", "--device", "cpu", "--limit", "1", "--json"]) == 0
@@ -81,7 +82,7 @@ def test_bench_prints_every_way_with_its_ratios(capsys, monkeypatch, install_tin
     assert {"listing, one image", "vmap", "jacrev", "full, fp32", "full, bf16"} < set(lines)
     assert {"look, fp32", "3 products, fp32"} < set(lines)
     for method in ("quick", "balanced"):
-        assert sum(way.startswith(f"{method}, N = ") for way in lines) == 3
+        assert sum(way.startswith(f"{method}, N = 1,000 (") for way in lines) == 1
     assert lines["listing, one image"]["over_listing"] == 1
     assert all(line["seconds"] > 0 for line in lines.values())
 
