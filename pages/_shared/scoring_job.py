@@ -100,13 +100,13 @@ def _start_scoring(key: str, before: Job | None, choice: Choice, dataset: Datase
     reached = score_tables.goal_reached(choice, dataset)
     if (before and before.state is State.DONE) or (reached and not (missing or unseen)):
         return None
-    if missing > _ASK_ABOVE:
-        _show_forecast(choice, len(dataset))
     words = f"Score {counted(missing, 'missing image')}" if missing or reached else "Sharpen the estimates"
-    if (before or missing > _ASK_ABOVE or not (missing or reached)) and not st.button(
-        words, icon=":material/play_arrow:", key=f"start:{key}"
-    ):
-        return None
+    if before or missing > _ASK_ABOVE or not (missing or reached):
+        start, ask = st.columns([1, 2])
+        if not start.button(words, icon=":material/play_arrow:", key=f"start:{key}"):
+            with ask:
+                _show_forecast(choice, len(dataset))
+            return None
 
     def work(job: Job) -> RunSummary:
         output = EncoderOutput.of(resources.encoder(choice.spec.name), choice.output)
@@ -119,18 +119,16 @@ def _start_scoring(key: str, before: Job | None, choice: Choice, dataset: Datase
 
 
 def _show_forecast(choice: Choice, images: int) -> None:
-    """What each method would take for so many images: the machine is measured for it, once."""
+    """What each method would take for so many images, once it is asked for: the machine is measured for it."""
+
+    def measure(_job: Job) -> Prices:
+        return forecast.prices_of(choice.spec, choice.output, choose_device(None))
+
     key = make_key("forecast", choice.spec.name, choice.output)
-    job = resources.jobs().get(key)
-    if job is None:
-        job = resources.jobs().submit(
-            key,
-            "Measuring how long scores take here",
-            lambda _job: forecast.prices_of(choice.spec, choice.output, choose_device(None)),
-        )
-    if job.active:
-        jobs_ui.show_progress(job)
-    elif isinstance(job.result, Prices):
+    job = jobs_ui.finished_job(
+        key, "Measuring how long scores take here", measure, ask="How long does each method take?"
+    )
+    if job and isinstance(job.result, Prices):
         st.caption(f"{forecast.in_words(job.result, images)} Choose in the sidebar, under *How scores are made*.")
 
 
