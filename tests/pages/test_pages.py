@@ -16,8 +16,9 @@ from jepa_core import images
 from jepa_core.datasets import registry
 from jepa_core.encoders.card import load_card
 from jepa_core.encoders.registry import get_spec
-from jepa_core.scoring import precision, stopwatch
-from pages._shared import choice, resources, score_tables
+from jepa_core.scoring import forecast, precision, stopwatch
+from jepa_core.scoring.allocator import Prices
+from pages._shared import choice, resources, score_tables, scoring_job
 from pages._shared.text import escaped
 from tests.helpers import cards, grids, pictured, tell
 
@@ -365,3 +366,18 @@ def test_an_address_that_asks_for_what_is_not_here_is_answered(open_page: Callab
     [said] = [toast.value for toast in app.toast]
     assert f"The address asks for {key} '\\*nonsense\\*', which is not here; " in said
     assert key == "encoder" or not app.run().toast, "once is enough; a browser takes a bound value out of the address"
+
+
+def test_before_a_large_set_is_scored_each_method_says_how_long_it_takes(
+    open_page: Callable[..., AppTest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring_job, "_ASK_ABOVE", 10)
+    monkeypatch.setattr(forecast, "prices_of", lambda *_asked: Prices(0.1, 0.04, 10.0))
+    app = open_folder(open_page(), turned(tmp_path / "many", 40))
+    assert not any("For 40 images here" in text.value for text in app.caption)
+    ask = next(button for button in app.button if button.label == "How long does each method take?")
+    app = settled(ask.click().run())
+    assert_no_error(app)
+    said = next(text.value for text in app.caption if "For 40 images here" in text.value)
+    assert "quick look about 3 min, balanced about 7 min, exact about 7 min" in said
+    assert any(button.label == "Score 40 missing images" for button in app.button)
