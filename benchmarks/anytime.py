@@ -152,7 +152,7 @@ def extremes(args: argparse.Namespace) -> None:
                 names = open_extremes(shown, args.shown)
                 if not names:
                     break
-                full[names[: max(8, len(names) // 4)]] = True
+                full[names[: min(max(8, len(names) // 4), 32)]] = True
             found, wanted = np.argsort(shown["jepa_score"]), np.argsort(truth)
             ends = [*range(args.shown), *range(-args.shown, 0)]
             right += bool(np.array_equal(found.to_numpy()[ends], wanted[ends]))

@@ -38,6 +38,15 @@ def refresh(run: ImageRun) -> None:
     _Laps(run).lap()
 
 
+def check(run: ImageRun) -> None:
+    """Score fully as many images, drawn at random, as intervals need that are worth something."""
+    laps = _Laps(run)
+    wanted = min(LEAST_IMAGES, len(laps.order))
+    if laps.state.drawn < wanted:
+        laps.calibrate(wanted)
+        laps.lap()
+
+
 class _Laps:
     """One run: what it has found out so far, and its laps."""
 
@@ -59,13 +68,13 @@ class _Laps:
         if names <= self.store.scored(self.exact, self.job.dataset).keys():  # nothing is left to estimate
             return score_fully(self.job)
         if self._pool() < LEAST_IMAGES and not self.state.drawn:  # nothing to estimate from yet
-            self._calibrate(min(LEAST_IMAGES, len(self.order)))
+            self.calibrate(min(LEAST_IMAGES, len(self.order)))
         self._look()
         fitted = None if self.job.cancelled() else self.lap()
         if self.goal.quick and fitted:
             wanted = allocator.quick_calibration(len(self.order), self.prices, self._pool())
             if wanted > self.state.drawn and not self.job.cancelled():
-                self._calibrate(wanted)
+                self.calibrate(wanted)
                 fitted = self.lap()
         before = np.nan
         while fitted and not self.job.cancelled():
@@ -75,7 +84,7 @@ class _Laps:
                 break
             before = standing.errors[standing.rows] if step.calibrated else np.nan
             if step.calibrated:
-                self._calibrate(step.calibrated)
+                self.calibrate(step.calibrated)
             else:
                 self._multiply(step.rows)
             if not self.job.cancelled():
@@ -110,7 +119,7 @@ class _Laps:
         product = self.prices.product or allocator.PRODUCT_SHARE * look
         return Prices(look, product, self.prices.full if self.measured_full else look + self.output.k * product)
 
-    def _calibrate(self, wanted: int) -> None:
+    def calibrate(self, wanted: int) -> None:
         """Full scores of the first `wanted` images in the random order, with looks that have all there is."""
         items, began = self.order[:wanted], time.perf_counter()
         directions = looks.kept_directions(self.store, self.output)

@@ -9,7 +9,7 @@ from jepa_core.scoring.stored import stored_scores
 
 WIDER = 1.6
 """How much wider than their 90 % intervals estimates are taken here, about 99 %: one in ten may not be missed."""
-_AT_A_TIME = 8
+_AT_A_TIME, _MOST_AT_A_TIME = 8, 32
 
 
 def open_extremes(table: pd.DataFrame, shown: int) -> list[str]:
@@ -33,13 +33,15 @@ def verify_extremes(run: ScoringRun, shown: int, label: str | None = None) -> se
     Returns the names that stay open: those whose scoring failed, and what was left when it was cancelled.
     """
     tried: set[str] = set()
+    if run.method.name == "estimate":
+        estimation.check(run)
     while True:
         table = stored_scores(run.store, run.output, run.dataset, run.method)
         names = open_extremes(table if label is None else table[table["label"] == label], shown)
         left = [name for name in names if name not in tried]
         if run.cancelled() or not left:
             return set(names)
-        chosen = set(left[: max(_AT_A_TIME, len(left) // 4)])
+        chosen = set(left[: min(max(_AT_A_TIME, len(left) // 4), _MOST_AT_A_TIME)])
         run.restricted_to(chosen).score()
         tried |= chosen
         if run.method.name == "estimate":  # what stands at an end has taught something of what stands beside it

@@ -160,6 +160,18 @@ def test_an_extreme_that_cannot_be_scored_is_told_and_not_tried_for_ever(store, 
     assert sum(tried) == len(opened)
 
 
+def test_intervals_that_nothing_has_checked_are_checked_before_ends_are_verified(store, tiny, items, truth):
+    score(store, tiny, "digits-validation", list(get_dataset("digits-validation").items())[:40], whole=False)
+    estimate_all(store, tiny, items)
+    before = looks.progressed(store, output(tiny), "fp32", NAME).drawn
+    assert before < LEAST_IMAGES
+    assert verify_extremes(a_run(store, tiny, items, QUICK), 3) == set()
+    assert looks.progressed(store, output(tiny), "fp32", NAME).drawn == LEAST_IMAGES
+    found = table(store, tiny).sort_values("jepa_score")["name"].tolist()
+    right = truth.sort_values().index.tolist()
+    assert (found[:3], found[-3:]) == (right[:3], right[-3:])
+
+
 def test_verified_extremes_are_no_calibration_images(store, tiny, items):
     estimate_all(store, tiny, items)
     drawn = looks.progressed(store, output(tiny), "fp32", NAME).drawn
