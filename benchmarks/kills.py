@@ -221,7 +221,7 @@ def kill_once(work: Work, place: Place, after: float, whole: dict[tuple, tuple],
             os.waitpid(process, 0)
     tally.kills += 1
     there = rows_after(store)
-    tally.lost += sum(there.get(key) != row for key, row in told.items())
+    tally.lost += _lost(told, there)
     if store.exists():
         _look(store, tally)
     _look_at_file(work, place, file, tally)
@@ -240,11 +240,16 @@ def kill_once(work: Work, place: Place, after: float, whole: dict[tuple, tuple],
     tally.left += len(left)
     tally.faults += [f"{work.name}: left {name}" for name in left]
     end = rows(store)
-    tally.lost += sum(end.get(key) != row for key, row in there.items()) + len(whole.keys() - end.keys())
+    tally.lost += _lost(there, end) + len(whole.keys() - end.keys())
     tally.doubled += len(end.keys() - whole.keys())
     before, after_all = scores_of(whole), scores_of(end)
     tally.changed += sum(abs(before[key] - after_all.get(key, np.inf)) > AGREE for key in before)
     _look_at_file(work, place, file, tally, finished=True)
+
+
+def _lost(before: dict[tuple, tuple], after: dict[tuple, tuple]) -> int:
+    """Rows that are no longer there, or are others; estimates are sharpened in their place."""
+    return sum(key not in after or (key[0] != "estimates" and after[key] != row) for key, row in before.items())
 
 
 def _look(path: Path, tally: Tally) -> None:

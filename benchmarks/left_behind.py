@@ -54,7 +54,7 @@ def scores_of(found: dict[tuple, tuple]) -> dict[tuple, float]:
         if key[0] == "results":
             sigma = np.frombuffer(row[0], "<f4").astype(float)
             made[key] = float(np.log(np.sort(sigma)[-48:] + 1e-12).sum())
-        elif key[0] == "members":
+        elif key[0] in ("members", "estimates"):
             made[key] = float(row[0])
     return made
 

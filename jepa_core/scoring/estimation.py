@@ -136,7 +136,7 @@ class _Laps:
         if first and first.grams and not done.cancelled:
             self._choose_directions(first)
         if not done.cancelled:
-            self.state = replace(self.state, drawn=max(self.state.drawn, wanted))
+            self._keep(replace(self.state, drawn=max(self.state.drawn, wanted)))
 
     def _fully_known(self, digests: Sequence[str]) -> set[str]:
         """Of which images a full score, a look and the pivots are there, or the score where there are no directions."""
@@ -182,7 +182,7 @@ class _Laps:
             seconds = (time.perf_counter() - began) / done.scored
             self.prices = replace(self.prices, product=max(seconds - self.prices.look, 0.0) / rows)
         if not done.cancelled:
-            self.state = replace(self.state, rows=rows)
+            self._keep(replace(self.state, rows=rows))
 
     # --- laps ---------------------------------------------------------------------------------------------------------
 
@@ -200,11 +200,14 @@ class _Laps:
         self._put_estimates(fitted, [digest for digest in digests if digest not in full])
         fidelity = allocator.overall(fitted.fidelity, fitted.drawn, len(self.order))
         fidelity = fidelity if np.isfinite(fidelity) else 0.0
-        self.state = replace(self.state, fidelity=fidelity, look=self.prices.look, product=self.prices.product)
-        told = {name: np.array(value) for name, value in asdict(self.state).items()}
-        config = looks.estimates_config(self.output, self.precision, self.job.dataset)
-        sketches.put_arrays(self.store, config.key, told)
+        self._keep(replace(self.state, fidelity=fidelity))
         return fitted
+
+    def _keep(self, state: looks.Progressed) -> None:
+        """Remember how far the run has come, for the next one."""
+        self.state = replace(state, look=self.prices.look, product=self.prices.product)
+        told = {name: np.array(value) for name, value in asdict(self.state).items()}
+        sketches.put_arrays(self.store, looks.estimates_config(self.output, self.precision, self.job.dataset).key, told)
 
     def _put_estimates(self, fitted: Calibration, digests: list[str]) -> None:
         config = looks.estimates_config(self.output, self.precision, self.job.dataset)
@@ -256,11 +259,12 @@ class _Laps:
         return fitted.rows < rows <= self.known.pivots.shape[1]
 
     def _pool(self) -> int:
-        """How many full scores there are to estimate from, whatever their set."""
+        """How many full scores of other sets there are to estimate from."""
         if found := pool.shipped(self.output):
             return len(found.scores)
-        space = looks.sizes_space(self.output)
-        return len(sketches.scored_with_measures(self.store, self.exact, space, calibration.POOL))
+        own = {member.digest for member in self.store.members(self.job.dataset)}
+        space, most = looks.sizes_space(self.output), calibration.POOL + len(own)
+        return len(set(sketches.scored_with_measures(self.store, self.exact, space, most)) - own)
 
     def _add(self, done: RunSummary) -> None:
         """Put a step's account into the run's: an image counts once, whatever is done with it."""
