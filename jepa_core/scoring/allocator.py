@@ -54,6 +54,7 @@ class Standing:
         errors: mean squared error of the calibration images, left out, by the number of products.
         before: that with `rows` products of the step before, with half as many calibration images; NaN if unknown.
         spent: seconds.
+        lap: seconds that the regressions of a lap take.
     """
 
     images: int
@@ -63,6 +64,7 @@ class Standing:
     errors: Mapping[int, float]
     before: float = np.nan
     spent: float = 0.0
+    lap: float = 0.0
 
     @property
     def overall(self) -> float:
@@ -108,6 +110,8 @@ def next_step(standing: Standing, prices: Prices, goal: Goal) -> Step | None:
         least = min(LEAST_CHECKED, standing.images // 8)
         return Step(calibrated=least) if standing.calibrated < least else None
     left = np.inf if goal.seconds is None else goal.seconds - standing.spent
+    if (standing.images - standing.calibrated) * prices.full <= min(2 * standing.lap, left):
+        return Step(calibrated=standing.images)  # sooner done than estimated
     steps = [found for found in _steps(standing, prices, left) if found[1] > 0 and 0 < found[2] <= left]
     if not steps:
         return None

@@ -16,7 +16,7 @@ from jepa_core.stats.rank_correlation import spearman
 
 SIZES = (1_000, 10_000, 1_000_000)
 """Numbers of images that estimates are priced for."""
-_LADDER = (1, 2, 4, 8, 16, 32, 64, 128)
+_LADDER = (1, 4, 16, 64)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,12 @@ def test_time_is_spent_but_not_overspent():
     assert some == Step(calibrated=168)
 
 
+def test_a_set_that_is_sooner_scored_fully_than_estimated_is():
+    few = standing(images=200, fidelity=0.9, lap=800.0)
+    assert next_step(few, PRICES, FIDELITY) == Step(calibrated=200)
+    assert next_step(standing(images=200, fidelity=0.9, lap=300.0), PRICES, FIDELITY) != Step(calibrated=200)
+
+
 def test_products_that_were_asked_for_come_first():
     assert next_step(standing(rows=1), PRICES, Goal(rows=4, fidelity=0.98)) == Step(rows=4)
     assert next_step(standing(rows=4), PRICES, Goal(rows=4)) is None
