@@ -16,7 +16,7 @@ sections 2.2 and 5.2 (errors scaled by a predicted deviation).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -145,7 +145,6 @@ class Calibration:
     error: float
     drawn: int
     far: float
-    coverage: float = field(default=COVERAGE)
 
     def estimate(
         self, features: Float[ndarray, "n features"], pivots: Float[ndarray, "n r"]

@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from jepa_core.datasets.spec import Item
+from jepa_core.keys import make_key
 from jepa_core.progress import silent
 from jepa_core.scoring import allocator, calibration, looks, pool
 from jepa_core.scoring.allocator import Prices, Standing
@@ -23,7 +24,6 @@ from jepa_core.scoring.method import LEAST_IMAGES
 from jepa_core.store import sketches
 from jepa_core.store.records import Estimate, Look
 
-_SEED = 0  # of the order in which images are drawn for calibration
 _TIMED = 8  # images whose forward passes are timed where none is to be made
 _LADDER = (1, 4, 16, 64)  # numbers of products that are weighed against more full scores
 
@@ -54,14 +54,15 @@ class _Laps:
         self.job, self.precision, self.goal = run, run.method.decided, run.method.goal
         self.store, self.output = run.store, run.output
         self.exact = run.output.config(self.precision)
-        order = np.random.default_rng(_SEED).permutation(len(run.items))
-        self.order: list[Item] = [run.items[place] for place in order]
+        # By name alone, so that an image which comes or goes leaves the others where they were.
+        self.order: list[Item] = sorted(run.items, key=lambda item: make_key("calibration", item.name))
         self.state = looks.progressed(self.store, self.output, self.precision, run.dataset)
         self.summary = RunSummary()
         self.began = time.perf_counter()
         self.prices = Prices(self.state.look, self.state.product, 0.0)
         self.measured_full = False
         self.lap_seconds = 0.0
+        self.looked_at = 0
 
     def run(self) -> RunSummary:
         """All laps."""
@@ -71,17 +72,19 @@ class _Laps:
         if self._pool() < LEAST_IMAGES and not self.state.drawn:  # nothing to estimate from yet
             self.calibrate(min(LEAST_IMAGES, len(self.order)))
         self._look()
-        fitted = None if self.job.cancelled() else self.lap()
+        fitted = None if self.job.cancelled() else self._first_lap()
         if self.goal.quick and fitted:
             wanted = allocator.quick_calibration(len(self.order), self.prices, self._pool())
             if wanted > self.state.drawn and not self.job.cancelled():
                 self.calibrate(wanted)
                 fitted = self.lap()
+        if self.goal.rows and fitted:
+            self.goal = replace(self.goal, rows=min(self.goal.rows, self.known.pivots.shape[1]))
         before = np.nan
         while fitted and not self.job.cancelled():
             standing = self._standing(fitted, before)
             step = allocator.next_step(standing, self.prices, self.goal)
-            if step is None:
+            if step is None or (step.calibrated and step.calibrated <= self.state.drawn):
                 break
             before = standing.errors[standing.rows] if step.calibrated else np.nan
             if step.calibrated:
@@ -93,6 +96,14 @@ class _Laps:
         self.summary.cancelled |= self.job.cancelled()
         self.summary.seconds = time.perf_counter() - self.began
         return self.summary
+
+    def _first_lap(self) -> Calibration | None:
+        """A lap, after as many full scores as it takes: equal images and failed ones leave fewer than were drawn."""
+        fitted = self.lap()
+        while fitted is None and self.looked_at and self.state.drawn < len(self.order) and not self.job.cancelled():
+            self.calibrate(min(max(2 * self.state.drawn, LEAST_IMAGES), len(self.order)))
+            fitted = self.lap()
+        return fitted
 
     # --- steps --------------------------------------------------------------------------------------------------------
 
@@ -161,10 +172,26 @@ class _Laps:
         space = looks.pivots_space(self.output, self.precision, directions)
         self.store.put_measures(space, dict(zip(first.digests, pivots, strict=True)))
 
+    def _first_directions(self) -> np.ndarray | None:
+        """Directions by the Grams of a few images, scored again for it; None where it was cancelled or all failed."""
+        first = Grams([], [])
+        replace(self.job, items=self.order[:LEAST_IMAGES], whole=False).do(
+            exact_work(self.output, self.precision, keep=first),
+            lambda _digests: set(),
+            lambda results: put_full(self.store, self.output, self.precision, results, None),
+        )
+        if not first.grams or self.job.cancelled():
+            return None
+        self._choose_directions(first)
+        return looks.kept_directions(self.store, self.output)
+
     def _multiply(self, rows: int) -> None:
         """`rows` products for each image."""
         directions = looks.kept_directions(self.store, self.output)
-        assert directions is not None  # chosen by the first full scores
+        if directions is None:  # what is known of this output was scored without any
+            directions = self._first_directions()
+        if directions is None:
+            return
         rows = min(rows, len(directions))
         space, began = looks.pivots_space(self.output, self.precision, directions), time.perf_counter()
 
@@ -193,6 +220,9 @@ class _Laps:
         began = time.perf_counter()
         members = {member.name: member.digest for member in self.store.members(self.job.dataset)}
         digests = list(dict.fromkeys(members[item.name] for item in self.job.items if item.name in members))
+        self.looked_at = len(sketches.measured(self.store, looks.sizes_space(self.output), digests))
+        if not self.looked_at:
+            return None
         drawn = [members[item.name] for item in self.order[: self.state.drawn] if item.name in members]
         self.known = calibration.known(self.store, self.output, self.precision, drawn, digests)
         fitted = calibration.calibrate(self.known, self.state.rows)
@@ -200,7 +230,7 @@ class _Laps:
             return None
         full = self.store.done(self.exact, digests)
         self._put_estimates(fitted, [digest for digest in digests if digest not in full])
-        fidelity = allocator.overall(fitted.fidelity, fitted.drawn, len(self.order))
+        fidelity = allocator.overall(fitted.fidelity, min(self.state.drawn, len(self.order)), len(self.order))
         fidelity = fidelity if np.isfinite(fidelity) else 0.0
         self._keep(replace(self.state, fidelity=fidelity))
         self.lap_seconds = time.perf_counter() - began
@@ -250,7 +280,7 @@ class _Laps:
             errors |= {rows: found.error for rows, found in more.items() if found}
         return Standing(
             images=len(self.order),
-            calibrated=fitted.drawn,
+            calibrated=max(self.state.drawn, fitted.drawn),  # equal images and failed ones are behind it, too
             rows=fitted.rows,
             fidelity=fitted.fidelity,
             errors=errors,

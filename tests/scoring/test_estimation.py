@@ -9,7 +9,7 @@ import torch
 from jepa_core.datasets.registry import get_dataset
 from jepa_core.jacobian import engine
 from jepa_core.keys import make_key
-from jepa_core.scoring import allocator, calibration, looks, precision, stopwatch
+from jepa_core.scoring import allocator, calibration, estimation, looks, precision, stopwatch
 from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.scoring.extremes import open_extremes, verify_extremes
 from jepa_core.scoring.method import LEAST_IMAGES, Goal, ScoringMethod
@@ -134,6 +134,34 @@ def test_products_sharpen_where_they_are_asked_for(store, tiny, items, monkeypat
     assert "3 of 16 products" in in_words(store, output(tiny), NAME, QUICK, table(store, tiny))
 
 
+@pytest.mark.parametrize("asked", [3, 100])
+def test_products_are_as_many_as_there_are_directions_at_most(store, tiny, items, asked):
+    estimate_all(store, tiny, items, ScoringMethod("estimate", goal=Goal(rows=asked)))
+    assert looks.progressed(store, output(tiny), "fp32", NAME).rows == 3
+
+
+def test_products_are_made_where_full_scores_were_made_without_directions(store, tiny, items):
+    score(store, tiny, "digits-validation", list(get_dataset("digits-validation").items())[:40], whole=False)
+    estimate_all(store, tiny, items, ScoringMethod("estimate", goal=Goal(rows=2)))
+    assert looks.progressed(store, output(tiny), "fp32", NAME).rows == 2
+    assert len(table(store, tiny)) == COUNT
+
+
+def test_equal_images_do_not_keep_a_run_from_its_end(store, tiny, items):
+    twins = items[:30] + [replace(item, name=f"again {item.name}") for item in items[:30]]
+    estimate_all(store, tiny, twins, ScoringMethod("estimate", goal=Goal(fidelity=0.999999)))
+    assert len(table(store, tiny)) == 60
+
+
+def test_images_of_which_none_can_be_looked_at_are_told_and_nothing_is_estimated(store, tiny, items, monkeypatch):
+    score(store, tiny, "digits-validation", list(get_dataset("digits-validation").items())[:40], whole=False)
+    monkeypatch.setattr(type(tiny), "normalised", lambda *_given: torch.full((1, 16, 16), torch.nan))
+    for method in (QUICK, BALANCED):
+        summary = estimate_all(store, tiny, items, method)
+        assert len(summary.failed) == COUNT
+    assert table(store, tiny).empty
+
+
 def test_a_run_of_limited_time_stops_before_a_step_that_does_not_fit(store, tiny, items):
     estimate_all(store, tiny, items, ScoringMethod("estimate", goal=Goal(seconds=1e-9)))
     assert looks.progressed(store, output(tiny), "fp32", NAME).drawn == LEAST_IMAGES
@@ -177,9 +205,10 @@ def test_verified_extremes_are_no_calibration_images(store, tiny, items):
     drawn = looks.progressed(store, output(tiny), "fp32", NAME).drawn
     verify_extremes(a_run(store, tiny, items, QUICK), 3)
     estimate_all(store, tiny, items)
-    digests = [item.digest for item in items]
-    order = np.random.default_rng(0).permutation(COUNT)[:drawn]
-    found = calibration.known(store, output(tiny), "fp32", [digests[place] for place in order], digests)
+    order = estimation._Laps(a_run(store, tiny, items, QUICK).decided()).order[:drawn]
+    found = calibration.known(
+        store, output(tiny), "fp32", [item.digest for item in order], [item.digest for item in items]
+    )
     assert found.drawn.sum() == drawn < found.own.sum()
 
 
