@@ -10,13 +10,12 @@ import numpy as np
 
 from jepa_core.scoring import allocator, calibration
 from jepa_core.scoring.allocator import Prices, Standing
-from jepa_core.scoring.calibration import Calibration, Known
+from jepa_core.scoring.calibration import Known
 from jepa_core.scoring.method import LEAST_IMAGES, Goal
 from jepa_core.stats.rank_correlation import spearman
 
 SIZES = (1_000, 10_000, 1_000_000)
 """Numbers of images that estimates are priced for."""
-_LADDER = (1, 4, 16, 64)
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def play(known: Known, goal: Goal, prices: Prices, images: int, seed: int = 0) -
         told = _only(known, drawn)
         fitted = calibration.calibrate(told, rows)
         assert fitted is not None  # a half of the known ones is enough
-        standing = Standing(images, calibrated, rows, fitted.fidelity, _errors(told, fitted), before)
+        standing = Standing(images, calibrated, rows, fitted.fidelity, calibration.errors_by_rows(told, fitted), before)
         step = allocator.next_step(standing, prices, goal)
         if step is None or (step.calibrated and calibrated == most):
             break
@@ -75,8 +74,3 @@ def _only(known: Known, drawn: np.ndarray) -> Known:
         own=known.own[kept],
         drawn=drawn[kept],
     )
-
-
-def _errors(told: Known, fitted: Calibration) -> dict[int, float]:
-    more = {rows: calibration.calibrate(told, rows) for rows in _LADDER if fitted.rows < rows <= told.pivots.shape[1]}
-    return {fitted.rows: fitted.error} | {rows: found.error for rows, found in more.items() if found}

@@ -40,6 +40,7 @@ POOL = 800
 MOST_OWN = 1200
 """Full scores of the set at hand that it is fitted on at most."""
 _OWN, _POOL = 1, 0
+_LADDER = (1, 4, 16, 64)  # numbers of products
 BLOCK = 4096
 """Images that are estimated at a time."""
 
@@ -177,6 +178,12 @@ def calibrate(known: Known, rows: int = 0) -> Calibration | None:
         drawn=int(drawn.sum()),
         far=float(deviations.max()),
     )
+
+
+def errors_by_rows(known: Known, fitted: Calibration) -> dict[int, float]:
+    """The mean squared error of a calibration, and of those with more products that are weighed against full scores."""
+    more = {rows: calibrate(known, rows) for rows in _LADDER if fitted.rows < rows <= known.pivots.shape[1]}
+    return {fitted.rows: fitted.error} | {rows: found.error for rows, found in more.items() if found}
 
 
 def _conformal(ratios: Float[ndarray, "n"]) -> float:

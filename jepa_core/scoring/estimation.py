@@ -25,7 +25,6 @@ from jepa_core.store import sketches
 from jepa_core.store.records import Estimate, Look
 
 _TIMED = 8  # images whose forward passes are timed where none is to be made
-_LADDER = (1, 4, 16, 64)  # numbers of products that are weighed against more full scores
 
 
 def estimate(run: ImageRun) -> RunSummary:
@@ -276,8 +275,7 @@ class _Laps:
     def _standing(self, fitted: Calibration, before: float) -> Standing:
         began, errors = time.perf_counter(), {fitted.rows: fitted.error}
         if not self.goal.quick:
-            more = {rows: calibration.calibrate(self.known, rows) for rows in _LADDER if self._may_take(rows, fitted)}
-            errors |= {rows: found.error for rows, found in more.items() if found}
+            errors = calibration.errors_by_rows(self.known, fitted)
         return Standing(
             images=len(self.order),
             calibrated=max(self.state.drawn, fitted.drawn),  # equal images and failed ones are behind it, too
@@ -288,9 +286,6 @@ class _Laps:
             spent=time.perf_counter() - self.began,
             lap=self.lap_seconds + time.perf_counter() - began,
         )
-
-    def _may_take(self, rows: int, fitted: Calibration) -> bool:
-        return fitted.rows < rows <= self.known.pivots.shape[1]
 
     def _pool(self) -> int:
         """How many full scores of other sets there are to estimate from."""
