@@ -1,6 +1,6 @@
 """Does the suite find faults? Seeded mutants of the core, and how many of them the tests kill.
 
-    python benchmarks/mutants.py choose mutants.csv [--each 28] [--seed 20]
+    python benchmarks/mutants.py choose mutants.csv [--each 28] [--seed 20] [--also CHECKOUT]
     python benchmarks/mutants.py record FOLDER [--tests tests] [-- tests/stats ...]
     python benchmarks/mutants.py run mutants.csv killed.csv FOLDER... [--tests tests]
     python benchmarks/mutants.py table mutants.csv old.csv new.csv
@@ -255,6 +255,7 @@ def main() -> None:
     choosing.add_argument("mutants", type=Path)
     choosing.add_argument("--each", type=int, default=28, help="mutants of each package")
     choosing.add_argument("--seed", type=int, default=20)
+    choosing.add_argument("--also", type=Path, help="a checkout of another state, which has the chosen lines, too")
     recording = commands.add_parser("record")
     recording.add_argument("recorded", type=Path)
     recording.add_argument("--tests", type=Path, default=ROOT / "tests")
@@ -272,7 +273,8 @@ def main() -> None:
     showing.add_argument("results", type=Path, nargs="+")
     arguments = parser.parse_args()
     if arguments.command == "choose":
-        mutation.write(arguments.mutants, mutation.choose(ROOT, PACKAGES, arguments.each, arguments.seed))
+        chosen = mutation.choose(ROOT, PACKAGES, arguments.each, arguments.seed, arguments.also)
+        mutation.write(arguments.mutants, chosen)
     elif arguments.command == "record":
         arguments.recorded.mkdir(parents=True)
         more = (arguments.workers, arguments.pytest)

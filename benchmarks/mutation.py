@@ -118,12 +118,25 @@ def candidates(root: Path, package: str) -> list[Mutant]:
     return found
 
 
-def choose(root: Path, packages: Sequence[str], each: int, seed: int) -> list[Mutant]:
-    """`each` mutants of every package, drawn so that every kind of change has its turn."""
+def stands_in(root: Path, mutant: Mutant) -> bool:
+    """Whether another state of the project has the mutant's line, too."""
+    path = root / mutant.file
+    try:
+        return path.exists() and bool(mutated(path.read_text(), mutant))
+    except LookupError:
+        return False
+
+
+def choose(root: Path, packages: Sequence[str], each: int, seed: int, also: Path | None = None) -> list[Mutant]:
+    """`each` mutants of every package, drawn so that every kind of change has its turn.
+
+    With `also`, another state of the project, only those that stand in both: so two suites can be compared, each on the
+    code that it was written for.
+    """
     draw = random.Random(seed)
     chosen: list[Mutant] = []
     for package in packages:
-        everything = candidates(root, package)
+        everything = [mutant for mutant in candidates(root, package) if also is None or stands_in(also, mutant)]
         piles = {kind: [mutant for mutant in everything if mutant.kind == kind] for kind in KINDS}
         for pile in piles.values():
             draw.shuffle(pile)
