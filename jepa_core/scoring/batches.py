@@ -15,7 +15,7 @@ import numpy as np
 from numpy import ndarray
 
 from jepa_core import images
-from jepa_core.decoding.sandbox import DecodingCancelled
+from jepa_core.decoding.sandbox import MOST_CHILDREN, DecodingCancelled
 from jepa_core.errors import JepaError
 from jepa_core.jacobian import sketch, spectrum
 from jepa_core.progress import Cancelled, never
@@ -221,26 +221,31 @@ _Ready = tuple[_Batch, list[tuple[str, str]]]
 
 
 def _decoded(encoder: "Encoder", named: Sequence[Named], size: int, stop: Cancelled) -> Iterator[_Ready]:
-    """Batches of (name, digest, input) with what could not be read, one batch ahead of who asks."""
+    """Batches of (name, digest, input) with what could not be read, one batch ahead of who asks.
 
-    def decode(part: Sequence[Named]) -> _Ready:
-        ready, failed = [], []
-        for name, digest, data in part:
-            try:
-                found = images.cropped(data, encoder.data_config, name, stop)
-                ready.append((name, digest, encoder.normalised(found.image)))
-            except DecodingCancelled:
-                break
-            except JepaError as error:
-                failed.append((name, str(error)))
-        return ready, failed
+    Where a card computes, several pictures are decoded at once, since it would wait for them; a processor's cores are
+    better left to the products.
+    """
+
+    def decode(one: Named) -> _Ready:
+        name, digest, data = one
+        try:
+            found = images.cropped(data, encoder.data_config, name, stop)
+            return [(name, digest, encoder.normalised(found.image))], []
+        except DecodingCancelled:
+            return [], []
+        except JepaError as error:
+            return [], [(name, str(error))]
 
     parts = [named[start : start + size] for start in range(0, len(named), size)]
-    with ThreadPoolExecutor(1, thread_name_prefix="jepa-decode") as pool:
-        ahead = pool.submit(decode, parts[0]) if parts else None
-        for part in [*parts[1:], None]:
-            if ahead is None:
-                return
-            now = ahead
-            ahead = pool.submit(decode, part) if part is not None else None
-            yield now.result()
+    pool = ThreadPoolExecutor(1 if encoder.device == "cpu" else MOST_CHILDREN, thread_name_prefix="jepa-decode")
+    try:
+        ahead: deque[list[Future[_Ready]]] = deque()
+        for part in [*parts, None]:
+            if part is not None:
+                ahead.append([pool.submit(decode, one) for one in part])
+            while len(ahead) > (part is not None):
+                found = [each.result() for each in ahead.popleft()]
+                yield [one for ready, _ in found for one in ready], [one for _, failed in found for one in failed]
+    finally:
+        pool.shutdown(cancel_futures=True)

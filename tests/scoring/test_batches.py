@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from jepa_core.encoders.encoder import Encoder
 from jepa_core.images import digest
 from jepa_core.jacobian.batch_plan import BatchPlan
 from jepa_core.jacobian.engine import engine_of
@@ -116,6 +118,44 @@ def test_full_scores_are_the_same_finished_beside_the_next_batch_or_before_it(ti
         assert one.digest == other.digest
         assert np.array_equal(one.spectrum, other.spectrum)
     assert np.array_equal(kept[True].grams, kept[False].grams)
+
+
+class Lent:
+    """An encoder as it is when it lies on a card: its pictures are made ready by several threads."""
+
+    device = "cuda:0"
+
+    def __init__(self, tiny: Encoder, wait: Callable[[], object]) -> None:
+        self.data_config, self._tiny, self._wait = tiny.data_config, tiny, wait
+
+    def normalised(self, crop: Image.Image) -> torch.Tensor:
+        self._wait()
+        return self._tiny.normalised(crop)
+
+
+def test_for_a_card_several_pictures_are_decoded_at_once_and_come_in_order(tiny, named):
+    barrier = threading.Barrier(2)
+    pictures = [*named[:2], ("broken", "0", b"no picture"), *named[2:4]]
+    digests: list[str] = []
+    work = Work(2, lambda found, _inputs: found)
+    failed = score_pictures(Lent(tiny, lambda: barrier.wait(SECONDS)), work, pictures, digests.extend)
+    assert digests == [digest for _name, digest, _data in named[:4]]
+    assert [name for name, _sentence in failed] == ["broken"]
+
+
+def test_for_a_card_no_more_is_decoded_once_a_run_is_stopped(tiny, named):
+    count = iter(range(1000))
+    digests: list[str] = []
+    stop = threading.Event()
+
+    def put(results: list) -> None:
+        digests.extend(results)
+        stop.set()
+
+    work = Work(2, lambda found, _inputs: found)
+    assert score_pictures(Lent(tiny, lambda: next(count)), work, named * 40, put, stop.is_set) == []
+    assert len(digests) == 2
+    assert next(count) <= 4
 
 
 def test_an_image_without_finite_values_is_told_when_it_is_finished_later(tiny, named):
