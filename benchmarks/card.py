@@ -102,6 +102,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=48)
     parser.add_argument("--looks", type=int, default=256, help="images of one forward pass")
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--only-looks", action="store_true", help="forward passes alone")
+    parser.add_argument("--full", type=float, default=0.0, help="seconds of a full score, with --only-looks")
     parser.add_argument("--profile", action="store_true")
     args = parser.parse_args()
     precision: Precision = args.precision
@@ -123,10 +125,16 @@ def main() -> None:
     card = torch.cuda.get_device_name() if torch.cuda.is_available() else args.device
     print(f"{args.architecture}, {args.size} px, K = {k}, {precision}, {card}")
     print("| what | an image | images an hour |\n|---|---|---|")
-    for rows, kind in ((None, precision), (PRODUCTS, precision)):
+    kinds: list[tuple[int | None, Precision]] = [(1, "fp32")]
+    if not args.only_looks:
+        kinds += [(None, precision), (PRODUCTS, precision)]
+    for rows, kind in kinds:
         made = Engine(encoder.module(), image, rows=rows, precision=kind, compiled_after=0)
         encoder.kept["backbone", rows, kind] = made
         print(f"({rows or k} rows: {made.plan}, {made.why_not_traced or 'traced'})")
+    if args.only_looks:
+        looks(output, named, args.looks, args.full)
+        return
     full = exact_work(output, precision)
     inputs = torch.randn(max(4, full.size), *encoder.input_shape, device=args.device)
     parts(encoder.kept["backbone", None, precision], inputs, args.profile)
@@ -136,15 +144,20 @@ def main() -> None:
     say("full, from files, one after the other", seconds_of(encoder, serial, named[: max(16, 4 * full.size)]))
     directions = np.linalg.qr(np.random.default_rng(0).normal(size=(k, PRODUCTS)))[0].T
     say(f"{PRODUCTS} products, from files", seconds_of(encoder, products_work(output, directions, precision), named))
-    batch = torch.randn(args.looks, *encoder.input_shape, device=args.device)
-    with torch.no_grad():
-        net = encoder.module()
-        net(batch)
-        say(f"forward pass alone, {args.looks} at a time", timed(lambda: net(batch)) / len(batch))
-    work = look_work(output)
+    looks(output, named, args.looks, exact)
+
+
+def looks(output: EncoderOutput, named: list[Named], together: int, exact: float) -> None:
+    """What a look costs, and with it a balanced run; `exact` is the seconds of a full score."""
+    encoder = output.loaded
+    batch = torch.randn(together, *encoder.input_shape, device=encoder.device)
+    net, work = encoder.module(), look_work(output)
     engine = encoder.kept["backbone", 1, "fp32"]
+    with torch.no_grad():
+        net(batch)
+        say(f"forward pass alone, {together} at a time", timed(lambda: net(batch)) / together)
     engine.forward(batch)
-    say("look alone", timed(lambda: engine.forward(batch)) / len(batch))
+    say("look alone", timed(lambda: engine.forward(batch)) / together)
     look = seconds_of(encoder, work, named)
     say(f"look, from files, {work.size} at a time", look)
     for count in (50_000, 1_000_000):

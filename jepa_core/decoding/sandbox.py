@@ -27,7 +27,7 @@ SECONDS = 4.0  # of the processor, for one picture
 WALL_SECONDS = 60.0  # for one picture: on a busy machine the processor's seconds take longer
 EXTRA = 288 * 2**20  # bytes that decoding may take above four for each pixel
 VISITORS_MEGAPIXELS = 25
-MOST_CHILDREN = max(2, min(4, os.cpu_count() or 2))  # children, so pictures at once
+MOST_CHILDREN = max(2, min(8, os.cpu_count() or 2))  # children, so pictures at once
 # Memory that is free goes back to the system, and none is set aside for threads that it does not have.
 _FRUGAL = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(2**22), "OPENBLAS_NUM_THREADS": "1"}
 _POLL = 0.05  # seconds between two looks at whether the work was cancelled

@@ -21,7 +21,9 @@ graph which is used often is compiled there: PyTorch's compiler fuses it. It tak
 
 import copy
 import logging
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,7 +47,7 @@ class Linearized:
     Attributes:
         patch_weight: W (D, C, p, p) of a patch embedding that `product` leaves out, or None.
         bytes: of the block of memory in which the results of `product` lie (`jepa_core.jacobian.buffers`).
-        uses: how many products there were.
+        uses: how many products there were, and how many looks (`looks`).
         cotangents: how many a product takes.
     """
 
@@ -54,7 +56,7 @@ class Linearized:
 
         Raises `GraphError` for a network that cannot be traced or divided.
         """
-        self.uses = 0
+        self.uses = self.looks = 0
         self.cotangents = cotangents
         self._dtype = dtype
         graph = trace(f, images, cotangents)
@@ -62,7 +64,9 @@ class Linearized:
         parts = divide(graph)
         with torch.no_grad():
             fixed = parts.fixed()
-            self._forward, self._look = parts.forward, parts.look
+            self._forward = parts.forward
+            self._look: Callable[..., Any] = parts.look
+            self._plain_look: GraphModule | None = parts.look
             self._for_forward = [fixed[place] for place in parts.to_forward]
             self._for_product = self._cast([fixed[place] for place in parts.to_product])
             directions = images.new_ones(cotangents, len(images), parts.width).to(dtype)
@@ -88,6 +92,7 @@ class Linearized:
 
     def look(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """f(x) and the sizes alone: nothing is made that only products need."""
+        self.looks += 1
         embedding, made_of = self._look(images, *self._for_forward)
         return embedding, _sizes(made_of, images)
 
@@ -116,16 +121,34 @@ class Linearized:
         """
         if self._plain is None:
             return
-        compiled = torch.compile(self._plain, dynamic=False)
-        self._plain = None
-        try:
-            compiled(*self._given(directions, constants))
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:  # no C compiler, no Triton, a driver too old: each has an error of its own
-            _log.warning("The graph could not be compiled (%s), so it goes on as it is.", error)
-        else:
+        plain, self._plain = self._plain, None
+        compiled = _compiled(plain, self._given(directions, constants))
+        if compiled is not None:
             self._product, self.bytes = compiled, 0
+
+    def compile_look(self, images: Tensor) -> None:
+        """The same for `look`."""
+        if self._plain_look is None:
+            return
+        plain, self._plain_look = self._plain_look, None
+        compiled = _compiled(plain, (images, *self._for_forward))
+        if compiled is not None:
+            self._look = compiled
+
+
+def _compiled(graph: GraphModule, given: Sequence[Tensor]) -> Callable[..., Any] | None:
+    """The graph as PyTorch compiles it for what it is given, or None where the machine lacks what that needs."""
+    compiled = torch.compile(graph, dynamic=False)
+    try:
+        with warnings.catch_warnings():  # "TensorFloat32 is not enabled": on purpose
+            warnings.simplefilter("ignore")
+            compiled(*given)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # no C compiler, no Triton, a driver too old: each has an error of its own
+        _log.warning("The graph could not be compiled (%s), so it goes on as it is.", error)
+        return None
+    return compiled
 
 
 def _sizes(made_of: Sequence[Tensor], images: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from jepa_core.jacobian.linearize import Linearized
 from jepa_core.jacobian.precision import Precision, arithmetic
 
 COMPILED_AFTER = 100
-"""Products of a graph on a GPU before it is compiled: so many take less time than compiling."""
+"""Products, or looks, of a graph on a GPU before it is compiled: so many take less time than compiling."""
 # Traced graphs that are kept: for full parts of the images, and for the few of what is left.
 _KEPT_GRAPHS = 2
 
@@ -89,7 +89,10 @@ class TracedBackend:
         """As of `Backend`. Raises as `rows`."""
         filled = _filled_up(images, plan)
         with torch.no_grad():
-            embedding, sizes = self._graph(BatchPlan(len(filled), plan.cotangents)).look(filled)
+            graph = self._graph(BatchPlan(len(filled), plan.cotangents))
+            if filled.is_cuda and graph.looks >= self.compiled_after:
+                graph.compile_look(filled)
+            embedding, sizes = graph.look(filled)
         return embedding[: len(images)], torch.cat([sizes, embedding], dim=1)[: len(images)]
 
     def _products(

@@ -261,8 +261,9 @@ def linearized() -> tuple[Linearized, Tensor, list[Tensor]]:
     return made, random(3, 2, 24, seed=1), made.constants(random(2, 3, 16, 16, seed=2))[2]
 
 
-@torch.no_grad()
-def test_a_compiled_graph_gives_the_same_products_and_is_made_once(monkeypatch):
+@pytest.fixture
+def compiled(monkeypatch) -> list[nn.Module]:
+    """The graphs that were compiled, by the part of the compiler that is there without a C compiler."""
     compile_graph, made_of = torch.compile, []
 
     def compile_eagerly(graph: nn.Module, *, dynamic: bool) -> Callable:
@@ -270,6 +271,11 @@ def test_a_compiled_graph_gives_the_same_products_and_is_made_once(monkeypatch):
         return compile_graph(graph, dynamic=dynamic, backend="eager")
 
     monkeypatch.setattr(torch, "compile", compile_eagerly)
+    return made_of
+
+
+@torch.no_grad()
+def test_a_compiled_graph_gives_the_same_products_and_is_made_once(compiled):
     made, directions, constants = linearized()
     before = made.product(directions, constants).clone()
     assert made.bytes > 0
@@ -277,7 +283,19 @@ def test_a_compiled_graph_gives_the_same_products_and_is_made_once(monkeypatch):
         made.compile(directions, constants)
         assert made.bytes == 0  # the fixed memory is given up
         assert torch.equal(made.product(directions, constants), before)
-    assert len(made_of) == 1
+    assert len(compiled) == 1
+
+
+@torch.no_grad()
+def test_a_compiled_look_gives_the_same_and_is_made_once(compiled):
+    made, *_ = linearized()
+    images = random(2, 3, 16, 16, seed=2)
+    before = made.look(images)
+    for _ in range(2):
+        made.compile_look(images)
+        for found, expected in zip(made.look(images), before, strict=True):
+            assert torch.equal(found, expected)
+    assert len(compiled) == 1
 
 
 @torch.no_grad()
@@ -300,6 +318,7 @@ def test_on_a_cpu_nothing_is_compiled(monkeypatch):
     monkeypatch.delattr(torch, "compile")
     engine = Engine(Net(average), torch.zeros(3, 16, 16), compiled_after=0)
     assert engine.gram(random(2, 3, 16, 16)).gram.isfinite().all()
+    assert engine.forward(random(2, 3, 16, 16))[0].isfinite().all()
 
 
 def test_an_error_says_at_which_step_of_the_graph_it_came_and_shows_the_graph(monkeypatch):
