@@ -1,7 +1,8 @@
 """Listed datasets: known by the names, classes and digests of their pictures, which are not in this project.
 
 Scores and embeddings of such pictures may be shipped where the pictures may not. So a listed dataset can be a reference
-with no picture at hand; whoever has the pictures can lay them beside the listing and score them again.
+with no picture at hand; whoever has the pictures can lay them beside the listing and score them again. Of some listings
+the pictures are those of a public dataset, and are read from there once it was downloaded.
 """
 
 import csv
@@ -13,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from jepa_core import files, images
-from jepa_core.config import ASSETS
+from jepa_core.config import ASSETS, cache_dir
 from jepa_core.datasets import folders
+from jepa_core.datasets.readers.open import open_named
 from jepa_core.errors import DatasetError, UnknownName
 from jepa_core.files import replace_file
 from jepa_core.spreadsheets import guarded, original
@@ -34,11 +36,17 @@ class Listing:
     licence: str
     most: int  # pictures, drawn by a fixed seed where the folder has more
     held_out: bool = True
+    by_pixels: bool = False  # digests are those of the pixels (`pixels_of`), and so the same from whatever file
+    public: tuple[str, ...] = ()  # the public datasets that have its pictures, or what they were cut from
+    parts: tuple[str, ...] = ()  # files of theirs, below the cache folder, that hold its very pictures
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One listed picture: its path in the folder that was listed, its class, the SHA-256 (hex) of its bytes."""
+    """One listed picture: its path in the folder that was listed, its class, the SHA-256 (hex) of its bytes.
+
+    Of a listing by pixels they are those of the PGM or PPM file that `pixels_of` makes.
+    """
 
     name: str
     label: str
@@ -59,6 +67,7 @@ LISTINGS = {
             _IMAGENET_TERMS,
             most=600,
             held_out=False,
+            public=("torchvision:imagenette/train",),
         ),
         Listing(
             "imagenette-val",
@@ -67,14 +76,18 @@ LISTINGS = {
             "Imagenette",
             _IMAGENET_TERMS,
             most=1000,
+            public=("torchvision:imagenette/val",),
         ),
         Listing(
             "mnist",
             "MNIST",
-            "Handwritten digits of 28 x 28 px, 50 of each (rasbt/mnist-pngs).",
+            "Handwritten digits of 28 x 28 px, 50 of each (as rasbt/mnist-pngs has them).",
             "MNIST",
             "MIT",
             most=500,
+            by_pixels=True,
+            public=("torchvision:mnist/train", "torchvision:mnist/test"),
+            parts=("mnist/MNIST/raw/train-images-idx3-ubyte", "mnist/MNIST/raw/t10k-images-idx3-ubyte"),
         ),
         Listing(
             "galaxy-zoo",
@@ -138,6 +151,48 @@ def refuse(name: str) -> bytes:
     )
 
 
+def is_public_here(name: str) -> bool:
+    """Whether the very pictures of a listing can be read, since the public dataset that has them was downloaded."""
+    parts = LISTINGS[name].parts
+    return bool(parts) and all((cache_dir() / "datasets" / part).exists() for part in parts)
+
+
+def read_public(name: str, position: int) -> bytes:
+    """The bytes of a listing's picture out of the public dataset. Raises `DatasetError` where that lacks it."""
+    which, at = _public(name).get(entries(name)[position].digest, ("", 0))
+    if not which:
+        raise DatasetError(
+            f"{' and '.join(LISTINGS[name].public)} lack a picture that is listed as {name!r}; the whole datasets are "
+            "accepted; remove their files, and download them again."
+        )
+    return open_named(which).item(at).read()
+
+
+@lru_cache(maxsize=4)
+def _public(name: str) -> dict[str, tuple[str, int]]:
+    """Where the pictures of a listing lie in the public datasets, by digest."""
+    wanted, found = {entry.digest for entry in entries(name)}, {}
+    for which in LISTINGS[name].public:
+        for item in open_named(which).items():
+            digest = item.digest
+            if digest in wanted:
+                found[digest] = (which, item.position)
+    return found
+
+
+def pixels_of(data: bytes, name: str) -> bytes:
+    """The pixels of a picture as a PPM file, or as a PGM file where it is grey: the same bytes from whatever file."""
+    pixels = np.asarray(images.decode(data, name).image)
+    grey = bool((pixels == pixels[..., :1]).all())
+    return images.encode_ppm(np.ascontiguousarray(pixels[..., 0] if grey else pixels))
+
+
+def read(name: str, path: Path) -> bytes:
+    """The bytes of a listing's picture out of a file."""
+    data = folders.read_file(path)
+    return pixels_of(data, path.name) if LISTINGS[name].by_pixels else data
+
+
 def find(name: str, folder: Path) -> tuple[Path, ...]:
     """The files of a folder that are a listing's pictures, in its order, known by their digests.
 
@@ -152,7 +207,7 @@ def find(name: str, folder: Path) -> tuple[Path, ...]:
         raise DatasetError(
             f"The folder {folder} has no images for {name!r}; a folder with its pictures is accepted; choose another."
         )
-    by_digest = {images.digest(folders.read_file(path)): path for path in found}
+    by_digest = {images.digest(read(name, path)): path for path in found}
     if not listing_path(name).exists():
         _write(LISTINGS[name], root, by_digest)
     listed = entries(name)

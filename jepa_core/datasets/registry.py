@@ -52,10 +52,12 @@ def _is_listed(name: str) -> bool:
 
 def _listed(name: str) -> DatasetSpec:
     listing, entries = listings.LISTINGS[name], listings.entries(name)
+    here = listings.is_public_here(name)
+    told = "" if here else f" The pictures of these {len(entries)} are not bundled, their scores are."
     return DatasetSpec(
         name=name,
         title=listing.title,
-        description=f"{listing.description} The pictures of these {len(entries)} are not bundled, their scores are.",
+        description=f"{listing.description}{told}",
         source=listing.source,
         licence=listing.licence,
         held_out=listing.held_out,
@@ -63,8 +65,9 @@ def _listed(name: str) -> DatasetSpec:
         size=len(entries),
         label_of=partial(_listed_field, name, "label"),
         name_of=partial(_listed_field, name, "name"),
-        reader_of=partial(_refusing, name),
+        reader_of=partial(_public if here else _refusing, name),
         digest_of=partial(_listed_field, name, "digest"),
+        at_hand=here,
     )
 
 
@@ -76,13 +79,21 @@ def _refusing(name: str, _position: int) -> Callable[[], bytes]:
     return partial(listings.refuse, name)
 
 
+def _public(name: str, position: int) -> Callable[[], bytes]:
+    return partial(listings.read_public, name, position)
+
+
+def _laid_beside(name: str, paths: tuple[Path, ...], position: int) -> Callable[[], bytes]:
+    return partial(listings.read, name, paths[position])
+
+
 def with_pictures(name: str, folder: Path) -> DatasetSpec:
     """A listed dataset whose pictures can be read, from a folder that holds them; it is listed if it never was.
 
     Raises `UnknownName` for a name that no listing has, and `DatasetError` for a folder without all of its pictures.
     """
     paths = listings.find(name, folder)
-    return replace(_listed(name), reader_of=partial(_reading, paths))
+    return replace(_listed(name), reader_of=partial(_laid_beside, name, paths), at_hand=True)
 
 
 # --- folders ----------------------------------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ class DatasetSpec:
     reader_of: Callable[[int], Callable[[], bytes]] = field(repr=False, compare=False)
     fingerprint: str = ""  # of a folder: another one after a file was added, removed or written; "" for bundled sets
     digest_of: Callable[[int], str] | None = field(default=None, repr=False, compare=False)  # of a listed dataset
+    at_hand: bool = True  # its pictures can be read; those of a listed dataset only where they were brought
     left_out: tuple[str, ...] = ()  # names of files that look like pictures but are none of this dataset
     remarks: str = ""  # sentences on how it was read, for whoever opens it
 
@@ -51,8 +52,8 @@ class DatasetSpec:
 
     @property
     def listed(self) -> bool:
-        """Whether its pictures are not bundled."""
-        return self.digest_of is not None
+        """Whether it is known by its listing alone: no picture of it can be read."""
+        return not self.at_hand
 
     def tell_left_out(self) -> str:
         """What is to be said of the files that were left out, and `remarks`; "" where there is nothing."""

@@ -17,7 +17,7 @@ from jepa_core.store import shipped
 from jepa_core.store.results import Store
 from tests.helpers import png, score
 
-NAME = "mnist"
+NAME = "galaxy-zoo"
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_names_classes_and_digests_are_known_and_the_pictures_are_not(listed):
     for item in spec.items("odd"):
         assert item.name.startswith("odd/")
         assert item.digest == images.digest(by_name[item.name].read_bytes())
-        with pytest.raises(DatasetError, match=r"The pictures of 'mnist' are not bundled, only .*; open that\."):
+        with pytest.raises(DatasetError, match=r"The pictures of 'galaxy-zoo' are not bundled, only .*; open that\."):
             item.read()
 
 
@@ -91,7 +91,7 @@ def test_a_large_folder_is_listed_in_part_and_always_the_same(tmp_path, monkeypa
         ("cats", lambda _folder: None, UnknownName, "listed dataset"),
         (NAME, lambda folder: (folder / "odd" / "1.png").unlink(), DatasetError, "lacks 1 of the 12 pictures"),
         (NAME, lambda folder: (folder / "odd" / "1.png").write_bytes(png(50)), DatasetError, "lacks 1 of the 12"),
-        (NAME, shutil.rmtree, DatasetError, "has no images for 'mnist'; a folder with its pictures is accepted"),
+        (NAME, shutil.rmtree, DatasetError, "has no images for 'galaxy-zoo'; a folder with its pictures is accepted"),
     ],
 )
 def test_a_folder_that_is_not_the_listed_one_is_told(listed, name, change, error, sentence):
