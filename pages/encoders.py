@@ -81,7 +81,7 @@ if choice.spec.name not in cards:
     add.show()
     st.stop()
 card = cards[choice.spec.name]
-st.header(choice.spec.name)
+st.header(escaped(choice.spec.title))
 st.markdown(escaped(choice.spec.description))
 left, right = st.columns([1, 1])
 with left:

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import streamlit as st
 
+from jepa_core import wording
 from jepa_core.analysis import curation
 from jepa_core.figures.histogram import class_histogram, class_histogram_in_words
 from jepa_core.figures.style import CONFIG
 from jepa_core.scoring import rank_findings
-from pages._sections.gallery import score_range, selection, to_drop
+from pages._sections.gallery import at_sight, classes, score_range, selection, to_drop
 from pages._shared import image_grid, layout, resources, score_tables, scoring_job, url_state
 from pages._shared.choice import current_choice
 from pages._shared.text import counted, escaped
@@ -45,7 +46,7 @@ choice = current_choice()
 chosen = scoring_job.choose_scored_dataset(choice)
 dataset, table = chosen.dataset, chosen.ranked
 scores = table["jepa_score"].to_numpy()
-title = f"class {chosen.label} of {dataset.title}" if chosen.label else dataset.title
+title = f"{dataset.class_title(chosen.label)} of {dataset.title}" if chosen.label else dataset.title
 if len(table) == 1:
     st.info("There is one image here, so nothing to rank it against.", icon=":material/info:")
     cards = image_grid.cards(choice, dataset, table, chosen.label)
@@ -90,18 +91,20 @@ with drawn:
         alt=f"{class_histogram_in_words(scores, title)}. The slider beside it also chooses scores.",
     )
 shown = table if limits is None else curation.within(table, *limits)
-left, right = st.columns([3, 1], vertical_alignment="bottom")
-with left:
-    views = {"ends": "Ends", "order": "In order", "selection": "Selection", "curate": "To drop"}
-    view = url_state.choose_one("Show", views, "ends", "show")
-right.caption(f"{counted(len(image_grid.picked()), 'image')} selected", text_alignment="right")
 
 
 def show_ends() -> None:
     few = min(PER_ROW, max(1, len(shown) // 2))
     if limits is None:
         scoring_job.verify_extremes(choice, chosen, end)
+    at_sight.show(choice, dataset, shown.iloc[:few], shown.iloc[::-1].iloc[:few])
     st.header("Least likely")
+    place = wording.percentile(shown["percentile"].iloc[0])
+    st.caption(
+        escaped(
+            f"P{place} on the first picture is its percentile: about {place} % of the images of {title} score as low."
+        )
+    )
     image_grid.grid(
         image_grid.cards(choice, dataset, shown.iloc[:few], chosen.label), "unlikely", key="least", label="Least likely"
     )
@@ -135,18 +138,31 @@ def show_order() -> None:
     image_grid.grid(cards, key="order", label=f"Images {place.start + 1} to {place.stop} in order of their score")
 
 
-if limits is not None and view in ("selection", "curate"):
-    st.caption("The chosen range of scores is for Ends and In order; here it changes nothing.")
-if view == "selection":
-    selection.show(choice)
-elif view == "curate":
-    to_drop.show(choice, chosen)
-elif shown.empty:
-    st.info("No image has a score in this range: choose a wider one.", icon=":material/filter_alt_off:")
-elif view == "order":
-    show_order()
+def show_pictures() -> None:
+    """The view that is chosen of the pictures."""
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    with left:
+        views = {"ends": "Ends", "order": "In order", "selection": "Selection", "curate": "To drop"}
+        view = url_state.choose_one("Show", views, "ends", "show")
+    right.caption(f"{counted(len(image_grid.picked()), 'image')} selected", text_alignment="right")
+    if limits is not None and view in ("selection", "curate"):
+        st.caption("The chosen range of scores is for Ends and In order; here it changes nothing.")
+    if view == "selection":
+        selection.show(choice)
+    elif view == "curate":
+        to_drop.show(choice, chosen)
+    elif shown.empty:
+        st.info("No image has a score in this range: choose a wider one.", icon=":material/filter_alt_off:")
+    elif view == "order":
+        show_order()
+    else:
+        show_ends()
+
+
+if dataset.listed:
+    classes.show(dataset, shown)
 else:
-    show_ends()
+    show_pictures()
 
 flagged = int(table["rank_disagrees"].sum())
 note = f" {flagged} of them have a spectrum that does not fit the encoder's rank; compare them with care."

@@ -51,8 +51,9 @@ def say_not_here(digest: str) -> None:
     elsewhere = chosen.scores.loc[chosen.scores["digest"] == digest, "label"]
     if len(elsewhere):
         label = elsewhere.iloc[0]
-        st.info(escaped(f"This image is of class {label}; class {chosen.label} is chosen."), icon=":material/category:")
-        st.button(escaped(f"Go to class {label}"), on_click=open_class, args=(label,), icon=":material/arrow_forward:")
+        its, other = dataset.class_title(label), dataset.class_title(chosen.label or "")
+        st.info(escaped(f"This image is of {its}; {other} is chosen."), icon=":material/category:")
+        st.button(escaped(f"Go to {its}"), on_click=open_class, args=(label,), icon=":material/arrow_forward:")
     else:
         why = "Its score may still be on its way." if chosen.running else "It may be in another dataset or folder."
         sentence = f"No scored image of {dataset.title} has the digest {digest[:12]!r}. {why}"
@@ -116,10 +117,12 @@ def picture_cards(one: ViewedImage) -> list[Card]:
     try:
         found = original.read(dataset, one.member)
     except JepaError as error:
-        problem = "not bundled" if dataset.listed else str(error)
-        return [Card("", problem, "Original", (), f"{name} cannot be shown"), crop]
+        return [Card("", str(error), "Original", (), f"{name} cannot be shown"), crop]
     aside = (f"{found.width} x {found.height} px",)
-    return [Card(found.source, "", "Original", aside, f"{name}, class {one.row['label']}, as it was given"), crop]
+    return [
+        Card(found.source, "", "Original", aside, f"{name}, {dataset.class_title(one.row['label'])}, as it was given"),
+        crop,
+    ]
 
 
 def score_facts(one: ViewedImage) -> list[Fact]:
@@ -137,7 +140,7 @@ def score_facts(one: ViewedImage) -> list[Fact]:
     everything, sets = chosen.scores, {}
     if len(dataset.labels()) > 1:
         of_class = everything["label"] == row["label"]
-        sets[f"class {row['label']}"] = everything[of_class]
+        sets[dataset.class_title(row["label"])] = everything[of_class]
     sets[dataset.title] = everything
     if one.reference:
         sets[one.reference.title] = score_tables.scores(choice, one.reference)
@@ -151,7 +154,10 @@ one = find_image()
 show_navigation(one)
 left, right = st.columns([4, 3], gap="medium")
 with left:
-    image_grid.grid(picture_cards(one), key="picture", label="The image", large=True)
+    if dataset.listed:
+        st.markdown("Its picture is not here; what is stored of it is its spectrum and its embedding.")
+    else:
+        image_grid.grid(picture_cards(one), key="picture", label="The image", large=True)
     if not dataset.listed and st.button("Enlarge the original", icon=":material/open_in_full:", type="tertiary"):
         original.enlarge(dataset, one.member)
 with right:

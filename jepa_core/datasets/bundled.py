@@ -65,6 +65,7 @@ def _bundled(name: str, draw: Callable[[int], np.ndarray], **fields: Any) -> Dat
 
 
 _DIGIT_CLASSES = tuple("0123456789")
+_DIGITS: dict[str, Any] = {"classes": _DIGIT_CLASSES, "noun": "digit"}
 _DIGITS_LICENCE = "CC BY 4.0 (UCI Optical Recognition of Handwritten Digits)"
 _PHOTOS_LICENCE = "CC BY 2.0 (china.jpg by danielbuechele, flower.jpg by vultilion)"
 
@@ -76,7 +77,7 @@ def _digit_split(split: str, title: str, size: int, use: str) -> DatasetSpec:
         title=title,
         description=f"Handwritten digits of 8 x 8 px, {size} of scikit-learn's 1797, shuffled with seed 0. {use}",
         label_of=partial(_digit_label, split),
-        classes=_DIGIT_CLASSES,
+        **_DIGITS,
         size=size,
         source="scikit-learn",
         licence=_DIGITS_LICENCE,
@@ -91,7 +92,7 @@ def _changed_digits(name: str, title: str, how: str, draw: Callable[[int], np.nd
         title=title,
         description=f"The 360 test digits {how}. In the same order, so each can be laid beside its original.",
         label_of=partial(_digit_label, "test"),
-        classes=_DIGIT_CLASSES,
+        **_DIGITS,
         size=360,
         source="scikit-learn",
         licence=_DIGITS_LICENCE,

@@ -36,6 +36,7 @@ class Listing:
     licence: str
     most: int  # pictures, drawn by a fixed seed where the folder has more
     held_out: bool = True
+    noun: str = "class"  # as of `DatasetSpec`
     by_pixels: bool = False  # digests are those of the pixels (`pixels_of`), and so the same from whatever file
     public: tuple[str, ...] = ()  # the public datasets that have its pictures, or what they were cut from
     parts: tuple[str, ...] = ()  # files of theirs, below the cache folder, that hold its very pictures
@@ -85,6 +86,7 @@ LISTINGS = {
             "MNIST",
             "MIT",
             most=500,
+            noun="digit",
             by_pixels=True,
             public=("torchvision:mnist/train", "torchvision:mnist/test"),
             parts=("mnist/MNIST/raw/train-images-idx3-ubyte", "mnist/MNIST/raw/t10k-images-idx3-ubyte"),

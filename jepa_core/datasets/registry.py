@@ -67,6 +67,7 @@ def _listed(name: str) -> DatasetSpec:
         name_of=partial(_listed_field, name, "name"),
         reader_of=partial(_public if here else _refusing, name),
         digest_of=partial(_listed_field, name, "digest"),
+        noun=listing.noun,
         at_hand=here,
     )
 

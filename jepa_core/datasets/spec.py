@@ -43,6 +43,7 @@ class DatasetSpec:
     reader_of: Callable[[int], Callable[[], bytes]] = field(repr=False, compare=False)
     fingerprint: str = ""  # of a folder: another one after a file was added, removed or written; "" for bundled sets
     digest_of: Callable[[int], str] | None = field(default=None, repr=False, compare=False)  # of a listed dataset
+    noun: str = "class"  # what a class is called whose name is no word: "digit", so that "3" is "digit 3"
     at_hand: bool = True  # its pictures can be read; those of a listed dataset only where they were brought
     left_out: tuple[str, ...] = ()  # names of files that look like pictures but are none of this dataset
     remarks: str = ""  # sentences on how it was read, for whoever opens it
@@ -63,6 +64,10 @@ class DatasetSpec:
     def labels(self) -> tuple[str, ...]:
         """The names of the classes, in order."""
         return self.classes
+
+    def class_title(self, label: str) -> str:
+        """A class in words: its name, or what it is called and its number."""
+        return label if any(letter.isalpha() for letter in label) else f"{self.noun} {label}"
 
     def item(self, position: int) -> Item:
         """The picture at a position from 0, else `DatasetError`."""

@@ -97,6 +97,33 @@ _ROWS = (
 )
 
 
+_LETTERS = {"small": "S", "base": "B", "large": "L", "huge": "H", "giant": "g", "small_plus": "S+", "huge_plus": "H+"}
+_VIT = re.compile(r"vit_(small_plus|huge_plus|small|base|large|huge|giant)_patch(\d+)")
+_PARTICULARS = {
+    "_reg4": "with registers",
+    "_448": "448 px",
+    ".in1k": "ImageNet-1k",
+    ".in22k": "ImageNet-22k",
+    "_400m": "400M",
+    "_2pt5b": "2.5B",
+}
+
+
+def _called(architecture: str) -> str:
+    """What people call a network of timm.
+
+    >>> _called("vit_small_patch14_reg4_dinov2.lvd142m"), _called("vit_huge_patch16_gap_448.in1k_ijepa")
+    ('ViT-S/14, with registers', 'ViT-H/16, 448 px, ImageNet-1k')
+    >>> _called("resnet50.a1_in1k")
+    'resnet50'
+    """
+    vit = _VIT.match(architecture)
+    if not vit:
+        return architecture.partition(".")[0]
+    particulars = [words for mark, words in _PARTICULARS.items() if mark in architecture]
+    return ", ".join([f"ViT-{_LETTERS[vit[1]]}/{vit[2]}", *particulars])
+
+
 def specs() -> Iterator[EncoderSpec]:
     """Every encoder of the catalogue at its own input size."""
     for name, family, architecture, k, projection, millions, size in _ROWS:
@@ -113,6 +140,7 @@ def specs() -> Iterator[EncoderSpec]:
             description=description,
             parameters=round(millions * 1e6),
             contrast=family in CONTRASTS,
+            called=f"{family} {_called(architecture)}",
         )
         yield _at(spec, size)
 
@@ -150,7 +178,7 @@ def _resized(spec: EncoderSpec, name: str, wanted: str) -> EncoderSpec:
             f"The encoder {spec.name!r} was asked for at {wanted!r} px; multiples of {step} up to {_LARGEST} are "
             f"accepted; write {spec.name}{SIZE_MARK}{16 * step}, say."
         )
-    resized = replace(_at(spec, size), name=name)
+    resized = replace(_at(spec, size), name=name, called=f"{spec.called}, {size} px" if spec.called else "")
     if spec.name.startswith(TIMM_PREFIX) and not _patch(spec.architecture):
         return replace(resized, architecture_kwargs=_told(spec, size))
     return resized

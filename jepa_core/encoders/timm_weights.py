@@ -131,6 +131,7 @@ def _spec(weights: str | None = None, **found: Any) -> EncoderSpec:
 # What a spec of timm has beside defaults, and its weights.
 _FIELDS = (
     "name",
+    "called",
     "family",
     "source",
     "architecture",

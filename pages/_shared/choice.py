@@ -45,13 +45,16 @@ def choose_encoder() -> None:
     # An address of an earlier version has a name that is no option any more; Streamlit then takes the default.
     st.session_state.setdefault("default_method", ALIASES.get(st.query_params.get("method", ""), "exact"))
     with st.sidebar:
+        first = next(iter(specs))
+        url_state.adopt("encoder", first, list(specs))
         name = st.selectbox(
             "Encoder",
             list(specs),
             key="encoder",
-            bind="query-params",
+            format_func=lambda name: specs[name].title,
             help="The network whose embedding is looked at. Scores of different encoders are not on one scale.",
         )
+        url_state.publish("encoder", name, first)
         spec = specs[name]
         output = st.selectbox(
             "Output",

@@ -1,7 +1,7 @@
 """Pictures on a page: a grid of cards with captions, alternative texts and links, and the selection of images."""
 
 import base64
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -18,7 +18,7 @@ from jepa_core.store.crops import thumbnails
 from jepa_core.store.records import Member
 from pages._shared import dataset_picker, resources, url_state
 from pages._shared.choice import Choice
-from pages._shared.text import percentile_in_words
+from pages._shared.text import counted, escaped, percentile_in_words
 
 EDGES = {"": "", "likely": LIKELY, "unlikely": UNLIKELY}
 _THUMBNAILS_KEPT = 4000  # thumbnails of a few kilobytes
@@ -50,6 +50,7 @@ class Card:
     badge: str = ""  # on the picture
     id: str = ""
     set: str = ""
+    absent: str = ""  # the class of an image whose picture is not here: it is told in words, and not drawn
 
 
 def data_address(picture: bytes) -> str:
@@ -99,11 +100,9 @@ def cards(
     members = [Member(row.name, row.position, row.label, row.digest) for row in rows.itertuples()]
     shown = {} if dataset.listed else _picture_addresses(choice, dataset, members)
     for row in rows.itertuples():
-        source, problem = shown.get(row.digest, ""), ""
+        source, problem, of = shown.get(row.digest, ""), "", dataset.class_title(row.label)
         if not isinstance(source, str):
             source, problem = "", str(source)
-        elif not source:
-            problem = f"not bundled: {row.digest[:8]}"
         place = percentile_in_words(row.percentile)
         score = f"≈ {row.jepa_score:.1f}" if row.estimated else f"{row.jepa_score:.1f}"
         interval = (f"{row.low:.1f} to {row.high:.1f}",) if row.estimated else ()
@@ -113,12 +112,13 @@ def cards(
                 source=source,
                 problem=problem,
                 title=score,
-                aside=(*interval, *([f"class {row.label}"] if many else [])),
-                alt=f"{row.name}, class {row.label}: score {score}, {place}",
+                aside=(*interval, *([of] if many else [])),
+                alt=f"{row.name}, {of}: score {score}, {place}",
                 link=f"{IMAGE_PAGE}?{query}",
                 badge=place.replace("percentile ", "P") if places else "",
                 id=row.digest,
                 set=dataset.name,
+                absent=of if dataset.listed else "",
             )
         )
     return made
@@ -140,6 +140,12 @@ def grid(
     card's link inside the app (or in a new tab); arrow keys move between cards, x and space pick one.
     """
     chosen = picked()
+    if absent := Counter(card.absent for card in shown if card.absent):
+        classes = ", ".join(f"{count} of {of}" for of, count in absent.most_common())
+        st.markdown(escaped(f"{counted(absent.total(), 'image')} whose pictures are not here: {classes}."))
+        shown = [card for card in shown if not card.absent]
+    if absent and not shown:
+        return
     _component(
         key=f"grid:{key}",
         data={

@@ -72,11 +72,11 @@ def ensure_scored(choice: Choice, dataset: DatasetSpec) -> bool:
 
 def _show_not_bundled(choice: Choice, dataset: DatasetSpec) -> None:
     """Nobody can score pictures that are not here."""
-    words = f"The pictures of {dataset.title} are not bundled. Each is known by its class and its digest"
+    words = f"The pictures of {dataset.title} are not a part of the explorer: a set of numbers to compare with"
     if score_tables.scored(choice, dataset):
-        words += ", and its score came with the explorer. To see them, choose the folder that holds them."
+        words += ", whose scores came with it."
     else:
-        words += f", and encoder {choice.spec.name}, output {choice.output}, has no scores of them: choose another set."
+        words += f"; encoder {choice.spec.name}, output {choice.output}, has no scores of them: choose another set."
     st.info(escaped(words), icon=":material/visibility_off:")
 
 

@@ -39,6 +39,18 @@ def publish(key: str, value: str, default: str) -> None:
         st.query_params[key] = value
 
 
+def adopt(key: str, default: str, options: Sequence[str]) -> None:
+    """Give a widget of the sidebar its value: that of an address just opened, else what it had, else the default.
+
+    `publish` afterwards. Streamlit's own binding would put what is shown into the address, and not the value.
+    """
+    asked = st.query_params.get(key)
+    if asked in options and asked != st.session_state.get(f"kept:{key}"):
+        st.session_state[key] = asked
+    if st.session_state.setdefault(key, default) not in options:
+        st.session_state[key] = default
+
+
 def choose_one(title: str, options: Mapping[str, str], default: str, key: str, tip: str | None = None) -> str:
     """One of a few options (value -> what is shown), side by side, in the address."""
     restore(key, default, list(options))

@@ -105,7 +105,7 @@ def test_one_class_is_compared_within_itself(open_page: Callable[..., AppTest], 
     assert_no_error(app)
     found = compared("photo", "world", label="3")
     assert escaped(in_words(agreements(found)["photo", "world"], "photo", "world")) in shown_text(app)
-    assert all("class 3" in card.aside for cards in drawn for card in cards)
+    assert all("digit 3" in card.aside for cards in drawn for card in cards)
     # 1 % of so few images is less than one: it cannot be chosen.
     assert app.button_group(key="share").options == ["2 %", "5 %", "10 %", "20 %"] or len(found.images) < 50
 

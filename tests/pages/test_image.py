@@ -16,7 +16,7 @@ from jepa_core.datasets import registry
 from pages._shared import resources, score_tables
 from pages._shared.text import escaped
 from tests.helpers import grids, tell
-from tests.pages.test_pages import assert_no_error, choose_folder, pictures, settled, write_digits
+from tests.pages.test_pages import assert_no_error, cards, choose_folder, pictures, settled, write_digits
 
 DIGITS = registry.get_dataset("digits-test")
 
@@ -78,7 +78,7 @@ def test_a_link_opens_that_image_with_all_that_is_known_of_it(open_page: Callabl
     assert fact(app, "Size").startswith("8 x 8 px")
     assert float(fact(app, "with Gaussian term")) == pytest.approx(row["gaussian_score"], abs=0.006)
     assert float(fact(app, "listing score")) == pytest.approx(row["listing_score"], abs=0.006)
-    assert f"class {row['label']}" in facts(app)
+    assert f"digit {row['label']}" in facts(app)
     assert [heading.value for heading in app.header] == [
         _question(app),
         "Which pixels does the score hang on?",
@@ -113,7 +113,7 @@ def test_its_percentiles_are_in_its_class_and_in_the_reference(open_page: Callab
     assert fact(app, "Name") == table["name"].iloc[0]
     own = everything[everything["label"] == table["label"].iloc[0]]
     expected = 100 * ((own["jepa_score"] < table["jepa_score"].iloc[0]).sum() + 0.5) / len(own)
-    assert float(fact(app, f"percentile in class {table['label'].iloc[0]}")) == pytest.approx(expected, abs=0.06)
+    assert float(fact(app, f"percentile in {table['label'].iloc[0]}")) == pytest.approx(expected, abs=0.06)
     reference = score_tables.scores(app.session_state["choice"], DIGITS)["jepa_score"]
     expected = 100 * (reference < table["jepa_score"].iloc[0]).mean()
     assert float(fact(app, "percentile in Digits (test)")) == pytest.approx(expected, abs=0.06)
@@ -136,10 +136,10 @@ def test_the_nearest_are_of_the_reference_and_of_the_training_set(open_page: Cal
     captions = [text.value for text in app.caption]
     assert any("In Digits (test), the reference" in text for text in captions)
     assert any("what the encoder was trained on" in text for text in captions)
-    near = [cards for key, cards in grids(app).items() if key.startswith("near:")]
-    assert [len(cards) for cards in near] == [8, 8]
-    for cards in near:
-        distances = [float(card["aside"][0].removeprefix("distance ")) for card in cards]
+    near = [shown for key, shown in grids(app).items() if key.startswith("near:")]
+    assert [len(shown) for shown in near] == [8, 8]
+    for shown in near:
+        distances = [float(card["aside"][0].removeprefix("distance ")) for card in shown]
         assert distances == sorted(distances)
         assert DIGITS.item(3).digest not in [card["id"] for card in cards], "it is no neighbour of itself"
 
@@ -211,8 +211,8 @@ def test_an_image_of_another_class_leads_there(open_page: Callable[..., AppTest]
     item = DIGITS.item(7)
     other = next(label for label in DIGITS.labels() if label != item.label)
     app = open_image(open_page, image=item.digest, **{"class": other})
-    assert any(f"This image is of class {item.label}" in note.value for note in app.info)
-    app = settled(button(app, f"Go to class {item.label}").click().run())
+    assert any(f"This image is of digit {item.label}" in note.value for note in app.info)
+    app = settled(button(app, f"Go to digit {item.label}").click().run())
     assert_no_error(app)
     assert fact(app, "Name") == item.name
 
@@ -220,7 +220,8 @@ def test_an_image_of_another_class_leads_there(open_page: Callable[..., AppTest]
 def test_a_listed_image_shows_what_is_known_without_its_picture(open_page: Callable[..., AppTest]) -> None:
     app = open_image(open_page, encoder="photo", dataset="mnist")
     assert_no_error(app)
-    assert "not bundled" in pictures(app)
+    assert any("Its picture is not here" in one.value for one in app.markdown)
+    assert not cards(app)
     assert any("The map needs the picture itself" in note.value for note in app.info)
     assert any(heading.value.startswith("Which singular values") for heading in app.header)
     assert "FOLDER" in app.code[0].value

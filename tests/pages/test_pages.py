@@ -58,8 +58,8 @@ def test_a_class_is_ranked_within_itself(open_page: Callable[..., AppTest]) -> N
     app = open_page()
     app.selectbox(key="class").select("3").run()
     assert_no_error(app)
-    assert "class 4" not in pictures(app)
-    assert "Scores of class 3 of Digits (test)" in [heading.value for heading in app.header]
+    assert "digit 4" not in pictures(app)
+    assert "Scores of digit 3 of Digits (test)" in [heading.value for heading in app.header]
 
 
 def test_shuffle_draws_other_random_pictures(open_page: Callable[..., AppTest]) -> None:
@@ -268,7 +268,7 @@ def test_names_from_outside_are_shown_as_they_are(open_page: Callable[..., AppTe
     shown = [element.value for kind in (app.markdown, app.header, app.caption) for element in kind]
     assert not any(re.search(r"(?<!\\)(\*a\*|\$b|_bad_|!\[x\]|:smile)", text) for text in shown)
     # assets/grid.js sets these as text and attributes; tests/browser/test_gallery.py sees that no element is made.
-    assert all(f"class {name}" in card["alt"] for card in cards(app))
+    assert all(f", {name}: score" in card["alt"] for card in cards(app))
 
 
 def test_encoders_shows_the_card_of_the_chosen_one(open_page: Callable[..., AppTest]) -> None:

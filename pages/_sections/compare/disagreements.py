@@ -84,7 +84,8 @@ def _ranks(
     """Rank against rank, and the pictures of the points that are selected."""
     image_grid.follow_from_fragment()
     apart = _apart(version, pair, found)
-    names = [f"{name}, class {of}" for name, of in zip(found.images["name"], found.images["label"], strict=True)]
+    labels = found.images["label"]
+    names = [f"{name}, {dataset.class_title(of)}" for name, of in zip(found.images["name"], labels, strict=True)]
     first, second = (found.percentiles[name].to_numpy() for name in pair)
     marked = {name: apart.index[apart["likelier"] == name].tolist() for name in pair}
     figure, beside = st.columns(2)
@@ -158,8 +159,8 @@ def cards(
             replace(
                 card,
                 title=lines[0],
-                aside=(*lines[1:], *([f"class {image.label}"] if several else [])),
-                alt=f"{image.name}, class {image.label}: percentile "
+                aside=(*lines[1:], *([dataset.class_title(image.label)] if several else [])),
+                alt=f"{image.name}, {dataset.class_title(image.label)}: percentile "
                 + ", ".join(f"{percentile(at[name])} by {name}" for name in encoders),
             )
         )

@@ -81,7 +81,8 @@ def show(choice: Choice, chosen: scoring_job.ScoredDataset) -> None:
 def _show_dropped(choice: Choice, chosen: scoring_job.ScoredDataset, dropped: pd.DataFrame) -> None:
     rows = score_tables.ranked(choice, chosen.dataset, chosen.label)
     rows = rows[rows["name"].isin(set(dropped["name"]))]
-    st.header(escaped(f"Would be dropped from class {chosen.label}" if chosen.label else "Would be dropped"))
+    of = f" from {chosen.dataset.class_title(chosen.label)}" if chosen.label else ""
+    st.header(escaped(f"Would be dropped{of}"))
     if rows.empty:
         st.info("Nothing. A larger share may remove something.", icon=":material/info:")
         return

@@ -52,7 +52,7 @@ class ViewedImage:
     @property
     def among(self) -> str:
         """What it is ranked among, in words."""
-        return f"class {self.label}" if self.label else self.dataset.title
+        return self.dataset.class_title(self.label) if self.label else self.dataset.title
 
 
 def show_spectrum(one: ViewedImage) -> None:
