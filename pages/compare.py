@@ -66,7 +66,7 @@ def scored_choices(choices: list[Choice], dataset: DatasetSpec) -> list[Choice]:
     known = [choice for choice in choices if score_tables.scored(choice, dataset)]
     without = [choice.spec.name for choice in choices if choice not in known]
     if dataset.listed:
-        words = f"The pictures of {dataset.title} are not bundled, only their digests and scores."
+        words = f"The pictures of {dataset.title} are not here: a set of numbers to compare with."
         if without:
             words += f" {' and '.join(without)} cannot score them, and so cannot be compared here."
         st.info(escaped(words), icon=":material/visibility_off:")

@@ -132,7 +132,7 @@ def on_selection() -> None:
         if card.link:
             image_grid.open_link(card.link)
         else:
-            st.toast(escaped(f"{card.alt}. Its picture is not bundled, so there is no more to see."))
+            st.toast(escaped(f"{card.alt}. Its picture is not here, so there is no more to see."))
 
 
 def cards_of(rows: pd.DataFrame) -> list[image_grid.Card]:

@@ -4,11 +4,21 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from jepa_core.confounds.image_stats import MEASURES
+from jepa_core.confounds.image_stats import MEASURES, Measure
 from jepa_core.stats.metrics import auroc
 
 APART = 0.9
 """AUROC from which a measure is said to set the two ends apart."""
+SEEN = {
+    "png_size": 1.0,
+    "gradient_energy": 0.3,
+    "entropy": 1.0,
+    "brightness": 20.0,
+    "contrast": 15.0,
+    "colourfulness": 15.0,
+    "fine_detail": 0.3,
+}
+"""The measures that a person sees, and from which difference of two means on; 0.3 in a log10 is a factor of two."""
 _FEWEST = 4  # images of each end: of fewer, some measure always is
 
 
@@ -19,24 +29,32 @@ def in_words(least: Float[ndarray, "n measures"], most: Float[ndarray, "m measur
     deviations of all.
 
     >>> rows = np.arange(10.0)[:, None] + np.zeros(len(MEASURES))
-    >>> in_words(rows[:5], rows[5:]).partition(":")[0]
-    'The two ends differ at sight in PNG size'
+    >>> in_words(rows[:5], rows[5:])
+    'The two ends differ at sight in PNG size: the least likely are simple (2.0), the most likely complex (7.0).'
     """
     if min(len(least), len(most)) < _FEWEST:
         return ""
     found = []
     for place, measure in enumerate(MEASURES.values()):
         low, high = least[:, place].astype(np.float64), most[:, place].astype(np.float64)
-        spread = float(np.std(np.concatenate([low, high])))
-        if spread > 0:
+        difference, spread = abs(high.mean() - low.mean()), float(np.std(np.concatenate([low, high])))
+        if spread > 0 and difference >= SEEN.get(measure.name, np.inf):
             separation = auroc(high, low)
-            distance = abs(high.mean() - low.mean()) / spread
-            found.append((max(separation, 1 - separation), distance, -place, measure, low.mean(), high.mean()))
+            found.append(
+                (max(separation, 1 - separation), difference / spread, -place, measure, low.mean(), high.mean())
+            )
     if not found or max(found)[0] < APART:
         return ""
     _separation, _distance, _place, apart, at_least, at_most = max(found)
     words = (apart.low, apart.high) if at_least < at_most else (apart.high, apart.low)
     return (
-        f"The two ends differ at sight in {apart.title}: the least likely are {words[0]} ({at_least:.1f} on "
-        f"average), the most likely {words[1]} ({at_most:.1f})."
+        f"The two ends differ at sight in {apart.title}: the least likely are {words[0]}{_mean(apart, at_least)}, the "
+        f"most likely {words[1]}{_mean(apart, at_most)}."
     )
+
+
+def _mean(measure: Measure, value: float) -> str:
+    """A mean in brackets; none of a logarithm, which nobody reads."""
+    if measure.unit.startswith("log"):
+        return ""
+    return f" ({value:.0f})" if abs(value) >= 10 else f" ({value:.1f})"

@@ -32,14 +32,19 @@ def test_the_measure_that_differs_is_named_with_the_means_of_both_ends(first, se
     title, rest = words.split(": ")
     assert found.startswith(f"The two ends differ at sight in {title}: ")
     at = next(place for place, one in enumerate(image_stats.MEASURES.values()) if one.title == title)
-    assert f"({least[:, at].mean():.1f} on average)" in found
-    assert f"({most[:, at].mean():.1f})" in found
+    for mean in (least[:, at].mean(), most[:, at].mean()):
+        assert (f"({mean:.0f})" if mean >= 10 else f"({mean:.1f})") in found
     for part in rest.split(" (.*)"):
         assert part in found
+
+
+def test_a_difference_that_nobody_sees_is_not_told_however_clear():
+    least, most = (np.full((8, len(image_stats.MEASURES)), value) for value in (100.0, 100.25))
+    assert two_ends.in_words(least, most) == ""
+    assert set(two_ends.SEEN) < set(image_stats.MEASURES)
 
 
 def test_nothing_is_said_of_ends_that_are_alike_or_of_too_few_images():
     alike = pictures((90, 90, 90), 40, 0)
     assert two_ends.in_words(alike[:20], alike[20:]) == ""
     assert two_ends.in_words(pictures((0, 0, 0), 3, 0), pictures((255, 255, 255), 3, 1)) == ""
-    assert two_ends.in_words(alike[:5], alike[:5] * 1) == ""

@@ -3,14 +3,17 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from jepa_core.confounds import measure, two_ends
 from jepa_core.encoders.registry import get_spec
 from jepa_core.jacobian.spectrum import Rank
 from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.store.results import Store
 from pages._shared import image_grid, resources, score_tables
+from pages._shared.text import escaped
 from tests.helpers import cards, grids, picture, tell
 from tests.pages.test_pages import ROOT, assert_no_error, choose_folder, settled, write_digits
 
@@ -195,3 +198,34 @@ def test_what_calibration_shows_beside_the_rank_stands_below_the_scores(open_pag
     app.run()
     assert_no_error(app)
     assert "show 9 above rounding noise; scores are summed over 16" in texts(app)
+
+
+@pytest.mark.usefixtures("open_page")
+def test_a_set_whose_pictures_are_not_here_shows_its_classes_and_no_picture() -> None:
+    app = settled(follow(encoder="photo", dataset="imagenette-val"))
+    assert_no_error(app)
+    assert not grids(app)
+    assert "Classes" in [heading.value for heading in app.header]
+    [table] = [element.value for element in app.dataframe]
+    assert len(table) == 10
+    assert table["images"].sum() == 1000
+    assert table["median"].is_monotonic_increasing
+    assert (table["least"] <= table["median"]).all()
+    assert "golf ball" in table.index
+
+
+def test_a_sentence_says_what_sets_the_ends_apart_as_the_measures_of_the_shown_pictures_do(
+    open_page: Callable[..., AppTest],
+) -> None:
+    app = settled(open_page())
+    app = settled(app.selectbox(key="dataset").select("shapes").run())
+    assert_no_error(app)
+    store, shown = resources.store(), grids(app)
+    space = measure.space_of(get_spec("digits").transform)
+    ends = [
+        np.stack(list(store.measures(space, [card["id"] for card in shown[end]]).values())) for end in ("least", "most")
+    ]
+    expected = two_ends.in_words(*ends)
+    assert "brightness: the least likely are bright" in expected
+    assert escaped(expected) in [element.value for element in app.markdown]
+    assert [element.value for element in app.caption if "is its percentile" in element.value]

@@ -93,7 +93,7 @@ def _show_neighbours(item: Checked, against: Against) -> None:
     st.markdown("**The references that the encoder finds most like it**, wherever they score")
     if against.dataset.listed:
         near = "; ".join(f"{row.label}, {percentile_in_words(row.percentile)}" for row in item.nearest.itertuples())
-        st.markdown(escaped(f"Their pictures are not bundled. Their classes: {near}."))
+        st.markdown(escaped(f"Their pictures are not here. Their classes: {near}."))
         return
     image_grid.grid(
         image_grid.cards(against.choice, against.dataset, item.nearest, against.label),

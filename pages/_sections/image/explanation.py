@@ -128,7 +128,7 @@ def show_leverage(one: ViewedImage) -> None:
         "This is a sensitivity, not a cause."
     )
     if one.dataset.listed:
-        st.info("The map needs the picture itself, which is not bundled.", icon=":material/visibility_off:")
+        st.info("The map needs the picture itself, which is not here.", icon=":material/visibility_off:")
         return
     found = jacobian_jobs.directions(one.choice, one.dataset, one.row, ask=True)
     if found:
