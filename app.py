@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import streamlit as st
 
 from jepa_core.config import ASSETS
-from pages._shared import choice, errors, image_grid, layout, resources, streamlit_patches, tour, turns
+from pages._shared import choice, errors, image_grid, layout, opening, resources, streamlit_patches, tour, turns
 
 SECTIONS = {
     "Explore": (
@@ -61,6 +61,7 @@ page = st.navigation(
 with turns.take_turn(), errors.show_errors(f"The page {page.title}"):
     st.session_state["page"] = page.title
     resources.show_store_notices()
+    opening.fill_in(is_home=page.url_path in ("", HOME))
     choice.choose_encoder()
     tour.offer()
     image_grid.follow_clicked_link()

@@ -272,6 +272,7 @@ def open_page(
 
     def open_page(name: str = "gallery") -> AppTest:
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        app.session_state["arrived_bare"] = False  # else the bare address is filled in (`pages._shared.opening`)
         return app.run() if name == "gallery" else app.switch_page(f"pages/{name}.py").run()
 
     yield open_page

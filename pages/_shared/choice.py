@@ -92,7 +92,8 @@ def _choose_method() -> ScoringMethod:
             key="precision",
             bind="query-params",
             help="Of the products. fp32: float32. bf16: bfloat16, faster and rounder. tf32: TensorFloat-32, on CUDA. "
-            "auto: bf16 for a dataset where it ranks some images like fp32 does, else fp32.",
+            "auto: bf16 where it was timed to be faster on this machine and ranks some images of the dataset like fp32 "
+            "does, else fp32.",
         )
         # To ask for the device imports torch, for which the first page shall not wait.
         if chosen == "bf16" and (slow := precision.slow_in_words(chosen, default_device())):
