@@ -35,14 +35,14 @@ class EncoderSpec:
     parameters: int = 0  # how many weights, where it is known before loading
     like: str = ""  # what weights given by hand were said to be of, as it was written, with "@PX"
     part: str | None = None  # the prefix of the names in their file ("" for all of it); None where timm chooses
-    called: str = ""  # by its publishers; "" where nobody but this project has a name for it
+    called: str = ""  # what its publishers call it, of a timm encoder
     contrast: bool = False  # its training spreads no embeddings: outside of the family that the claim is about
 
     @property
     def title(self) -> str:
         """What it is called on a page: "Photo tenth (LeJEPA)", "DINOv2 ViT-S/14"."""
-        if self.called or self.source != "bundled":
-            return self.called or self.name
+        if self.source != "bundled":
+            return self.called if self.called and self.source == "timm" else self.name
         return f"{self.name[:1].upper()}{self.name[1:].replace('-', ' ')} ({self.family})"
 
     @property

@@ -58,7 +58,7 @@ def test_an_encoder_is_explained_asked_for_downloaded_and_then_at_hand(
     assert_no_error(app)
     assert "dinov2-s14 is here: choose it in the sidebar." in texts(app)
     assert "dinov2-s14" in list_encoders()
-    assert "dinov2-s14" in app.selectbox(key="encoder").options
+    assert "DINOv2 ViT-S/14" in app.selectbox(key="encoder").options
 
 
 @pytest.mark.usefixtures("dinov2", "quick")

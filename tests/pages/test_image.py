@@ -141,7 +141,7 @@ def test_the_nearest_are_of_the_reference_and_of_the_training_set(open_page: Cal
     for shown in near:
         distances = [float(card["aside"][0].removeprefix("distance ")) for card in shown]
         assert distances == sorted(distances)
-        assert DIGITS.item(3).digest not in [card["id"] for card in cards], "it is no neighbour of itself"
+        assert DIGITS.item(3).digest not in [card["id"] for card in shown], "it is no neighbour of itself"
 
 
 def test_a_neighbour_of_another_dataset_opens_on_the_same_page(open_page: Callable[..., AppTest]) -> None:
