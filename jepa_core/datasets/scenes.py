@@ -249,7 +249,7 @@ def _order(split: str) -> tuple[tuple[int, int], ...]:
 
 def size(split: str) -> int:
     """How many tiles a split has."""
-    return len(_order(split))
+    return sum(photograph.count(split) for photograph in _PHOTOGRAPHS)
 
 
 def label(split: str, position: int) -> str:
