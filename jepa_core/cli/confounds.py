@@ -25,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
         "--data", action="append", help="a scored dataset; may be given again; all held-out ones if left out"
     )
     confounds.add_argument("--reference", help="a scored dataset; the encoder's own held-out one if left out")
-    confounds.add_argument("--write", action="store_true", help="ship the measures of the pictures given")
+    confounds.add_argument("--write", action="store_true", help="ship the measures of listed sets and of scenes-test")
     add_pictures(confounds)
 
 
@@ -70,7 +70,8 @@ def run(args: argparse.Namespace) -> None:
         first = ["domain", "auroc_score", "conclusion", "measure"]
         show(table[[*first, *table.columns.difference(first, sort=False)]], args.json)
     if args.write:
-        digests = [item.digest for dataset in pictures.values() for item in dataset.items()]
+        shipped_for = [one for one in bundled.values() if one.listed or one.name in measure.SHIPPED]
+        digests = [item.digest for dataset in shipped_for for item in dataset.items()]
         space = measure.space_of(spec.transform)
         note(f"{shipped.ship_measures(store, space, digests)} measures in {shipped.measures_path(space)}")
 

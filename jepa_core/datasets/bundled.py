@@ -1,4 +1,4 @@
-"""The datasets that come with the explorer: drawn by code, or with a dependency (scikit-learn)."""
+"""The datasets that come with the explorer: drawn by code, or with a dependency (scikit-learn, scikit-image)."""
 
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jepa_core import images
-from jepa_core.datasets import known_density, synthetic
+from jepa_core.datasets import known_density, scenes, synthetic
 from jepa_core.datasets.spec import DatasetSpec
 
 DRAWN_COUNT = 300
@@ -147,6 +147,23 @@ def _mixed_label(kinds: tuple[str, ...], position: int) -> str:
     return kinds[position // MIXED_COUNT]
 
 
+def _scenes_split(split: str, title: str, columns: str, use: str) -> DatasetSpec:
+    """Tiles of the photographs' part that belongs to the split."""
+    return _bundled(
+        f"scenes-{split}",
+        partial(scenes.tile, split),
+        title=title,
+        description=f"{scenes.size(split)} tiles of {min(scenes.SIDES)} to {max(scenes.SIDES)} px from {columns} of "
+        f"{len(scenes.NAMES)} free photographs that come with scikit-image and scikit-learn, seed {scenes.SEED}. {use}",
+        label_of=partial(scenes.label, split),
+        classes=scenes.NAMES,
+        size=scenes.size(split),
+        source="scikit-image and scikit-learn",
+        licence=scenes.licences(),
+        held_out=split != "train",
+    )
+
+
 BUNDLED = (
     _digit_split("train", "Digits (train)", 1077, "The bundled digits encoder was trained on them."),
     _digit_split("validation", "Digits (validation)", 360, "Choices between encoders and settings are made on them."),
@@ -168,6 +185,14 @@ BUNDLED = (
         source="scikit-learn",
         licence=_PHOTOS_LICENCE,
     ),
+    _scenes_split("train", "Scenes (train)", "the left quarter", "No bundled encoder was trained on them."),
+    _scenes_split(
+        "validation",
+        "Scenes (validation)",
+        "the right quarter",
+        "Choices between encoders and settings are made on them.",
+    ),
+    _scenes_split("test", "Scenes (test)", "the middle half", "Nothing was trained or chosen on them."),
     _bundled(
         "noise",
         synthetic.noise,

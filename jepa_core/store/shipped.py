@@ -3,8 +3,8 @@
 A shipped score table is one Parquet file per encoder and output. Its metadata holds the config that its rows were made
 with; each row an image's place in its dataset, its digest, spectrum and embedding. It holds no pictures. To be small,
 its spectra and embeddings are rounded to so many binary digits as `_ROUNDING` says. Shipped measures
-(`jepa_core.confounds.image_stats`) are those of pictures that are not bundled; the others are measured when they are
-needed.
+(`jepa_core.confounds.image_stats`) are those of pictures that are not bundled, and of scenes; the others are measured
+when they are needed.
 """
 
 import json
@@ -198,7 +198,7 @@ def _digest_of(path: Path) -> str:
 
 
 def measures_path(space: str) -> Path:
-    """Where the shipped measures of pictures that are not bundled lie, by the key under which the store has them."""
+    """Where shipped measures lie, by the key under which the store has them."""
     return ASSETS / "measures" / f"{space[:12]}.parquet"
 
 

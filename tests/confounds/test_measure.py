@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from jepa_core import images
@@ -13,6 +14,7 @@ from jepa_core.confounds import image_stats, measure
 from jepa_core.confounds.image_stats import MEASURES
 from jepa_core.datasets import listings, registry
 from jepa_core.errors import NotEnoughData
+from jepa_core.store import shipped
 from jepa_core.store.results import Store
 from tests import helpers
 from tests.helpers import score
@@ -159,3 +161,23 @@ def test_the_pictures_of_a_listed_set_may_be_given(command, store, tiny, two_fol
     assert f"The pictures of {listing.title} are not here" in err
     assert command(*words, "--pictures", f"mnist={elsewhere}")[0] == 0
     assert command(*words)[0] == 0, "they are kept"
+
+
+def test_measures_of_listed_sets_and_of_scenes_are_shipped_together(command, store, tiny, two_folders, monkeypatch):
+    """Each `--write` keeps what was shipped before and adds what was measured since, but none of a folder."""
+    sets = [replace(registry.get_dataset(name), size=size) for name, size in (("noise", 6), ("flat-colours", 5))]
+    monkeypatch.setattr(registry, "list_datasets", lambda: {spec.name: spec for spec in sets})
+    monkeypatch.setattr(measure, "SHIPPED", ("noise", "flat-colours"))
+    for spec in sets:
+        score(store, tiny, spec.name, list(spec.items()))
+    words = ("confounds", "--encoder", "tiny", "--reference", two_folders[0], "--write")
+    path = shipped.measures_path(measure.space_of(tiny.spec.transform))
+    assert "6 measures in" in command(*words, "--data", "noise")[2]
+    assert set(pq.read_table(path)["digest"].to_pylist()) == {item.digest for item in sets[0].items()}
+    assert "11 measures in" in command(*words, "--data", "flat-colours")[2]
+    digests = [item.digest for spec in sets for item in spec.items()]
+    fresh = Store(path.with_suffix(".sqlite"))
+    assert shipped.load_measures(fresh, path)
+    kept, shipped_ones = (one.measures(measure.space_of(tiny.spec.transform), digests) for one in (store, fresh))
+    assert list(kept) == list(shipped_ones)
+    assert np.allclose([kept[one] for one in digests], [shipped_ones[one] for one in digests], rtol=2e-4)

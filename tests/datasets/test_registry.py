@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jepa_core import images
+from jepa_core.datasets import scenes
 from jepa_core.datasets.registry import get_dataset, list_datasets, sample
 from jepa_core.errors import DatasetError, UnknownName
 
@@ -23,6 +24,9 @@ NAMES = [
     "mixed-train",
     "mixed-test",
     "photo-tiles",
+    "scenes-train",
+    "scenes-validation",
+    "scenes-test",
     "noise",
     "flat-colours",
     "shapes",
@@ -48,10 +52,15 @@ def test_a_bundled_dataset_says_what_it_is(name):
     spec = get_dataset(name)
     assert spec.title
     assert spec.licence
-    assert spec.source in ("drawn by code", "scikit-learn", "scikit-learn and drawn by code")
+    assert spec.source in (
+        "drawn by code",
+        "scikit-learn",
+        "scikit-learn and drawn by code",
+        "scikit-image and scikit-learn",
+    )
     assert spec.description.count(". ") == 1, "two sentences"
     assert any(number in spec.description for number in (str(len(spec)), "1797", "150 pictures each"))
-    assert spec.held_out == (name not in ("digits-train", "world-train", "mixed-train"))
+    assert spec.held_out == (name not in ("digits-train", "world-train", "mixed-train", "scenes-train"))
 
 
 @pytest.mark.parametrize(
@@ -65,6 +74,9 @@ def test_a_bundled_dataset_says_what_it_is(name):
         ("mixed-train", 600, ("digit", "world picture", "shape", "galaxy")),
         ("mixed-test", 600, ("digit", "world picture", "shape", "galaxy")),
         ("photo-tiles", 300, ("china", "flower")),
+        ("scenes-train", 1059, scenes.NAMES),
+        ("scenes-validation", 527, scenes.NAMES),
+        ("scenes-test", 2119, scenes.NAMES),
         ("noise", 300, ("noise",)),
         ("flat-colours", 300, ("flat colour",)),
         ("shapes", 300, None),
@@ -167,7 +179,7 @@ assert not slow, slow
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", ["digits-test", "flipped-digits", "shapes"])
+@pytest.mark.parametrize("name", ["digits-test", "flipped-digits", "shapes", "scenes-test"])
 def test_specs_and_items_can_be_sent_to_another_process(name):
     spec = get_dataset(name)
     item = pickle.loads(pickle.dumps(spec)).item(3)
