@@ -5,7 +5,7 @@ An address says what its page shows, and so opens as ever; only the bare address
 
 import streamlit as st
 
-CHOICES = {"encoder": "photo", "dataset": "scenes-test", "class": "rocket"}
+CHOICES = {"encoder": "photo", "dataset": "scenes-test", "class": "astronaut"}
 """docs/decisions.md says why these."""
 
 
