@@ -64,32 +64,30 @@ def select_range() -> None:
         st.session_state["show"] = "order"  # all that was brushed, and not its ends alone
 
 
-st.header(escaped(f"Scores of {title}"))
-drawn, beside = st.columns([3, 2], vertical_alignment="center", gap="medium")
-with beside:
-    limits = score_range.choose_range(scores, shown_scores)
-    if limits is None:
-        words = (
-            f"Percentiles (P) are among the {len(table)} images of {title}. Draw over the histogram to choose scores."
+with st.container(key="scores"):  # on a phone it stands below the pictures (assets/theme.css)
+    st.header(escaped(f"Scores of {title}"))
+    drawn, beside = st.columns([3, 2], vertical_alignment="center", gap="medium")
+    with beside:
+        limits = score_range.choose_range(scores, shown_scores)
+        if limits is None:
+            st.caption(escaped(f"The {len(table)} images of {title}. Draw over the histogram to choose scores."))
+        else:
+            inside = len(curation.within(table, *limits))
+            words = f"{counted(inside, 'image')} of {len(table)} with scores from {limits[0]:.1f} to {limits[1]:.1f}."
+            st.button("All scores", icon=":material/close:", on_click=score_range.set_range, args=(None,))
+            st.caption(escaped(words))
+    with drawn:
+        low, high = table["jepa_score"].iloc[end - 1], table["jepa_score"].iloc[-end]
+        # A figure that changed would lose the box that was drawn over it, so it shows only what was chosen otherwise.
+        by_hand = limits if st.session_state["range"] != st.session_state.get("brushed") else None
+        st.plotly_chart(
+            class_histogram(scores, chosen.scores["jepa_score"].to_numpy(), title, low, high, by_hand),
+            config=CONFIG,
+            key="histogram",
+            on_select=select_range,
+            selection_mode="box",
+            alt=f"{class_histogram_in_words(scores, title)}. The slider beside it also chooses scores.",
         )
-        st.caption(escaped(words))
-    else:
-        inside = len(curation.within(table, *limits))
-        words = f"{counted(inside, 'image')} of {len(table)} with scores from {limits[0]:.1f} to {limits[1]:.1f}."
-        st.button("All scores", icon=":material/close:", on_click=score_range.set_range, args=(None,))
-        st.caption(escaped(words))
-with drawn:
-    low, high = table["jepa_score"].iloc[end - 1], table["jepa_score"].iloc[-end]
-    # A figure that changed would lose the box that was drawn over it, so it shows only what was chosen otherwise.
-    by_hand = limits if st.session_state["range"] != st.session_state.get("brushed") else None
-    st.plotly_chart(
-        class_histogram(scores, chosen.scores["jepa_score"].to_numpy(), title, low, high, by_hand),
-        config=CONFIG,
-        key="histogram",
-        on_select=select_range,
-        selection_mode="box",
-        alt=f"{class_histogram_in_words(scores, title)}. The slider beside it also chooses scores.",
-    )
 shown = table if limits is None else curation.within(table, *limits)
 
 
@@ -99,14 +97,14 @@ def show_ends() -> None:
         scoring_job.verify_extremes(choice, chosen, end)
     at_sight.show(choice, dataset, shown.iloc[:few], shown.iloc[::-1].iloc[:few])
     st.header("Least likely")
+    image_grid.grid(
+        image_grid.cards(choice, dataset, shown.iloc[:few], chosen.label), "unlikely", key="least", label="Least likely"
+    )
     place = wording.percentile(shown["percentile"].iloc[0])
     st.caption(
         escaped(
             f"P{place} on the first picture is its percentile: about {place} % of the images of {title} score as low."
         )
-    )
-    image_grid.grid(
-        image_grid.cards(choice, dataset, shown.iloc[:few], chosen.label), "unlikely", key="least", label="Least likely"
     )
     st.header("Most likely")
     image_grid.grid(
@@ -144,7 +142,8 @@ def show_pictures() -> None:
     with left:
         views = {"ends": "Ends", "order": "In order", "selection": "Selection", "curate": "To drop"}
         view = url_state.choose_one("Show", views, "ends", "show")
-    right.caption(f"{counted(len(image_grid.picked()), 'image')} selected", text_alignment="right")
+    if picked := len(image_grid.picked()):
+        right.caption(f"{counted(picked, 'image')} selected", text_alignment="right")
     if limits is not None and view in ("selection", "curate"):
         st.caption("The chosen range of scores is for Ends and In order; here it changes nothing.")
     if view == "selection":
@@ -156,7 +155,8 @@ def show_pictures() -> None:
     elif view == "order":
         show_order()
     else:
-        show_ends()
+        with st.container(key="ends"):
+            show_ends()
 
 
 if dataset.listed:
