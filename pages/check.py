@@ -23,8 +23,8 @@ from pages._shared import dataset_picker, jobs_ui, layout, resources, score_tabl
 from pages._shared.choice import Choice, current_choice
 from pages._shared.text import counted, escaped
 
-# One picture each: what belongs to the encoder `digits`, what is near it, and what is not.
-EXAMPLES = ("digits-validation", "flipped-digits", "photo-tiles", "noise", "flat-colours", "shapes")
+# One picture each of what belongs to the encoders `photo` and `digits`, what is near them, and what is not.
+EXAMPLES = ("scenes-test", "digits-validation", "flipped-digits", "photo-tiles", "noise", "flat-colours", "shapes")
 SHOWN_REFUSALS = 3  # sentences about bad files before the rest is folded away
 layout.header(
     "Check",

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from pages._shared import image_grid
+from pages._shared import image_grid, opening
 
 
 @dataclass(frozen=True)
@@ -22,46 +22,47 @@ class Step:
     query: dict[str, str] = field(default_factory=dict)
 
 
-# The least likely of all held-out digits by the encoder `digits`; a test looks it up again.
-UNLIKELY_DIGIT = "07bcafe10b63297b8a6c11e5a3539b531adb25904f2638f4e5a1f2cb595eeb76"
+# The least likely tile of the astronaut by the encoder `photo`; a test looks it up again.
+UNLIKELY_TILE = "2623ac23d7f04422dfabfe142d37c2f01091b02f679990f96a0dc7150a06ff10"
 _COOKIE, _CLOSED = "jepa_tour", "closed"
 _REMEMBER = f"<script>document.cookie = '{_COOKIE}={_CLOSED}; path=/; max-age=31536000; samesite=lax'</script>"
-_DIGITS = {"encoder": "digits", "dataset": "digits-test"}
+_TILES = opening.CHOICES
 STEPS = (
     Step(
         "gallery",
-        "See which digits are unlikely",
-        "A network learned from 1,077 handwritten digits, with nobody telling it which is which; here are others, in "
-        "the order of how likely it finds them. Compare the two ends: do you see what sets them apart?",
-        _DIGITS,
+        "See which parts of a photograph are unlikely",
+        "A network learned from 8,522 photos, with nobody telling it what they show; here are tiles of a portrait that "
+        "it never saw, in the order of how likely it finds them. Compare the two ends: this network's score follows "
+        "colour.",
+        dict(_TILES),
     ),
     Step(
         image_grid.IMAGE_PAGE,
         "Open one",
-        "This is the digit that it finds least likely of all 360. Any picture of the explorer opens like this, with "
-        "what its score was made from.",
-        _DIGITS | {"image": UNLIKELY_DIGIT},
+        "This is the tile that it finds least likely of the portrait's 128. Any picture of the explorer opens like "
+        "this, with what its score was made from.",
+        _TILES | {"image": UNLIKELY_TILE},
     ),
     Step(
         "directions",
         "What makes it unlikely",
-        "There are 16 kinds of small change that this network can notice, and the score adds up how strongly it "
+        "There are 32 kinds of small change that this network can notice, and the score adds up how strongly it "
         "answers to each. Move along them: where many answers are weak, the sum is low, and the picture is unlikely.",
-        _DIGITS | {"image": UNLIKELY_DIGIT, "k": "2"},
+        _TILES | {"image": UNLIKELY_TILE, "k": "2"},
     ),
     Step(
         "domains",
         "Does the score tell other pictures apart?",
-        "Often not. Below the blue row, digits that it has not seen, most rows are other pictures, and many lie to the "
-        "right: the network finds noise or galaxies *more* likely than digits; other methods stand beside it.",
-        {"encoder": "digits"},
+        "Often not. Below the blue row, photos that it has not seen, most rows are other pictures, and some lie to the "
+        "right: the network finds digits or galaxies *more* likely than photos; other methods stand beside it.",
+        {"encoder": "photo"},
     ),
     Step(
         "check",
         "Try your own",
         "Drop a picture here, or take the examples. The verdict weighs the score together with three other methods, "
         "because each fails on other pictures.",
-        {"encoder": "digits"},
+        {"encoder": "photo"},
     ),
 )
 

@@ -7,7 +7,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from jepa_core.datasets import registry
-from pages._shared import score_tables, tour
+from jepa_core.encoders.registry import list_encoders
+from pages._shared import opening, score_tables, tour
+from pages._shared.choice import Choice
 from tests.pages.test_pages import assert_no_error, settled
 
 
@@ -89,11 +91,16 @@ def test_a_step_shows_its_own_view_whatever_was_chosen_before(open_page: Callabl
     assert app.selectbox(key="class").value == "all classes"
 
 
-def test_the_digit_of_the_tour_is_the_least_likely(open_page: Callable[..., AppTest]) -> None:
-    app = open_page()
-    table = score_tables.scores(app.session_state["choice"], registry.get_dataset("digits-test"))
-    assert table.sort_values("jepa_score").iloc[0]["digest"] == tour.UNLIKELY_DIGIT
-    assert len(table) == 360, "as the step says"
+def test_the_tile_of_the_tour_is_the_least_likely_and_the_first_step_is_the_opening(
+    open_page: Callable[..., AppTest],
+) -> None:
+    open_page()
+    assert tour.STEPS[0].query == opening.CHOICES
+    choice = Choice(list_encoders()["photo"], "projector")
+    table = score_tables.scores(choice, registry.get_dataset("scenes-test"))
+    table = table[table["label"] == "astronaut"].sort_values("jepa_score")
+    assert table.iloc[0]["digest"] == tour.UNLIKELY_TILE
+    assert len(table) == 128, "as the step says"
 
 
 def test_every_step_is_two_sentences_and_a_link():
