@@ -35,11 +35,11 @@ def to_fiftyone(
     A sample has filepath, label (a Classification), jepa_score, low, high and percentile, estimated, and embedding.
     `info` of the dataset says whose scores they are. FiftyOne forgets it when it closes unless it is made `persistent`.
 
-    Raises `JepaError` where FiftyOne is not installed, has a dataset of that name already, or the pictures are no files
-    on this disk; for a folder without scores; and for a file that is no export.
+    Raises `JepaError` where FiftyOne is not installed, has no database, or has a dataset of that name already; where
+    the pictures are no files on this disk; for a folder without scores; and for a file that is no export.
     """
     fiftyone = _fiftyone()
-    if name is not None and fiftyone.dataset_exists(name):
+    if name in _names(fiftyone):
         raise JepaError(
             f"FiftyOne has a dataset {name!r} already; a name that is free is accepted; give another, or delete that "
             "one with fiftyone.delete_dataset."
@@ -63,6 +63,16 @@ def _fiftyone() -> Any:
             "install fiftyone'."
         ) from error
     return fiftyone
+
+
+def _names(fiftyone: Any) -> list[str]:
+    try:
+        return fiftyone.list_datasets()
+    except Exception as error:  # it is asked of MongoDB, and there is much that can be wrong with that
+        raise JepaError(
+            f"FiftyOne cannot open its database ({str(error).partition('. ')[0]}); MongoDB, which it brings along or "
+            "is told of by database_uri in its settings, is accepted; see FiftyOne's installation guide."
+        ) from error
 
 
 def _of_file(fiftyone: Any, path: Path, name: str | None) -> Any:

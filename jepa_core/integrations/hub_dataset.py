@@ -6,6 +6,7 @@ No picture is uploaded, and of a folder no path above it.
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx2
 import pandas as pd
@@ -67,19 +68,24 @@ def push(
     check_may_push()
     # Where the folder lies on this machine is nobody's business.
     called = dataset.title if dataset.name.startswith(FOLDER_PREFIX) else dataset.name
-    api = HfApi(endpoint=constants.ENDPOINT)
-    with files.temporary_folder() as folder, _in_words(repository):
+    card = _card(output, dataset, called, table, precision)
+    with files.temporary_folder() as folder:
         path = folder / FILE
         parquet_export.write_parquet(store, output, table.assign(dataset=called), path, precision)
-        address = str(api.create_repo(repository, repo_type="dataset", private=True, exist_ok=True))
-        _refuse_other_cards(repository)
-        card = _card(output, dataset, called, table, precision)
-        api.create_commit(
-            repository,
-            [CommitOperationAdd(FILE, str(path)), CommitOperationAdd("README.md", card.encode())],
-            commit_message=f"JEPA-SCOREs of {called} by {output}",
-            repo_type="dataset",
-        )
+        with _in_words(repository):
+            return _upload(repository, path, card)
+
+
+def _upload(repository: str, path: Path, card: str) -> str:
+    api = HfApi(endpoint=constants.ENDPOINT)
+    address = str(api.create_repo(repository, repo_type="dataset", private=True, exist_ok=True))
+    _refuse_other_cards(repository)
+    api.create_commit(
+        repository,
+        [CommitOperationAdd(FILE, str(path)), CommitOperationAdd("README.md", card.encode())],
+        commit_message="Scores, percentiles and embeddings",
+        repo_type="dataset",
+    )
     return address
 
 
@@ -141,6 +147,12 @@ def _in_words(repository: str) -> Iterator[None]:
         raise JepaError(
             f"The hub at {constants.ENDPOINT} cannot be reached, so {repository} was not written; a machine with a "
             "network is accepted; connect it (and unset HF_HUB_OFFLINE), then do this again."
+        ) from error
+    except (ValueError, RuntimeError) as error:  # an answer that is none, a large file on its way to where those go
+        raise JepaError(
+            f"The upload to {repository} at {constants.ENDPOINT} did not go through "
+            f"({str(error).partition(chr(10))[0]}); a hub that can be reached and speaks its protocol is accepted; try "
+            "again later."
         ) from error
     except HfHubHTTPError as error:
         status = error.response.status_code

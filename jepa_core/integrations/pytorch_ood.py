@@ -4,7 +4,7 @@ With pytorch-ood installed, `JEPAScore` is one of its detectors; without it, a p
 is that library's: larger is more of an outlier.
 
     from jepa_core.integrations.pytorch_ood import JEPAScore
-    from pytorch_ood.utils import OODMetrics
+    from pytorch_ood.metrics import OODMetrics
 
     detector, metrics = JEPAScore("digits"), OODMetrics()
     for x, y in loader:                              # y < 0: out of distribution
@@ -72,7 +72,7 @@ class JEPAScore(Detector):
                 f"{', '.join(map(str, encoder.input_shape))}) is accepted; make them with its preprocess."
             )
         work = exact_work(self._output)
-        scores = [self._scores(work.results([""] * len(part), part)) for part in x.split(work.size)]
+        scores = [self._scores(work.results([""] * len(part), part)) for part in x.split(work.size) if len(part)]
         return torch.from_numpy(-np.concatenate([np.empty(0), *scores])).to(x.device)
 
     def predict_features(self, x: Tensor) -> Tensor:

@@ -1,17 +1,17 @@
 """Scores as a FiftyOne dataset: with a stand-in of its few names always, with FiftyOne itself where it is installed."""
 
-import os
 import sys
 from types import ModuleType
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from jepa_core.analysis import parquet_export
 from jepa_core.datasets.registry import get_dataset
 from jepa_core.errors import JepaError
-from jepa_core.integrations.fiftyone import to_fiftyone
+from jepa_core.integrations.fiftyone import _COLUMNS, _samples, to_fiftyone
 from jepa_core.scoring.encoder_output import EncoderOutput
 from tests.helpers import run, score
 
@@ -43,7 +43,7 @@ class _Label:
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = ModuleType("fiftyone")
     module.Dataset, module.Sample, module.Classification = _Dataset, _Sample, _Label
-    module.dataset_exists = lambda name: name == "taken"
+    module.list_datasets = lambda: ["taken"]
     monkeypatch.setitem(sys.modules, "fiftyone", module)
     return module
 
@@ -105,7 +105,7 @@ def test_what_cannot_become_one_is_one_sentence(store, tiny, output, exported, t
     with pytest.raises(JepaError, match=r"lacks jepa_score and low and .* and embedding; a Parquet file that"):
         to_fiftyone(other)
     other.write_bytes(b"no table")
-    with pytest.raises(JepaError, match=r"cannot be read .*; a Parquet file that 'jepa-score export' wrote is accepted"):
+    with pytest.raises(JepaError, match=r"cannot be read .*; a Parquet file that 'jepa-score export' wrote is"):
         to_fiftyone(other)
     with pytest.raises(JepaError, match="cannot be read"):
         to_fiftyone(tmp_path / "nothing.parquet")
@@ -117,9 +117,34 @@ def test_without_fiftyone_it_says_how_to_get_it(exported, monkeypatch):
         to_fiftyone(exported)
 
 
-def test_fiftyone_itself_has_them(store, output, table, exported, tmp_path, monkeypatch):
-    monkeypatch.setenv("FIFTYONE_DATABASE_DIR", os.environ.get("FIFTYONE_DATABASE_DIR", str(tmp_path / "database")))
+def test_a_fiftyone_without_its_database_is_one_sentence(stand_in, exported):
+    def refuse() -> list:
+        raise RuntimeError("MongoDB could not be installed on your system. Please define\na `database_uri`")
+
+    stand_in.list_datasets = refuse
+    with pytest.raises(
+        JepaError, match=r"its database \(MongoDB could not be installed on your system\); MongoDB, which"
+    ):
+        to_fiftyone(exported)
+
+
+def test_fiftyones_own_samples_take_the_fields(store, output, table, exported):
     fiftyone = pytest.importorskip("fiftyone")
+    [batch] = pq.ParquetFile(exported).iter_batches()
+    samples = list(_samples(fiftyone, batch.select(_COLUMNS)))
+    assert [sample.label.label for sample in samples] == table["label"].tolist()
+    assert [sample.jepa_score for sample in samples] == table["jepa_score"].tolist()
+    assert [sample.estimated for sample in samples] == [False] * 12
+    kept = store.embeddings(output.space, table["digest"].tolist())
+    assert np.array_equal(np.stack([sample.embedding for sample in samples]), kept)
+
+
+def test_fiftyone_itself_has_them(store, output, table, exported):
+    fiftyone = pytest.importorskip("fiftyone")
+    try:
+        fiftyone.list_datasets()
+    except fiftyone.core.config.FiftyOneConfigError as error:
+        pytest.skip(f"FiftyOne has no database here: {error}")
     dataset = to_fiftyone(exported)
     assert len(dataset) == 12
     schema = dataset.get_field_schema()
