@@ -30,6 +30,7 @@ def push(install_tiny, folder, command):
     )
 
 
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # huggingface_hub's own use of httpx2
 @pytest.mark.parametrize("large", [False, True])
 def test_the_table_and_a_card_arrive_and_no_path_of_this_machine(hub, push, folder, large, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # what large files go by instead is spoken here
