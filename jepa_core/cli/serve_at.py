@@ -15,7 +15,7 @@ def serve(query: str, words: list[str]) -> None:
     """What `streamlit WORDS` does, with "?QUERY" behind the address."""
     changed = {"get_url": lambda host: f"{server_util.get_url(host)}/?{query}"}
     # Only what starts the server is to see it: other parts ask for their own origin by the same function.
-    bootstrap.server_util = SimpleNamespace(**(vars(server_util) | changed))
+    bootstrap.server_util = SimpleNamespace(**(vars(server_util) | changed))  # type: ignore[assignment]
     cli.main(words, prog_name="streamlit")
 
 
