@@ -16,12 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jepa_core import files
-from jepa_core.analysis import parquet_export
-from jepa_core.datasets.registry import get_dataset
-from jepa_core.encoders.registry import get_spec
 from jepa_core.errors import JepaError
-from jepa_core.scoring.encoder_output import EncoderOutput
-from jepa_core.store.results import Store
 
 _NUMBERS = ("jepa_score", "low", "high", "percentile")
 _COLUMNS = ("path", "label", *_NUMBERS, "estimated", "embedding")
@@ -49,9 +44,19 @@ def to_fiftyone(
         return _of_file(fiftyone, path, name)
     with files.temporary_folder() as folder:
         path = folder / "scores.parquet"
-        chosen, dataset, store = EncoderOutput.of(get_spec(encoder), output), get_dataset(source), Store()
-        parquet_export.write_parquet(store, chosen, parquet_export.scores_of(store, chosen, dataset), path)
+        _export(source, encoder, output, path)
         return _of_file(fiftyone, path, name)
+
+
+def _export(source: str | os.PathLike[str], encoder: str, output: str | None, path: Path) -> None:
+    from jepa_core.analysis import parquet_export
+    from jepa_core.datasets.registry import get_dataset
+    from jepa_core.encoders.registry import get_spec
+    from jepa_core.scoring.encoder_output import EncoderOutput
+    from jepa_core.store.results import Store
+
+    chosen, dataset, store = EncoderOutput.of(get_spec(encoder), output), get_dataset(source), Store()
+    parquet_export.write_parquet(store, chosen, parquet_export.scores_of(store, chosen, dataset), path)
 
 
 def _fiftyone() -> Any:
@@ -59,8 +64,8 @@ def _fiftyone() -> Any:
         import fiftyone
     except ImportError as error:
         raise JepaError(
-            "FiftyOne is not installed, and its datasets need it; any version from 1.0 on is accepted; run 'pip "
-            "install fiftyone'."
+            "FiftyOne is not installed, and its datasets need it; version 1.22 is accepted; run 'pip install fiftyone "
+            "pyarrow', in an environment of its own, and install this package there with --no-deps."
         ) from error
     return fiftyone
 

@@ -1,6 +1,8 @@
 """Scores as a FiftyOne dataset: with a stand-in of its few names always, with FiftyOne itself where it is installed."""
 
+import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -14,6 +16,8 @@ from jepa_core.errors import JepaError
 from jepa_core.integrations.fiftyone import _COLUMNS, _samples, to_fiftyone
 from jepa_core.scoring.encoder_output import EncoderOutput
 from tests.helpers import run, score
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 class _Sample(dict):
@@ -113,8 +117,15 @@ def test_what_cannot_become_one_is_one_sentence(store, tiny, output, exported, t
 
 def test_without_fiftyone_it_says_how_to_get_it(exported, monkeypatch):
     monkeypatch.setitem(sys.modules, "fiftyone", None)
-    with pytest.raises(JepaError, match=r"FiftyOne is not installed, .*; run 'pip install fiftyone'"):
+    with pytest.raises(JepaError, match=r"FiftyOne is not installed, .*; run 'pip install fiftyone pyarrow', in"):
         to_fiftyone(exported)
+
+
+def test_a_file_is_read_without_the_libraries_that_an_environment_of_fiftyones_lacks():
+    code = "import sys; sys.modules |= dict.fromkeys(('torch', 'streamlit', 'plotly', 'platformdirs', 'pandas'))\n"
+    code += "import jepa_core.integrations.fiftyone"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_fiftyone_without_its_database_is_one_sentence(stand_in, exported):
