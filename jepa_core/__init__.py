@@ -11,10 +11,13 @@ from importlib import import_module
 __version__ = "0.2.0"  # what the wheel is called, too
 
 _HOMES = {
+    "check_images": "jepa_core.check.check_images",
     "get_dataset": "jepa_core.datasets.registry",
     "list_datasets": "jepa_core.datasets.registry",
     "list_encoders": "jepa_core.encoders.registry",
     "load_encoder": "jepa_core.encoders.registry",
+    "score_dataset": "jepa_core.analysis.score_dataset",
+    "score_histogram": "jepa_core.figures.histogram",
     "score_images": "jepa_core.scoring.score_images",
 }
 __all__ = sorted(_HOMES)

@@ -1,5 +1,8 @@
-"""A hub on loopback: speaks as much of the Hugging Face hub's HTTP protocol as downloads need, and counts bytes."""
+"""A hub on loopback: speaks as much of the Hugging Face hub's HTTP protocol as downloads and the upload of a dataset
+need, and counts bytes.
+"""
 
+import base64
 import hashlib
 import json
 import re
@@ -25,6 +28,12 @@ class Hub:
     only_files: bool = False  # a mirror, which knows nothing of repositories
     requests: list[tuple[str, str, str]] = field(default_factory=list)  # method, path, range
     sent: int = 0  # bytes of bodies
+    writers: dict[str, set[str]] = field(default_factory=dict)  # token -> the owners that it may write for
+    datasets: dict[str, str] = field(default_factory=dict)  # name -> visibility
+    large: bool = False  # uploads go to a store of their own, as the hub has it for Parquet
+    blobs: dict[str, bytes] = field(default_factory=dict)  # that store, by SHA-256
+    busy: bool = False  # whatever is to be written, it is too much just now
+    garbled: bool = False  # its answers are cut to nothing
 
     def bodies(self) -> list[tuple[str, str]]:
         """Path and range of each download."""
@@ -43,6 +52,97 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._answer(body=True)
+
+    def do_POST(self) -> None:
+        sent = self._body()
+        self.hub.requests.append((self.command, self.path, ""))
+        if self.hub.busy:
+            return self._refuse(503, "")
+        if self.path == "/api/repos/create":
+            return self._create(json.loads(sent))
+        if self.path == "/api/validate-yaml":
+            return self._say({"errors": [], "warnings": []})
+        name = re.fullmatch(r"(?:/api)?/datasets/([^/]+/[^/.]+)(?:\.git|/).*", self.path)
+        if name is None or name[1] not in self.hub.datasets:
+            return self._refuse(404, "RepoNotFound")
+        if not self._may_write(name[1].split("/")[0]):
+            return None
+        if "/preupload/" in self.path:
+            mode = "lfs" if self.hub.large else "regular"
+            files = [
+                {
+                    "path": one["path"],
+                    "uploadMode": mode if one["path"].endswith(".parquet") else "regular",
+                    "shouldIgnore": False,
+                    "oid": None,
+                }
+                for one in json.loads(sent)["files"]
+            ]
+            return self._say({"files": files})
+        if self.path.endswith(".git/info/lfs/objects/batch"):
+            objects = [
+                one | {"actions": {"upload": {"href": f"{self.hub.address}/blobs/{one['oid']}"}}}
+                for one in json.loads(sent)["objects"]
+            ]
+            return self._say({"transfer": "basic", "objects": objects})
+        return self._commit(name[1], [json.loads(line) for line in sent.splitlines()])
+
+    def do_PUT(self) -> None:
+        content = self._body()
+        oid = self.path.rpartition("/")[2]
+        if hashlib.sha256(content).hexdigest() != oid:
+            return self._refuse(400, "")
+        self.hub.blobs[oid] = content
+        return self._say({})
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        parts = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
+    def _may_write(self, owner: str) -> bool:
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token not in self.hub.writers:
+            self._refuse(401, "")
+            return False
+        if owner not in self.hub.writers[token]:
+            self._refuse(403, "")
+            return False
+        return True
+
+    def _create(self, asked: dict) -> None:
+        name = f"{asked['organization']}/{asked['name']}"
+        if not self._may_write(asked["organization"]):
+            return
+        url = f"{self.hub.address}/datasets/{name}"
+        if name in self.hub.datasets:
+            return self._say({"url": url}, 409)
+        assert asked["type"] == "dataset"
+        self.hub.datasets[name] = asked.get("visibility", "public")
+        self._say({"url": url})
+
+    def _commit(self, name: str, lines: list[dict]) -> None:
+        for line in lines:
+            value = line["value"]
+            if line["key"] == "file":
+                assert value["encoding"] == "base64"
+                self.hub.files[f"datasets/{name}/{value['path']}"] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                self.hub.files[f"datasets/{name}/{value['path']}"] = self.hub.blobs[value["oid"]]
+        self._say({"commitUrl": f"{self.hub.address}/datasets/{name}/commit/{COMMIT}", "commitOid": COMMIT})
+
+    def _say(self, answer: dict, status: int = 200) -> None:
+        content = b"" if self.hub.garbled else json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
     def _answer(self, *, body: bool) -> None:
         asked = self.headers.get("Range", "")
@@ -85,12 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _tell(self, repository: str) -> None:
         """What the hub says of a model."""
-        content = json.dumps({"id": repository, "gated": "auto" if repository in self.hub.gated else False}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        self._say({"id": repository, "gated": "auto" if repository in self.hub.gated else False})
 
     def _refuse(self, status: int, code: str) -> None:
         self.send_response(status)

@@ -4,7 +4,6 @@ A score is no verdict. It can be upside down for a domain (the Domains page show
 images of a class are the rare and the difficult beside the broken: what is here proposes, and a person decides.
 """
 
-import io
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -23,6 +22,7 @@ MOST_PERCENT = 50.0
 """Percent of a class that may be proposed; more is no curation."""
 
 _COLUMNS = ["dataset", "name", "label", "digest", "path"]
+_SCORES = {"jepa_score": float, "low": float, "high": float, "estimated": "boolean", "percentile": float}
 
 
 def decide(table: pd.DataFrame, percent: float, dataset: str) -> pd.DataFrame:
@@ -31,9 +31,9 @@ def decide(table: pd.DataFrame, percent: float, dataset: str) -> pd.DataFrame:
     Of n images of a class, floor(n percent / 100) are dropped, so never more than asked for and none of a small class.
     Equal scores go by their place in the dataset.
 
-    Returns dataset, name, label, digest, path, jepa_score, estimated, percentile (within the class, 0 to 100, ties
-    counting half), and decision ("keep" or "drop"), in the order of the dataset. Raises `JepaError` for a percentage
-    outside 0 to `MOST_PERCENT`.
+    Returns dataset, name, label, digest, path, jepa_score with its interval low and high, estimated, percentile (within
+    the class, 0 to 100, ties counting half), and decision ("keep" or "drop"), in the order of the dataset. Raises
+    `JepaError` for a percentage outside 0 to `MOST_PERCENT`.
     """
     if not 0 <= percent <= MOST_PERCENT:
         raise JepaError(
@@ -53,6 +53,8 @@ def decide(table: pd.DataFrame, percent: float, dataset: str) -> pd.DataFrame:
             "digest": table["digest"],
             "path": _paths(dataset, table["name"]),
             "jepa_score": table["jepa_score"],
+            "low": table["low"],
+            "high": table["high"],
             "estimated": table["estimated"],
             "percentile": 100 * (classes.rank(method="average").to_numpy() - 0.5) / sizes,
             "decision": np.where(dropped, "drop", "keep"),
@@ -75,23 +77,31 @@ def picked(
     Args:
         members: the recorded images of each dataset that something was picked from.
         chosen: digest -> name of the dataset that the image was picked from.
-        tables: score tables of these datasets, as far as there are any.
+        tables: score tables of these datasets with percentiles, as far as there are any.
 
-    Returns dataset, name, label, digest, path and jepa_score (NaN without a score). An image that its dataset no
-    longer has is left out.
+    Returns dataset, name, label, digest, path, jepa_score, low, high, estimated and percentile (all missing without a
+    score). An image that its dataset no longer has is left out.
     """
     places = {(name, member.digest): member for name, found in members.items() for member in found}
     scores = {
-        (name, digest): score
+        (name, digest): found
         for name, table in tables.items()
-        for digest, score in zip(table["digest"], table["jepa_score"], strict=True)
+        for digest, *found in table.reindex(columns=["digest", *_SCORES]).itertuples(index=False)
     }
+    none = [None] * len(_SCORES)
     rows = [
-        (dataset, member.name, member.label, digest, path_of(dataset, member.name), scores.get((dataset, digest)))
+        (
+            dataset,
+            member.name,
+            member.label,
+            digest,
+            path_of(dataset, member.name),
+            *scores.get((dataset, digest), none),
+        )
         for digest, dataset in chosen.items()
         if (member := places.get((dataset, digest)))
     ]
-    return pd.DataFrame(rows, columns=[*_COLUMNS, "jepa_score"]).astype({"jepa_score": float})
+    return pd.DataFrame(rows, columns=[*_COLUMNS, *_SCORES]).astype(_SCORES)
 
 
 def _paths(dataset: str, names: Iterable[str]) -> list[str]:
@@ -113,6 +123,14 @@ def path_of(dataset: str, name: str) -> str:
     ('digits-test/7', '/data/cats/black/1.png')
     """
     return _paths(dataset, [name])[0]
+
+
+def files_of(dataset: str, names: Iterable[str]) -> list[str | None]:
+    """The files of images of a dataset that is a folder on the disk; None for each image of any other."""
+    root = _root(dataset)
+    if not (dataset.startswith(FOLDER_PREFIX) and files.is_dir(Path(root))):
+        return [None for _name in names]
+    return [f"{root}/{name}" for name in names]
 
 
 def within(table: pd.DataFrame, low: float, high: float) -> pd.DataFrame:
@@ -164,13 +182,6 @@ def brushed(selection: Mapping) -> tuple[float, float] | None:
 def as_csv(table: pd.DataFrame) -> bytes:
     """A table as the bytes of a CSV file."""
     return csv_text(table).encode()
-
-
-def as_parquet(table: pd.DataFrame) -> bytes:
-    """A table as the bytes of a Parquet file."""
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
-    return buffer.getvalue()
 
 
 def as_paths(table: pd.DataFrame) -> bytes:

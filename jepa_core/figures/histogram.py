@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Float
 from numpy import ndarray
@@ -63,6 +64,17 @@ def class_histogram(
         figure.add_shape(shaded_range(*marked, NEUTRAL))
     finish(figure, x=_AXIS, y="share of images", height=210)
     return figure.update_layout(dragmode="select", selectdirection="h")
+
+
+def score_histogram(table: pd.DataFrame, title: str = "these images") -> go.Figure:
+    """The scores of a table (column `jepa_score`); a twentieth at each end has that end's colour.
+
+    >>> score_histogram(pd.DataFrame({"jepa_score": [1.0, 2.0, 4.0]})).data[0].y.sum().round(9)
+    np.float64(1.0)
+    """
+    scores = table["jepa_score"].to_numpy(dtype=np.float64)
+    low, high = np.quantile(scores, [0.05, 0.95]) if scores.size else (0.0, 0.0)
+    return class_histogram(scores, scores, title, float(low), float(high))
 
 
 def class_histogram_in_words(scores: Float[ndarray, "n"], title: str) -> str:

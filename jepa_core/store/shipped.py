@@ -8,7 +8,7 @@ when they are needed.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -46,13 +46,18 @@ def check_table_path(path: Path) -> Path:
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
     """Write a table as Parquet or CSV, by the suffix; `spreadsheets.read_csv` reads the latter as it was."""
-    check_table_path(path)
     as_csv = path.suffix.lower() == ".csv"
+    write_at(
+        path,
+        lambda to: to.write_bytes(csv_text(frame).encode()) if as_csv else frame.to_parquet(to, index=False),
+    )
+
+
+def write_at(path: Path, write: Callable[[Path], object]) -> None:
+    """Have a table written to `path`, whole or not at all. Raises `JepaError` where it cannot be."""
+    check_table_path(path)
     try:
-        replace_file(
-            path,
-            lambda to: to.write_bytes(csv_text(frame).encode()) if as_csv else frame.to_parquet(to, index=False),
-        )
+        replace_file(path, write)
     except OSError as error:
         raise JepaError(f"The table {path} cannot be written ({error.strerror}); choose a folder with room.") from error
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pytest
 
 from jepa_core.datasets import registry
@@ -56,6 +57,11 @@ def test_scores_are_brushed_pages_turned_and_pictures_picked_and_exported(server
     rows = Path(download.value.path()).read_text().splitlines()
     assert len(rows) == 3
     assert focused.split(",")[0] in rows[2]
+    with tab.expect_download() as download:
+        tab.get_by_role("button", name="Parquet").click()
+    table = pd.read_parquet(download.value.path())
+    assert focused.split(",")[0] in table["name"][1]
+    assert all(len(embedding) for embedding in table["embedding"])
     tab.goto(brushed)
     tab.wait_for_selector("text=/Images 1 to 60 of/")
     pictures(tab, count=60)

@@ -219,6 +219,23 @@ def test_stored_scores_are_exported_without_computing(command, score, folder, tm
     assert pd.read_csv(path)["name"].tolist() == [row["name"] for row in rows]
 
 
+def test_a_parquet_file_has_the_embeddings_and_the_command_that_opens_it_is_said(command, score, folder, tmp_path):
+    score()
+    path = tmp_path / "my table.parquet"
+    status, out, err = command("export", "--encoder", "tiny", "--data", folder, "--out", path, "--json")
+    assert (status, json.loads(out)) == (0, [{"rows": 20, "file": str(path)}])
+    assert err == f"Embedding Atlas opens it: embedding-atlas '{path}' --vector embedding\n"
+    table = pd.read_parquet(path)
+    assert {len(embedding) for embedding in table["embedding"]} == {16}
+    assert table["path"].tolist() == [f"{folder}/{name}" for name in table["name"]]
+
+
+def test_an_export_goes_somewhere(command, folder):
+    status, out, err = command("export", "--encoder", "tiny", "--data", folder)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("error: the following arguments are required: --out or --push; see ")
+
+
 def test_nothing_scored_is_nothing_to_export(command, folder, tmp_path):
     status, _out, err = command("export", "--encoder", "tiny", "--data", folder, "--out", tmp_path / "table.csv")
     assert status == 1

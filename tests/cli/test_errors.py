@@ -1,11 +1,14 @@
 """The terminal when something is wrong: one sentence and a status, and no traceback, however a run ends."""
 
 import ast
+import asyncio
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -145,6 +148,58 @@ def test_the_explorer_is_streamlits_server_with_its_own_options(command, monkeyp
     expected = [sys.executable, "-m", "streamlit", "run", script, "--server.port", "8600", "--server.headless=true"]
     assert became == [(sys.executable, expected)]
     assert Path(script).exists()
+
+
+def test_the_explorer_opens_on_a_folder_at_its_own_address(command, monkeypatch, folder):
+    became = []
+    monkeypatch.setattr(os, "execv", lambda program, words: became.append((program, words)))
+    assert command("app", "--data", folder, "--server.port=8600")[0] == 0
+    [(program, words)] = became
+    assert (program, words[:3]) == (sys.executable, [sys.executable, "-m", "jepa_core.cli.serve_at"])
+    assert parse_qs(words[3]) == {"dataset": ["folder on this computer"], "folder": [str(folder)]}
+    assert words[4:] == ["run", str(config.ROOT / "app.py"), "--server.port=8600"]
+
+
+def test_a_folder_that_is_not_there_is_said_before_any_server_starts(command, monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "execv", None)  # would fail if it were called
+    status, out, err = command("app", "--data", tmp_path / "nowhere")
+    assert (status, out) == (1, "")
+    assert err == (
+        f"error: There is no folder '{tmp_path}/nowhere'; the name of a bundled dataset, or the path of a folder, ZIP "
+        "or tar of images, is accepted; check the spelling.\n"
+    )
+
+
+def test_the_server_names_and_opens_that_address(monkeypatch, capsys):
+    from streamlit import cli_util
+    from streamlit import config as streamlit_config
+    from streamlit.web import bootstrap, cli
+    from streamlit.web.server import server_util
+
+    from jepa_core.cli.serve_at import serve
+
+    handed, opened = [], []
+    monkeypatch.setattr(cli, "main", lambda words, prog_name: handed.append((words, prog_name)))
+    monkeypatch.setattr(cli_util, "open_browser", opened.append)
+    monkeypatch.setattr(bootstrap, "server_util", server_util)
+    monkeypatch.setattr(bootstrap, "prepare_streamlit_environment", lambda _script: None)
+    headless = streamlit_config.get_option("server.headless")
+    own = server_util.get_url("localhost")
+    serve("dataset=a+b", ["run", "app.py"])
+    assert handed == [(["run", "app.py"], "streamlit")]
+
+    async def start() -> None:
+        bootstrap._on_server_start(SimpleNamespace(main_script_path="app.py", is_running_hello=False))
+        await asyncio.sleep(0)
+
+    streamlit_config.set_option("server.headless", False)
+    try:
+        asyncio.run(start())
+    finally:
+        streamlit_config.set_option("server.headless", headless)
+    assert [address.partition("/?")[2] for address in opened] == ["dataset=a+b"]
+    assert f"{opened[0]}\n" in capsys.readouterr().out
+    assert server_util.get_url("localhost") == own, "other parts of Streamlit take it for their origin"
 
 
 def test_the_module_runs_as_a_program(folder):

@@ -1,18 +1,23 @@
 """The Gallery through AppTest: a range of scores, all images in order, the selection, and what could be dropped."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from jepa_core.analysis import curation
+from jepa_core.cli import app as app_command
 from jepa_core.confounds import measure, two_ends
 from jepa_core.encoders.registry import get_spec
 from jepa_core.jacobian.spectrum import Rank
 from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.store.results import Store
-from pages._shared import image_grid, resources, score_tables
+from pages._sections.gallery import selection
+from pages._shared import dataset_picker, image_grid, resources, score_tables
 from pages._shared.text import escaped
 from tests.helpers import cards, grids, picture, tell
 from tests.pages.test_pages import ROOT, assert_no_error, choose_folder, settled, write_digits
@@ -49,6 +54,17 @@ def test_a_range_of_scores_comes_with_a_link_and_goes_with_a_button() -> None:
     app = next(button for button in app.button if button.label == "All scores").click().run()
     assert "range" not in app.query_params
     assert min(score for grid in grids(app).values() for score in scores_of(grid)) < -25.1
+
+
+@pytest.mark.usefixtures("open_page")
+def test_the_address_that_the_terminal_opens_is_that_of_the_folder(tmp_path: Path) -> None:
+    write_digits(tmp_path / "mine", range(6))
+    for name in (str(tmp_path / "mine"), "shapes"):
+        query, dataset = app_command.address_of(name), resources.dataset(name)
+        assert query == dataset_picker.address_of(dataset)
+        app = follow(**query)
+        assert_no_error(app)
+        assert app.selectbox(key="dataset").value == query["dataset"]
 
 
 def test_the_slider_chooses_scores_and_the_address_follows(open_page: Callable[..., AppTest]) -> None:
@@ -123,6 +139,22 @@ def test_picks_outlast_the_folder_that_they_were_made_in(open_page: Callable[...
     app = look(app, "selection")
     assert_no_error(app)
     assert "1 image without a score of this encoder and method cannot be shown" in texts(app)
+
+
+def test_both_lists_download_as_parquet_with_embeddings(open_page: Callable[..., AppTest]) -> None:
+    app = pick(open_page(), "least", 0)
+    choice, dataset = app.session_state["choice"], resources.dataset("digits-test")
+    table = score_tables.ranked(choice, dataset, None)
+    members = {"digits-test": resources.store().members("digits-test")}
+    chosen = dict.fromkeys(app.session_state["picked"], "digits-test")
+    for written in (
+        curation.picked(members, chosen, {"digits-test": table}),
+        curation.decide(score_tables.scores(choice, dataset), 5, "digits-test"),
+    ):
+        back = pd.read_parquet(io.BytesIO(selection._as_parquet(choice, written)))
+        assert back["digest"].tolist() == written["digest"].tolist()
+        kept = resources.store().embeddings(choice.encoder_output.space, written["digest"].tolist())
+        assert (np.stack(back["embedding"]) == kept).all()
 
 
 def test_what_would_be_dropped_is_counted_and_shown_before_it_is_exported(open_page: Callable[..., AppTest]) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from jepa_core.analysis import curation
+from jepa_core.analysis import curation, parquet_export
 from jepa_core.errors import JepaError
 from pages._shared import image_grid, resources, score_tables
 from pages._shared.choice import Choice
@@ -34,7 +34,7 @@ def show(choice: Choice) -> None:
         f"**{counted(len(chosen), 'image')}**{sets} selected. Scores are those of encoder {choice.spec.name}."
     )
     right.button("Clear", icon=":material/delete:", on_click=chosen.clear, width="stretch")
-    export(table, "selection", {"List of paths": table})
+    export(choice, table, "selection", {"List of paths": table})
     cards = [card for name, one in tables.items() for card in _cards(choice, name, one, chosen)]
     places = {digest: place for place, digest in enumerate(chosen)}
     image_grid.grid(
@@ -53,7 +53,7 @@ def _scored(choice: Choice, name: str) -> pd.DataFrame:
     try:
         return score_tables.ranked(choice, resources.dataset(name), None)
     except JepaError:  # a folder that is gone
-        return pd.DataFrame(columns=["digest", "jepa_score"])
+        return pd.DataFrame(columns=["digest"])
 
 
 def _cards(choice: Choice, name: str, table: pd.DataFrame, chosen: dict[str, str]) -> list[image_grid.Card]:
@@ -62,13 +62,20 @@ def _cards(choice: Choice, name: str, table: pd.DataFrame, chosen: dict[str, str
     return image_grid.cards(choice, resources.dataset(name), rows) if len(rows) else []
 
 
-def export(table: pd.DataFrame, name: str, paths: dict[str, pd.DataFrame]) -> None:
-    """Buttons that download a table as CSV or Parquet, and lists of paths (label -> the rows whose paths they are)."""
+def export(choice: Choice, table: pd.DataFrame, name: str, paths: dict[str, pd.DataFrame]) -> None:
+    """Buttons that download a table as CSV, or as Parquet with the embeddings, and lists of paths.
+
+    `paths`: label of a button -> the rows whose paths it gives.
+    """
     with st.container(horizontal=True):
         _button("CSV", lambda: curation.as_csv(table), f"{name}.csv")
-        _button("Parquet", lambda: curation.as_parquet(table), f"{name}.parquet")
+        _button("Parquet", lambda: _as_parquet(choice, table), f"{name}.parquet")
         for label, rows in paths.items():
             _button(label, partial(curation.as_paths, rows), f"{name}-{label.lower().replace(' ', '-')}.txt")
+
+
+def _as_parquet(choice: Choice, table: pd.DataFrame) -> bytes:
+    return parquet_export.as_parquet(resources.store(), choice.encoder_output, table, choice.method.precision)
 
 
 def _button(label: str, make: Callable[[], bytes], name: str) -> None:

@@ -56,6 +56,7 @@ def show(choice: Choice, chosen: scoring_job.ScoredDataset) -> None:
             "likely by their full score."
         )
     selection.export(
+        choice,
         decided,
         f"drop-{percent:g}",
         {"Paths to drop": dropped, "Paths to keep": decided[decided["decision"] == "keep"]},

@@ -1,0 +1,1 @@
+"""Scores in other people's tools, each behind a dependency that only its users need."""
