@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import ExifTags, Image, ImageFile
 
-from jepa_core.decoding import file_headers, netpbm, pixel_depth
+from jepa_core.decoding import colour_profiles, file_headers, netpbm, pixel_depth
 from jepa_core.errors import BadImage
 from jepa_core.wording import listed
 
@@ -107,7 +107,7 @@ def read(
             whole = _joined(data, picture, deep, notes) if deep else picture
             if turn is not None and kind not in ("TIFF", "HEIF"):  # these were turned while they were loaded
                 whole = whole.transpose(turn)
-            return _to_rgb(whole, notes, declared)
+            return _to_rgb(whole, notes, declared, picture.info.get("icc_profile"))
 
         return _done(_whole(name, kind, loaded), kind, notes)
 
@@ -133,6 +133,7 @@ def too_dear(name: str) -> BadImage:
 
 
 def _done(image: Image.Image, kind: str, notes: list[str]) -> Decoded:
+    image.info = {}  # nothing but its pixels decides
     return Decoded(image, kind, image.width, image.height, tuple(notes))
 
 
@@ -257,7 +258,17 @@ def _joined(data: bytes, upper: Image.Image, raw_mode: str, notes: list[str]) ->
 # --- to RGB -----------------------------------------------------------------------------------------------------------
 
 
-def _to_rgb(picture: Image.Image, notes: list[str], declared: int | None = None) -> Image.Image:
+def _to_rgb(
+    picture: Image.Image, notes: list[str], declared: int | None = None, profile: bytes | None = None
+) -> Image.Image:
+    """The picture in sRGB, by its profile if it has one; an RGB picture may be changed in its place."""
+    if picture.mode == "CMYK" and profile:
+        picture = colour_profiles.to_srgb(picture, profile, notes)
+        profile = None if picture.mode == "RGB" else profile
+    return colour_profiles.to_srgb(_as_rgb(picture, notes, declared), profile, notes)
+
+
+def _as_rgb(picture: Image.Image, notes: list[str], declared: int | None) -> Image.Image:
     if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
         return pixel_depth.grey(picture, notes, declared).convert("RGB")
     if picture.mode == "CMYK":
@@ -339,8 +350,8 @@ def from_pillow(picture: Image.Image, name: str, megapixels: float = MAX_MEGAPIX
     def loaded() -> Image.Image:
         picture.load()
         turn = _turn(picture, notes)  # after loading: what turns itself then has no such entry any more
-        made = _to_rgb(picture if turn is None else picture.transpose(turn), notes)
-        return made.copy() if made is picture else made
+        upright = picture.copy() if turn is None else picture.transpose(turn)
+        return _to_rgb(upright, notes, profile=picture.info.get("icc_profile"))
 
     with _pillow_kept_quiet():
         try:
