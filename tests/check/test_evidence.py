@@ -212,7 +212,7 @@ def test_plain_measures_of_the_reference_are_taken_once_and_join_the_verdict(sto
 
 
 def test_a_reference_without_pictures_has_no_plain_measures(store, tiny, known):
-    listed = replace(get_dataset("digits-test"), digest_of=lambda _position: "")
+    listed = replace(get_dataset("digits-test"), digest_of=lambda _position: "", at_hand=False)
     assert evidence.measured_reference(store, tiny.spec, listed, known) is None
 
 
@@ -222,3 +222,21 @@ def test_a_picture_that_is_a_reference_itself_is_told(tiny, known):
     )
     (item,) = evidence.check_pictures(EncoderOutput.of(tiny, "projector"), [("a.ppm", member.read())], known).checked
     assert item.notes == ("It is one of the references itself, so the p-values promise nothing for it.",)
+
+
+def test_percentiles_of_distances_are_turned_so_that_far_is_high(tiny, known):
+    outcome = evidence.check_pictures(EncoderOutput.of(tiny, "projector"), [("a", png(0))], known)
+    [item] = outcome.checked
+    line = evidence.outcome_table(outcome).iloc[0]
+    table = evidence.percentiles_table(item)
+    for name, place in item.places.items():
+        row = table.iloc[list(item.places).index(name)]
+        turned = name not in evidence.VARIANTS
+        expected = [place.percentile, place.low, place.high]
+        if turned:
+            expected = [100 - place.percentile, 100 - place.high, 100 - place.low]
+        assert row[["percentile", "low", "high"]].tolist() == pytest.approx(expected)
+        assert 0 <= row["low"] <= row["percentile"] <= row["high"] <= 100
+        if name in evidence.DETECTORS:
+            assert line[f"{name}_percentile"] == pytest.approx(expected[0])
+            assert line[f"{name}_p"] == place.p_lower
