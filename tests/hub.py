@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from urllib.parse import parse_qs
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -50,6 +51,9 @@ class _Handler(BaseHTTPRequestHandler):
         asked_for = re.fullmatch(r"/api/models/([^/?]+/[^/?]+)(?:\?.*)?", self.path)
         if asked_for and not self.hub.only_files:
             return self._tell(asked_for[1])
+        of_dataset = re.fullmatch(r"/api/(datasets/[^/?]+/[^/?]+)(?:/(revision|tree)/([^?]+))?(?:\?.*)?", self.path)
+        if of_dataset:
+            return self._list(of_dataset[1], of_dataset[2] or "revision", of_dataset[3] or "main")
         found = re.fullmatch(r"/(.+?/.+?)/resolve/[^/]+/(.+)", self.path)
         repository, name = (found[1], f"{found[1]}/{found[2]}") if found else ("", self.path.removeprefix("/"))
         if repository in self.hub.gated and "Authorization" not in self.headers:
@@ -60,6 +64,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(404, "EntryNotFound")
         content = self.hub.files[name]
         start = int(asked.removeprefix("bytes=").split("-")[0]) if asked and not self.hub.ignores_ranges else 0
+        if start and start >= len(content):
+            return self._refuse(416, "RangeNotSatisfiable")
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(content) - start))
         if start:
@@ -85,7 +91,40 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _tell(self, repository: str) -> None:
         """What the hub says of a model."""
-        content = json.dumps({"id": repository, "gated": "auto" if repository in self.hub.gated else False}).encode()
+        self._json({"id": repository, "gated": "auto" if repository in self.hub.gated else False})
+
+    def do_POST(self) -> None:
+        """What the hub says of some paths of a dataset."""
+        self.hub.requests.append((self.command, self.path, ""))
+        given = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+        asked = re.fullmatch(r"/api/(datasets/[^/]+/[^/]+)/paths-info/[^/]+", self.path)
+        if asked is None:
+            return self._refuse(404, "EntryNotFound")
+        paths = json.loads(given)["paths"] if given.startswith("{") else parse_qs(given).get("paths", [])
+        return self._json([self._entry(asked[1], path) for path in paths if f"{asked[1]}/{path}" in self.hub.files])
+
+    def _list(self, repository: str, what: str, where: str) -> None:
+        """What the hub says of a dataset and its files."""
+        paths = [path.removeprefix(f"{repository}/") for path in self.hub.files if path.startswith(f"{repository}/")]
+        if not paths:
+            return self._refuse(404, "RepoNotFound")
+        if what == "tree":
+            inside = where.partition("/")[2]
+            below = [path for path in paths if not inside or path.startswith(f"{inside}/")]
+            return self._json([self._entry(repository, path) for path in below])
+        name = repository.removeprefix("datasets/")
+        gated = "auto" if repository in self.hub.gated else False
+        siblings = [{"rfilename": path} for path in paths]
+        return self._json({"id": name, "sha": COMMIT, "gated": gated, "siblings": siblings})
+
+    def _entry(self, repository: str, path: str) -> dict[str, object]:
+        content = self.hub.files[f"{repository}/{path}"]
+        digest = hashlib.sha256(content).hexdigest()
+        lfs = {"oid": digest, "size": len(content), "pointerSize": 100}
+        return {"type": "file", "path": path, "oid": digest[:40], "size": len(content), "lfs": lfs}
+
+    def _json(self, said: object) -> None:
+        content = json.dumps(said).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
