@@ -185,7 +185,7 @@ ENTRIES = (
     ),
     CatalogEntry(
         "torchvision:dtd",
-        "Describable Textures (DTD)",
+        "Describable Textures",
         "Textures, in 47 classes such as striped and bubbly.",
         _same(625_239_812, test=1880, val=1880, train=1880),
         47,
@@ -203,7 +203,7 @@ ENTRIES = (
     ),
     CatalogEntry(
         "torchvision:flowers102",
-        "Flowers (Oxford, 102 kinds)",
+        "Oxford Flowers",
         "Photos of flowers that are common in the United Kingdom.",
         _same(344_878_000, test=6149, val=1020, train=1020),
         102,
@@ -212,7 +212,7 @@ ENTRIES = (
     ),
     CatalogEntry(
         "torchvision:pets",
-        "Pets (Oxford-IIIT)",
+        "Oxford Pets",
         "Photos of 37 breeds of cats and dogs.",
         _same(811_092_049, test=3669, trainval=3680),
         37,

@@ -1,0 +1,65 @@
+"""The cards of Data: what a set is, in a frame beside others, and the way into the Gallery."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from pages._shared import image_grid
+from pages._shared.text import escaped
+
+PER_ROW = 3
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a card says, and what stands below it."""
+
+    name: str  # what `get_dataset` takes
+    title: str
+    description: str
+    facts: Sequence[str]  # a line each
+    actions: Callable[[], None] = field(repr=False)
+    note: str = ""
+    address: str = ""  # of its page
+
+    def has(self, wanted: str) -> bool:
+        """Whether all words that are looked for are in it."""
+        text = " ".join((self.name, self.title, self.description, *self.facts, self.note)).lower()
+        return all(word in text for word in wanted.lower().split())
+
+
+def show(title: str, cards: Sequence[Card], wanted: str, empty: str = "") -> int:
+    """The cards with the wanted words below a heading; how many there are."""
+    found = [card for card in cards if card.has(wanted)]
+    if not found and not (empty and not wanted):
+        return 0
+    st.header(title)
+    if not found:
+        st.caption(empty)
+    for start in range(0, len(found), PER_ROW):
+        for column, card in zip(st.columns(PER_ROW), found[start : start + PER_ROW], strict=False):
+            with column, st.container(border=True, height="stretch", key=f"card:{card.name}"):
+                st.subheader(escaped(card.title), anchor=False)
+                st.markdown(escaped(card.description))
+                st.markdown("  \n".join(escaped(fact) for fact in card.facts))
+                if card.address:
+                    st.markdown(f"[Its page]({card.address})")
+                if card.note:
+                    st.caption(escaped(card.note))
+                card.actions()
+    return len(found)
+
+
+def open_button(name: str, *, quick: bool = False, primary: bool = False, label: str = "", key: str = "open") -> None:
+    """A button that opens a set in the Gallery, with the quick look for one that has no scores yet."""
+    query = urlencode({"dataset": name} | ({"method": "quick"} if quick else {}))
+    st.button(
+        label or "Open in the Gallery",
+        icon=":material/grid_view:",
+        key=f"{key}:{name}",
+        type="primary" if primary else "secondary",
+        on_click=image_grid.open_link,
+        args=(f"gallery?{query}",),
+    )

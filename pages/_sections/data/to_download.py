@@ -1,0 +1,103 @@
+"""The public sets that can be downloaded: what each is, its download as a job, and how long its scores will take."""
+
+from functools import partial
+
+import streamlit as st
+
+from jepa_core.config import hosted
+from jepa_core.datasets import catalog, download
+from jepa_core.datasets.catalog import CatalogEntry, Split
+from jepa_core.encoders.encoder import choose_device
+from jepa_core.jobs import Job, State
+from jepa_core.keys import make_key
+from jepa_core.scoring import forecast
+from jepa_core.scoring.allocator import Prices
+from pages._sections.data import cards
+from pages._shared import jobs_ui, resources
+from pages._shared.choice import Choice, current_choice
+from pages._shared.text import escaped
+
+
+def show(wanted: str) -> int:
+    """The cards of the sets to download with the wanted words, below what is being downloaded; how many there are."""
+    return cards.show("To download", [_card(entry) for entry in catalog.ENTRIES], wanted)
+
+
+def _card(entry: CatalogEntry) -> cards.Card:
+    split = entry.splits[0]
+    number = f"{split.pictures:,} pictures" if split.pictures else "pictures: unknown"
+    others = ", ".join(entry.named(other) for other in entry.splits[1:])
+    size = (
+        "size unknown until its server is asked"
+        if split.size is None
+        else f"{catalog.megabytes(split.size)} to download"
+    )
+    facts = [
+        f"{number}, {entry.classes:,} classes, {size}",
+        f"Licence: {entry.licence or 'not stated by its source'}",
+        *(["Log-in: accept its terms on its page, then run 'hf auth login'"] if entry.login else []),
+        *([f"In the paper: {entry.paper}"] if entry.paper else []),
+    ]
+    note = f"Other parts, by name: {others}." if others else ""
+    name = entry.named(split)
+    title = catalog.title_of(entry, split)
+    return cards.Card(name, title, entry.description, facts, partial(_actions, entry, split), note, entry.address)
+
+
+def _actions(entry: CatalogEntry, split: Split) -> None:
+    name, title = entry.named(split), catalog.title_of(entry, split)
+    job = resources.jobs().get(_key(name))
+    if hosted():
+        st.caption("This server downloads nothing for its visitors.")
+    elif job is not None and job.active:
+        jobs_ui.show_progress(job)
+    elif download.is_here(name):
+        cards.open_button(name, quick=True, primary=True)
+    else:
+        if job is not None and job.state is State.FAILED:
+            st.error(escaped(job.message), icon=":material/error:")
+        stopped = job is not None and job.state is State.CANCELLED
+        words = (
+            f"Go on with {catalog.megabytes(split.size)}" if stopped else f"Download {catalog.megabytes(split.size)}"
+        )
+        if split.size is None:
+            words = "Go on" if stopped else "Download"
+        if st.button(words, icon=":material/download:", key=f"download:{name}", help=f"{title}, into the cache folder"):
+            resources.jobs().submit(_key(name), f"Downloading {title}", partial(_download, name), unit="MB")
+            st.rerun()
+    if split.pictures and not hosted():
+        _show_forecast(current_choice(), split.pictures, name)
+
+
+def _key(name: str) -> str:
+    return make_key("download", name)
+
+
+def _download(name: str, job: Job) -> bool:
+    def report(done: int, total: int) -> None:
+        job.report(done // 10**6, max(1, total // 10**6))
+
+    return download.download(name, report, job.cancelled)
+
+
+def _show_forecast(choice: Choice, pictures: int, name: str) -> None:
+    """How long scores of so many pictures will take here, once it is asked for: the machine is measured for it."""
+    job = resources.jobs().get(forecast_key(choice))
+    if job is not None and isinstance(job.result, Prices):
+        st.caption(f"{forecast.in_words(job.result, pictures)} Encoder {choice.spec.name}.")
+    elif job is not None and job.active:
+        st.caption("Measuring how long scores take here …")
+    elif st.button("How long will scoring take?", icon=":material/timer:", key=f"forecast:{name}", type="tertiary"):
+        resources.jobs().submit(
+            forecast_key(choice), "Measuring how long scores take here", partial(_measure, choice), urgent=True
+        )
+        st.rerun()
+
+
+def forecast_key(choice: Choice) -> str:
+    """The key of the job that measures an encoder output, the same as in the Gallery."""
+    return make_key("forecast", choice.spec.name, choice.output)
+
+
+def _measure(choice: Choice, _job: Job) -> Prices:
+    return forecast.prices_of(choice.spec, choice.output, choose_device(None))

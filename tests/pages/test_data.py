@@ -1,0 +1,214 @@
+"""The page Data: what can be explored, in groups; a download as a job; a look at one's own sets."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from jepa_core.datasets import catalog, download, fetching, registry, remembered
+from jepa_core.scoring import forecast
+from jepa_core.scoring.allocator import Prices
+from pages._sections.data import own_sets
+from pages._shared import known_sets, resources
+from tests import hub
+from tests.datasets import small_sets
+from tests.helpers import pictured
+from tests.pages.test_pages import assert_no_error, settled
+
+IMAGENETTE = "torchvision:imagenette/val"
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setattr(fetching, "_PAUSES", (0.0,))
+    with hub.serving() as served:
+        small_sets.serve("imagenette", served, monkeypatch)
+        yield served
+
+
+def titles(app: AppTest) -> list[str]:
+    return [heading.value for heading in app.subheader]
+
+
+def click(app: AppTest, key: str) -> AppTest:
+    return app.button(key=key).click().run()
+
+
+def opened(app: AppTest) -> AppTest:
+    """The Gallery, which a button of Data has opened; AppTest itself stays where it was."""
+    assert [title.value for title in app.title] == ["Gallery"]
+    app = settled(app.switch_page("pages/gallery.py").run())
+    assert_no_error(app)
+    return app
+
+
+def look(app: AppTest, name: str) -> AppTest:
+    app.text_input(key="own-set-name").set_value(name)
+    next(button for button in app.button if button.label == "Look").click().run()
+    return settled(app)
+
+
+def test_the_groups_and_what_each_card_says(open_page: Callable[..., AppTest]) -> None:
+    app = open_page("data")
+    assert_no_error(app)
+    assert [heading.value for heading in app.header] == ["Bundled", "To download", "Your own"]
+    shown = titles(app)
+    assert {spec.title for spec in registry.list_datasets().values()} <= {title.replace("\\", "") for title in shown}
+    assert {"Imagenette (val)", "ImageNet-1k (validation)", "SVHN (test)"} <= set(shown)
+    said = " ".join(text.value for text in app.markdown)
+    assert "3,925 pictures, 10 classes, 99 MB to download" in said
+    assert "Log-in\\: accept its terms on its page" in said
+    assert "50,889 pictures, 1,000 classes, size unknown until its server is asked" in said
+    assert [button.label for button in app.button if button.key == f"download:{IMAGENETTE}"] == ["Download 99 MB"]
+    assert not resources.jobs().all() or all("Measuring" not in job.title for job in resources.jobs().all())
+
+
+def test_the_search_leaves_the_sets_with_all_words(open_page: Callable[..., AppTest]) -> None:
+    app = open_page("data")
+    app.text_input(key="data-search").set_value("  Photos ten classes ").run()
+    found = titles(app)
+    assert "CIFAR-10 (test)" in found
+    assert "MNIST (test)" not in found
+    app.text_input(key="data-search").set_value("no such thing").run()
+    assert titles(app) == ["Open another"]
+    assert any("No set has these words" in said.value for said in app.info)
+
+
+@pytest.mark.usefixtures("server")
+def test_a_set_is_downloaded_by_a_job_and_opened_with_the_quick_look(open_page: Callable[..., AppTest]) -> None:
+    app = open_page("data")
+    app = settled(click(app, f"download:{IMAGENETTE}"))
+    assert_no_error(app)
+    assert download.is_here(IMAGENETTE)
+    assert f"download:{IMAGENETTE}" not in [button.key for button in app.button]
+    app = opened(click(app, f"open:{IMAGENETTE}"))
+    assert app.selectbox(key="dataset").value == IMAGENETTE
+    assert app.selectbox(key="method").value == "quick"
+    assert "Downloaded: Imagenette (val)" in app.selectbox(key="dataset").options
+    assert pictured(app) > 2
+
+
+def test_a_download_that_fails_is_one_sentence_and_can_be_tried_again(open_page, server) -> None:
+    content = server.files.pop("imagenette2-160.tgz")
+    app = settled(click(open_page("data"), f"download:{IMAGENETTE}"))
+    assert [said.value.count("answered 404") for said in app.error] == [1]
+    server.files["imagenette2-160.tgz"] = content
+    app = settled(click(app, f"download:{IMAGENETTE}"))
+    assert_no_error(app)
+    assert download.is_here(IMAGENETTE)
+
+
+def test_a_download_can_be_stopped_and_gone_on_with(open_page, server, monkeypatch) -> None:
+    monkeypatch.setattr(download, "download", lambda _name, _progress, cancelled: cancelled() or _wait(cancelled))
+    app = click(open_page("data"), f"download:{IMAGENETTE}")
+    [job] = [job for job in resources.jobs().all() if job.title.startswith("Downloading")]
+    cancel = next(button for button in app.button if button.key == f"cancel:{job.key}")
+    cancel.click().run()
+    app = settled(app)
+    assert [button.label for button in app.button if button.key == f"download:{IMAGENETTE}"] == ["Go on with 99 MB"]
+
+
+def _wait(cancelled: Callable[[], bool]) -> bool:
+    while not cancelled():
+        pass
+    return False
+
+
+def test_how_long_scores_take_is_measured_only_when_it_is_asked_for(open_page, monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(forecast, "prices_of", lambda *args: asked.append(args) or Prices(0.01, 0.001, 1.0))
+    app = open_page("data")
+    assert asked == []
+    app = settled(click(app, f"forecast:{IMAGENETTE}"))
+    assert len(asked) == 1
+    assert any("For 3,925 images here" in said.value for said in app.caption)
+
+
+def test_a_look_at_a_folder_shows_pictures_and_classes_and_scores_nothing(open_page, folder: Path) -> None:
+    app = look(open_page("data"), str(folder))
+    assert_no_error(app)
+    assert any("12 pictures, 2 classes" in text.value for text in app.markdown)
+    assert len(app.get("image") or app.get("imgs")) == 8
+    assert app.dataframe[0].value.to_dict("list") == {"class": ["even", "odd"], "pictures": [6, 6]}
+    assert not any("Scoring" in job.title for job in resources.jobs().all())
+    app = opened(click(app, f"score:{folder}"))
+    assert app.selectbox(key="dataset").value == str(folder)
+    assert "Yours: pictures" in app.selectbox(key="dataset").options
+
+
+def test_a_name_is_remembered_until_it_is_forgotten(open_page, folder: Path) -> None:
+    look(open_page("data"), str(folder))
+    assert remembered.names() == {str(folder): "pictures"}
+    app = open_page("data")
+    assert "pictures" in titles(app), "in another session"
+    app = click(app, f"forget:{folder}")
+    assert "pictures" not in titles(app)
+    assert remembered.names() == {}
+    assert folder.exists()
+
+
+def test_what_cannot_be_opened_is_one_sentence(open_page) -> None:
+    app = look(open_page("data"), "/nowhere/at all")
+    assert ["There is no folder" in said.value for said in app.error] == [True]
+    assert remembered.names() == {}
+
+
+def test_each_example_is_of_a_kind_that_is_accepted() -> None:
+    for example in own_sets.EXAMPLES.values():
+        assert known_sets.is_elsewhere(example)
+
+
+def test_a_set_that_an_address_names_is_opened_wherever_it_lies(open_page, folder: Path) -> None:
+    app = open_page()
+    app.query_params["dataset"] = str(folder)
+    app.session_state["page:dataset"] = ""
+    app = settled(app.run())
+    assert_no_error(app)
+    assert app.selectbox(key="dataset").value == str(folder)
+    assert app.query_params["dataset"] in (str(folder), [str(folder)])
+
+
+def test_two_sets_of_one_title_are_told_apart(folder: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(folder, tmp_path / "other" / "pictures")
+    for one in (folder, other):
+        remembered.remember(str(one), "pictures")
+    shown = known_sets.titles()
+    assert shown[str(folder)] == f"Yours: pictures ({folder})"
+    assert len(set(shown.values())) == len(shown)
+
+
+@pytest.mark.usefixtures("server")
+def test_visitors_download_nothing_and_are_remembered_for_their_visit_alone(open_page, folder, monkeypatch) -> None:
+    monkeypatch.setenv("JEPA_DATA_ROOTS", str(folder.parent))
+    app = open_page("data")
+    assert not [button for button in app.button if str(button.key).startswith("download:")]
+    app = look(app, str(folder))
+    assert_no_error(app)
+    assert "pictures" in titles(app.run())
+    assert remembered.names() == {}
+    assert "pictures" not in titles(open_page("data"))
+
+
+def test_a_damaged_memory_counts_as_none(cache: Path) -> None:
+    (cache / "own-datasets.json").write_text("[1")
+    assert remembered.names() == {}
+    remembered.remember("/a", "a")
+    assert remembered.names() == {"/a": "a"}
+
+
+def test_the_youngest_are_remembered() -> None:
+    for number in range(remembered.MOST + 3):
+        remembered.remember(f"/{number}", str(number))
+    remembered.remember("/10", "10")
+    known = list(remembered.names())
+    assert len(known) == remembered.MOST
+    assert known[:2] == ["/10", f"/{remembered.MOST + 2}"]
+
+
+def test_every_entry_of_the_catalog_says_what_it_is() -> None:
+    for entry in catalog.ENTRIES:
+        assert entry.description.endswith(".")
+        assert entry.address.startswith("http")
+        assert entry.splits
