@@ -2,8 +2,10 @@
 
 import streamlit as st
 
-from pages._sections.data import bundled, own_sets, to_download
-from pages._shared import layout
+from pages._sections.data import bundled, cards, own_sets, to_download
+from pages._shared import layout, url_state
+
+TITLES = {"download": "To download", "bundled": "Bundled", "own": "Your own"}
 
 layout.header(
     "Data",
@@ -20,13 +22,28 @@ and its classes before anything is scored, and nothing leaves this computer.
 **Scoring.** A set that has no scores yet is looked at quickly first: one forward pass an image. The estimates grow
 sharper when you choose *balanced* or *exact* in the sidebar.""",
 )
-wanted = st.text_input(
+left, right = st.columns([2, 3], vertical_alignment="bottom")
+wanted = left.text_input(
     "Search",
     key="data-search",
     placeholder="digits, textures, flowers, ImageNet",
     icon=":material/search:",
 ).strip()
-found = bundled.show(wanted) + to_download.show(wanted) + own_sets.show(wanted)
-if wanted and not found:
-    st.info("No set has these words. Your own sets are opened below.", icon=":material/search_off:")
-own_sets.open_another()
+groups = {"download": to_download.cards_of(), "bundled": bundled.cards_of(), "own": own_sets.cards_of()}
+with right:
+    shown = url_state.choose_one(
+        "Show", {name: f"{TITLES[name]} ({len(group)})" for name, group in groups.items()}, "download", "group"
+    )
+if wanted:  # in all groups
+    found = {name: [card for card in group if card.has(wanted)] for name, group in groups.items()}
+    for name, group in found.items():
+        if group:
+            st.header(TITLES[name])
+            cards.show(group)
+    if not any(found.values()):
+        st.info("No set has these words. A set of your own is opened under *Your own*.", icon=":material/search_off:")
+else:
+    st.header(TITLES[shown])
+    if shown == "own":
+        own_sets.open_another()
+    cards.show(groups[shown])

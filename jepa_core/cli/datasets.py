@@ -71,7 +71,8 @@ def _download(name: str) -> None:
     if download.is_here(whole):
         note(f"{title} is here already: --data {whole}")
         return
+    size = catalog.megabytes(split.size or download.ask_size(whole))
     login = "; its terms have to be accepted on its page first" if entry.login else ""
-    note(f"{title}: {catalog.megabytes(split.size)}, licence {entry.licence or 'not stated'}{login}.")
+    note(f"{title}: {size}, licence {entry.licence or 'not stated'}{login}.")
     download.download(whole, Bar(title, "B"))
     note(f"{title} is here now: --data {whole}")

@@ -35,11 +35,7 @@ def download(name: str, progress: Progress = silent, cancelled: Cancelled = neve
     needs one.
     """
     entry, split = catalog.find(name)
-    if hosted():
-        raise DatasetError(
-            f"{name!r} was given, but this server downloads nothing for its visitors; a bundled dataset or a folder of "
-            "its own is accepted; choose one."
-        )
+    _check_allowed(name)
     title = catalog.title_of(entry, split)
     try:
         if entry.origin == "torchvision":
@@ -51,11 +47,33 @@ def download(name: str, progress: Progress = silent, cancelled: Cancelled = neve
     return True
 
 
+def ask_size(name: str) -> int | None:
+    """Bytes of a set's download as its server says; None where it does not say. Errors: those of `download`."""
+    entry, split = catalog.find(name)
+    _check_allowed(name)
+    if entry.origin == "hub":
+        return hub_files.size_of(entry.named(split))
+    sizes = [fetching.length(_source(file)) for file in torchvision_files.files_of(entry.key, split.name)]
+    return None if None in sizes else sum(size for size in sizes if size)
+
+
+def _check_allowed(name: str) -> None:
+    if hosted():
+        raise DatasetError(
+            f"{name!r} was given, but this server downloads nothing for its visitors; a bundled dataset or a folder of "
+            "its own is accepted; choose one."
+        )
+
+
+def _source(file: torchvision_files.RemoteFile) -> fetching.Source:
+    return fetching.Source(file.urls, ("md5", file.md5))
+
+
 def _from_torchvision(which: str, split: str, title: str, progress: Progress, cancelled: Cancelled) -> None:
     files = torchvision_files.files_of(which, split)
     root = torchvision_files.folder(which)
     aside = root.with_name(f"{which}.part")
-    sources = [(fetching.Source(file.urls, ("md5", file.md5)), aside / "files" / file.path) for file in files]
+    sources = [(_source(file), aside / "files" / file.path) for file in files]
     fetching.fetch_all(sources, aside, title, progress, cancelled)
     try:
         made = _unpacked(files, aside, progress, cancelled)

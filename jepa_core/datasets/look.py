@@ -25,18 +25,16 @@ class Glimpse:
 class Look:
     """What a dataset is, at a glance."""
 
-    title: str
-    pictures: int
+    dataset: DatasetSpec
     glimpses: tuple[Glimpse, ...]
     counts: tuple[tuple[str, int], ...]  # class and pictures, the largest first
-    remarks: str  # sentences on what was left out
 
 
 def look_at(spec: DatasetSpec) -> Look:
     """Read the first pictures of a dataset and count its classes."""
     glimpses = tuple(_glimpse(spec.item(position)) for position in range(min(PICTURES, len(spec))))
     counts = Counter(item.label for item in spec.items())
-    return Look(spec.title, len(spec), glimpses, tuple(counts.most_common()), spec.tell_left_out())
+    return Look(spec, glimpses, tuple(counts.most_common()))
 
 
 def _glimpse(item: Item) -> Glimpse:

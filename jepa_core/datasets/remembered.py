@@ -1,4 +1,4 @@
-"""The datasets of one's own that were opened once, by the names that were typed: offered again until they are forgotten.
+"""The datasets of one's own that were opened once, by the names that were typed: offered again until forgotten.
 
 They lie in `own-datasets.json` of the cache folder. A server with visitors remembers nothing: what one visitor opened
 is not the others' to know.

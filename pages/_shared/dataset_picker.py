@@ -72,7 +72,7 @@ def choose_dataset(
     except JepaError as error:
         st.error(escaped(told(error)), icon=":material/error:")
         return None
-    known_sets.remember(name, chosen.title)
+    known_sets.remember(chosen)
     if left_out := chosen.tell_left_out():
         st.caption(escaped(left_out))
     return chosen

@@ -7,6 +7,7 @@ import streamlit as st
 from jepa_core.config import hosted
 from jepa_core.datasets import catalog, download, registry, remembered
 from jepa_core.datasets.readers.names import PREFIXES
+from jepa_core.datasets.spec import DatasetSpec
 
 DOWNLOADED, OWN = "Downloaded", "Yours"
 
@@ -38,14 +39,17 @@ def own() -> dict[str, str]:
     return st.session_state.setdefault("own-datasets", {}) if hosted() else remembered.names()
 
 
-def remember(name: str, title: str) -> None:
-    """Offer a dataset again; bundled ones and those of the catalog need not be remembered."""
+def remember(dataset: DatasetSpec) -> bool:
+    """Offer a dataset again, and say whether it is new; bundled ones and the catalog's need not be remembered."""
+    name = dataset.name
     if name in registry.list_datasets() or catalog.is_offered(name):
-        return
+        return False
+    new = name not in own()
     if hosted():
-        own()[name] = title
+        own()[name] = dataset.title
     else:
-        remembered.remember(name, title)
+        remembered.remember(name, dataset.title)
+    return new
 
 
 def forget(name: str) -> None:

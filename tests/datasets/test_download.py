@@ -63,6 +63,14 @@ def test_a_set_is_downloaded_once_and_read(server, monkeypatch, name):
     assert left == [catalog.find(name)[0].key], "no archive and no partial file is left"
 
 
+@pytest.mark.parametrize("name", ["torchvision:mnist/test", "torchvision:places365/val"])
+def test_how_large_a_set_is_can_be_asked(server, monkeypatch, name):
+    serve(name, server, monkeypatch)
+    size = download.ask_size(name)
+    assert size == sum(map(len, server.files.values()))
+    assert server.sent == 0
+
+
 def test_opening_a_set_downloads_it(imagenette):
     spec = get_dataset(imagenette)
     assert (spec.title, spec.classes) == ("Imagenette (val)", ("tench", "English springer", "parachute"))

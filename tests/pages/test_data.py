@@ -45,34 +45,43 @@ def opened(app: AppTest) -> AppTest:
 
 
 def look(app: AppTest, name: str) -> AppTest:
+    group(app, "own")
     app.text_input(key="own-set-name").set_value(name)
     next(button for button in app.button if button.label == "Look").click().run()
     return settled(app)
 
 
+def group(app: AppTest, name: str) -> AppTest:
+    return app.button_group(key="group").set_value(name).run()
+
+
 def test_the_groups_and_what_each_card_says(open_page: Callable[..., AppTest]) -> None:
     app = open_page("data")
     assert_no_error(app)
-    assert [heading.value for heading in app.header] == ["Bundled", "To download", "Your own"]
-    shown = titles(app)
-    assert {spec.title for spec in registry.list_datasets().values()} <= {title.replace("\\", "") for title in shown}
-    assert {"Imagenette (val)", "ImageNet-1k (validation)", "SVHN (test)"} <= set(shown)
+    listed = registry.list_datasets()
+    counts = [f"To download ({len(catalog.ENTRIES)})", f"Bundled ({len(listed)})", "Your own (0)"]
+    assert app.button_group(key="group").options == counts
+    assert {"Imagenette (val)", "ImageNet-1k (validation)", "SVHN (test)"} <= set(titles(app))
     said = " ".join(text.value for text in app.markdown)
     assert "3,925 pictures, 10 classes, 99 MB to download" in said
-    assert "Log-in\\: accept its terms on its page" in said
+    assert "**Log-in:** accept its terms on its page" in said
     assert "50,889 pictures, 1,000 classes, size unknown until its server is asked" in said
-    assert [button.label for button in app.button if button.key == f"download:{IMAGENETTE}"] == ["Download 99 MB"]
-    assert not resources.jobs().all() or all("Measuring" not in job.title for job in resources.jobs().all())
+    assert [button.label for button in app.button if button.key == f"download:{IMAGENETTE}"] == ["Download (99 MB)"]
+    app = group(app, "bundled")
+    assert [title.replace("\\", "") for title in titles(app)] == [spec.title for spec in listed.values()]
+    assert app.query_params["group"] == "bundled"
+    assert_no_error(group(app, "own"))
 
 
-def test_the_search_leaves_the_sets_with_all_words(open_page: Callable[..., AppTest]) -> None:
+def test_the_search_leaves_the_sets_with_all_words_of_all_groups(open_page: Callable[..., AppTest]) -> None:
     app = open_page("data")
-    app.text_input(key="data-search").set_value("  Photos ten classes ").run()
+    app.text_input(key="data-search").set_value("  Handwritten digits ").run()
+    assert [heading.value for heading in app.header] == ["To download", "Bundled"]
     found = titles(app)
-    assert "CIFAR-10 (test)" in found
-    assert "MNIST (test)" not in found
+    assert {"MNIST (test)", "Digits (test)"} <= set(found)
+    assert "CIFAR-10 (test)" not in found
     app.text_input(key="data-search").set_value("no such thing").run()
-    assert titles(app) == ["Open another"]
+    assert titles(app) == []
     assert any("No set has these words" in said.value for said in app.info)
 
 
@@ -100,14 +109,17 @@ def test_a_download_that_fails_is_one_sentence_and_can_be_tried_again(open_page,
     assert download.is_here(IMAGENETTE)
 
 
-def test_a_download_can_be_stopped_and_gone_on_with(open_page, server, monkeypatch) -> None:
+@pytest.mark.usefixtures("server")
+def test_a_download_can_be_stopped_and_gone_on_with(open_page, monkeypatch) -> None:
     monkeypatch.setattr(download, "download", lambda _name, _progress, cancelled: cancelled() or _wait(cancelled))
     app = click(open_page("data"), f"download:{IMAGENETTE}")
     [job] = [job for job in resources.jobs().all() if job.title.startswith("Downloading")]
     cancel = next(button for button in app.button if button.key == f"cancel:{job.key}")
     cancel.click().run()
     app = settled(app)
-    assert [button.label for button in app.button if button.key == f"download:{IMAGENETTE}"] == ["Go on with 99 MB"]
+    assert [button.label for button in app.button if button.key == f"download:{IMAGENETTE}"] == [
+        "Go on with the download (99 MB)"
+    ]
 
 
 def _wait(cancelled: Callable[[], bool]) -> bool:
@@ -126,6 +138,15 @@ def test_how_long_scores_take_is_measured_only_when_it_is_asked_for(open_page, m
     assert any("For 3,925 images here" in said.value for said in app.caption)
 
 
+def test_a_size_that_is_unknown_is_asked_for_before_the_download(open_page, server, monkeypatch) -> None:
+    small_sets.serve("places365", server, monkeypatch)
+    name = "torchvision:places365/val"
+    app = open_page("data")
+    assert f"download:{name}" not in [button.key for button in app.button]
+    app = settled(click(app, f"size:{name}"))
+    assert app.button(key=f"download:{name}").label == "Download (1 MB)"
+
+
 def test_a_look_at_a_folder_shows_pictures_and_classes_and_scores_nothing(open_page, folder: Path) -> None:
     app = look(open_page("data"), str(folder))
     assert_no_error(app)
@@ -133,17 +154,17 @@ def test_a_look_at_a_folder_shows_pictures_and_classes_and_scores_nothing(open_p
     assert len(app.get("image") or app.get("imgs")) == 8
     assert app.dataframe[0].value.to_dict("list") == {"class": ["even", "odd"], "pictures": [6, 6]}
     assert not any("Scoring" in job.title for job in resources.jobs().all())
-    app = opened(click(app, f"score:{folder}"))
-    assert app.selectbox(key="dataset").value == str(folder)
+    app = opened(click(app, f"score:folder:{folder}"))
+    assert app.selectbox(key="dataset").value == f"folder:{folder}"
     assert "Yours: pictures" in app.selectbox(key="dataset").options
 
 
 def test_a_name_is_remembered_until_it_is_forgotten(open_page, folder: Path) -> None:
     look(open_page("data"), str(folder))
-    assert remembered.names() == {str(folder): "pictures"}
-    app = open_page("data")
+    assert remembered.names() == {f"folder:{folder}": "pictures"}
+    app = group(open_page("data"), "own")
     assert "pictures" in titles(app), "in another session"
-    app = click(app, f"forget:{folder}")
+    app = click(app, f"forget:folder:{folder}")
     assert "pictures" not in titles(app)
     assert remembered.names() == {}
     assert folder.exists()
@@ -188,7 +209,7 @@ def test_visitors_download_nothing_and_are_remembered_for_their_visit_alone(open
     assert_no_error(app)
     assert "pictures" in titles(app.run())
     assert remembered.names() == {}
-    assert "pictures" not in titles(open_page("data"))
+    assert "pictures" not in titles(group(open_page("data"), "own"))
 
 
 def test_a_damaged_memory_counts_as_none(cache: Path) -> None:

@@ -102,6 +102,15 @@ def download(name: str, title: str, progress: Progress, cancelled: Cancelled) ->
         _record(name, entered if asked.file else _made_table(entered, asked))
 
 
+def size_of(name: str) -> int | None:
+    """Bytes of a set's files, as the hub says. Errors: those of `download`."""
+    asked = parsed(name)
+    with _in_words(asked.repository):
+        revision, paths = _listed(asked)
+        sizes = [_source(asked.repository, path, revision)[0].size for path in paths]
+    return None if None in sizes else sum(size for size in sizes if size)
+
+
 def _listed(asked: HubName) -> tuple[str, list[str]]:
     """The revision of a repository, and the paths of a set's files in it, which are named after their split."""
     from huggingface_hub import HfApi, constants

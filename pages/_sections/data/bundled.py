@@ -8,12 +8,12 @@ from jepa_core.wording import counted
 from pages._sections.data import cards
 
 
-def show(wanted: str) -> int:
-    """The cards of the bundled sets with the wanted words; how many there are."""
-    return cards.show("Bundled", [_card(spec) for spec in registry.list_datasets().values()], wanted)
+def cards_of() -> list[cards.Card]:
+    """A card for each bundled set."""
+    return [_card(spec) for spec in registry.list_datasets().values()]
 
 
 def _card(spec: DatasetSpec) -> cards.Card:
-    pictures = f"{counted(len(spec), 'picture')}, {counted(len(spec.classes), 'class')}"
-    facts = [pictures.replace("classs", "classes"), f"Licence: {spec.licence}"]
+    classes = "1 class" if len(spec.classes) == 1 else f"{len(spec.classes)} classes"
+    facts = [f"{counted(len(spec), 'picture')}, {classes}", f"Licence: {spec.licence}"]
     return cards.Card(spec.name, spec.title, spec.description, facts, partial(cards.open_button, spec.name))

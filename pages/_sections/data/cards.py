@@ -30,26 +30,24 @@ class Card:
         return all(word in text for word in wanted.lower().split())
 
 
-def show(title: str, cards: Sequence[Card], wanted: str, empty: str = "") -> int:
-    """The cards with the wanted words below a heading; how many there are."""
-    found = [card for card in cards if card.has(wanted)]
-    if not found and not (empty and not wanted):
-        return 0
-    st.header(title)
-    if not found:
-        st.caption(empty)
-    for start in range(0, len(found), PER_ROW):
-        for column, card in zip(st.columns(PER_ROW), found[start : start + PER_ROW], strict=False):
+def show(group: Sequence[Card]) -> None:
+    """Cards side by side."""
+    for start in range(0, len(group), PER_ROW):
+        for column, card in zip(st.columns(PER_ROW), group[start : start + PER_ROW], strict=False):
             with column, st.container(border=True, height="stretch", key=f"card:{card.name}"):
                 st.subheader(escaped(card.title), anchor=False)
                 st.markdown(escaped(card.description))
-                st.markdown("  \n".join(escaped(fact) for fact in card.facts))
-                if card.address:
-                    st.markdown(f"[Its page]({card.address})")
+                page = [f"[Its page]({card.address})"] if card.address else []
+                if card.facts:
+                    st.markdown("  \n".join([*map(_bold_key, card.facts), *page]))
                 if card.note:
                     st.caption(escaped(card.note))
                 card.actions()
-    return len(found)
+
+
+def _bold_key(fact: str) -> str:
+    key, colon, rest = fact.partition(": ")
+    return f"**{escaped(key)}:** {escaped(rest)}" if colon else escaped(fact)
 
 
 def open_button(name: str, *, quick: bool = False, primary: bool = False, label: str = "", key: str = "open") -> None:

@@ -6,10 +6,10 @@ import pandas as pd
 import streamlit as st
 
 from jepa_core.config import hosted
-from jepa_core.datasets.look import PICTURES, Look, look_at
+from jepa_core.datasets import registry
+from jepa_core.datasets.look import Look, look_at
 from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
-from jepa_core.wording import counted
 from pages._sections.data import cards
 from pages._shared import jobs_ui, known_sets, resources
 from pages._shared.text import escaped
@@ -22,17 +22,17 @@ EXAMPLES = {
     "a set that torchvision knows": "torchvision:mnist/test",
     "500 pictures of any of them, at random": "/home/me/pictures#500",
 }
+_WIDTH = 150  # px of a picture
 _CLASSES = 200  # rows of the table of classes
 
 
-def show(wanted: str) -> int:
-    """The cards of one's own sets with the wanted words; how many there are."""
-    mine = [_card(name, title) for name, title in known_sets.own().items()]
-    return cards.show("Your own", mine, wanted, "What you open is offered here again, until you forget it.")
+def cards_of() -> list[cards.Card]:
+    """A card for each of one's own sets that was opened before, the last one first."""
+    return [_card(name, title) for name, title in known_sets.own().items()]
 
 
 def _card(name: str, title: str) -> cards.Card:
-    return cards.Card(name, title, name, (), partial(_actions, name))
+    return cards.Card(name, title, name.removeprefix(registry.FOLDER_PREFIX), (), partial(_actions, name))
 
 
 def _actions(name: str) -> None:
@@ -49,7 +49,6 @@ def _actions(name: str) -> None:
 
 def open_another() -> None:
     """A field for a path or a name, and a look at what it names."""
-    st.subheader("Open another", anchor=False)
     with st.form("own-set", border=False):
         name = st.text_input(
             "Folder, archive or name",
@@ -60,11 +59,14 @@ def open_another() -> None:
         pressed = st.form_submit_button("Look", icon=":material/visibility:", type="primary")
     with st.expander("What is accepted, with examples", icon=":material/list:"):
         st.markdown("\n".join(f"- {what}: `{example}`" for what, example in EXAMPLES.items()))
+        st.caption("What you open is offered here again, and in the lists of all pages, until you forget it.")
     if pressed:
         st.session_state["looked-at"] = name
     name = st.session_state.get("looked-at", "")
     if name:
         _look(name, anew=pressed)
+    if known_sets.own():
+        st.header("Opened before")
 
 
 def _look(name: str, anew: bool) -> None:
@@ -78,32 +80,28 @@ def _look(name: str, anew: bool) -> None:
     elif job.state is State.FAILED:
         st.error(escaped(job.message), icon=":material/error:")
     elif isinstance(job.result, Look):
-        if name not in known_sets.own():
-            known_sets.remember(name, job.result.title)
-            if name in known_sets.own():
-                st.rerun()  # its card stands above
-        _show(name, job.result)
+        if known_sets.remember(job.result.dataset):
+            st.rerun()  # its card stands below
+        _show(job.result)
 
 
 def _looked(name: str, _job: Job) -> Look:
     return look_at(resources.dataset(name))
 
 
-def _show(name: str, look: Look) -> None:
+def _show(look: Look) -> None:
     classes = len(look.counts)
-    st.markdown(
-        f"**{escaped(look.title)}**: {look.pictures:,} pictures, {classes} {'class' if classes == 1 else 'classes'}. "
-        "Nothing is scored yet."
-    )
-    if look.remarks:
-        st.caption(escaped(look.remarks))
-    for start in range(0, len(look.glimpses), PICTURES // 2):
-        for column, one in zip(st.columns(PICTURES // 2), look.glimpses[start : start + PICTURES // 2], strict=False):
-            with column:
-                if one.png:
-                    st.image(one.png, caption=escaped(one.label), width="stretch")
-                else:
-                    st.caption(escaped(f"{counted(1, 'picture')} cannot be shown: {one.problem}"))
+    count = f"{len(look.dataset):,} pictures, {'1 class' if classes == 1 else f'{classes} classes'}"
+    st.markdown(f"**{escaped(look.dataset.title)}**: {count}. Nothing is scored by looking.")
+    if remarks := look.dataset.tell_left_out():
+        st.caption(escaped(remarks))
+    with st.container(horizontal=True):
+        for one in look.glimpses:
+            if one.png:
+                st.image(one.png, caption=escaped(one.label), width=_WIDTH, alt=f"{one.name}, class {one.label}")
+    for one in look.glimpses:
+        if one.problem:
+            st.caption(escaped(one.problem))
     st.dataframe(
         pd.DataFrame(look.counts[:_CLASSES], columns=["class", "pictures"]),
         hide_index=True,
@@ -115,4 +113,6 @@ def _show(name: str, look: Look) -> None:
     )
     if classes > _CLASSES:
         st.caption(f"The {_CLASSES} largest classes of {classes}.")
-    cards.open_button(name, quick=True, primary=True, label="Score with a quick look and open", key="score")
+    cards.open_button(
+        look.dataset.name, quick=True, primary=True, label="Score with a quick look and open", key="score"
+    )

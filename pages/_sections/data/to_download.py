@@ -18,27 +18,23 @@ from pages._shared.choice import Choice, current_choice
 from pages._shared.text import escaped
 
 
-def show(wanted: str) -> int:
-    """The cards of the sets to download with the wanted words, below what is being downloaded; how many there are."""
-    return cards.show("To download", [_card(entry) for entry in catalog.ENTRIES], wanted)
+def cards_of() -> list[cards.Card]:
+    """A card for each set of the catalog."""
+    return [_card(entry) for entry in catalog.ENTRIES]
 
 
 def _card(entry: CatalogEntry) -> cards.Card:
     split = entry.splits[0]
-    number = f"{split.pictures:,} pictures" if split.pictures else "pictures: unknown"
+    number = f"{split.pictures:,} pictures" if split.pictures else "number of pictures unknown"
     others = ", ".join(entry.named(other) for other in entry.splits[1:])
-    size = (
-        "size unknown until its server is asked"
-        if split.size is None
-        else f"{catalog.megabytes(split.size)} to download"
-    )
+    size = f"{catalog.megabytes(split.size)} to download" if split.size else "size unknown until its server is asked"
     facts = [
         f"{number}, {entry.classes:,} classes, {size}",
         f"Licence: {entry.licence or 'not stated by its source'}",
         *(["Log-in: accept its terms on its page, then run 'hf auth login'"] if entry.login else []),
         *([f"In the paper: {entry.paper}"] if entry.paper else []),
     ]
-    note = f"Other parts, by name: {others}." if others else ""
+    note = f"Under Your own, {others} opens the rest of it." if others else ""
     name = entry.named(split)
     title = catalog.title_of(entry, split)
     return cards.Card(name, title, entry.description, facts, partial(_actions, entry, split), note, entry.address)
@@ -56,17 +52,34 @@ def _actions(entry: CatalogEntry, split: Split) -> None:
     else:
         if job is not None and job.state is State.FAILED:
             st.error(escaped(job.message), icon=":material/error:")
+        size = split.size or _asked_size(name, title)
+        if size is None:
+            return
         stopped = job is not None and job.state is State.CANCELLED
-        words = (
-            f"Go on with {catalog.megabytes(split.size)}" if stopped else f"Download {catalog.megabytes(split.size)}"
-        )
-        if split.size is None:
-            words = "Go on" if stopped else "Download"
+        words = "Go on with the download" if stopped else "Download"
+        words += f" ({catalog.megabytes(size)})" if size else ""
         if st.button(words, icon=":material/download:", key=f"download:{name}", help=f"{title}, into the cache folder"):
             resources.jobs().submit(_key(name), f"Downloading {title}", partial(_download, name), unit="MB")
             st.rerun()
     if split.pictures and not hosted():
         _show_forecast(current_choice(), split.pictures, name)
+
+
+def _asked_size(name: str, title: str) -> int | None:
+    """What its server says of the size, once it was asked: 0 where it does not say, None before."""
+    key = make_key("size", name)
+    job = resources.jobs().get(key)
+    if job is not None and job.active:
+        jobs_ui.show_progress(job)
+        return None
+    if job is not None and job.state is State.DONE:
+        return job.result or 0  # type: ignore[return-value]
+    if job is not None and job.state is State.FAILED:
+        st.error(escaped(job.message), icon=":material/error:")
+    if st.button("Ask how large it is", icon=":material/help:", key=f"size:{name}"):
+        job = resources.jobs().submit(key, f"Asking for {title}", lambda _job: download.ask_size(name), urgent=True)
+        st.rerun()
+    return None
 
 
 def _key(name: str) -> str:
