@@ -6,7 +6,6 @@ import pandas as pd
 import streamlit as st
 
 from jepa_core.analysis.separation import distances_in_words, in_words, most_telling
-from jepa_core.datasets import registry
 from jepa_core.scoring import stored
 from pages._sections.domains import (
     domain_details,
@@ -49,7 +48,8 @@ scale.""",
     picture="domains",
 )
 choice = current_choice()
-listed = registry.list_datasets()
+known_sets.open_all()
+listed = known_sets.specs()
 scored = [name for name in listed if score_tables.scored(choice, listed[name])]
 if not scored:
     st.info("Nothing is scored yet for this encoder. Open a dataset in the Gallery first.", icon=":material/info:")

@@ -95,10 +95,22 @@ class _Listing:
     renewal: threading.Thread | None = None
 
 
-@st.cache_resource(show_spinner=False, max_entries=8)
+@st.cache_resource(show_spinner=False)
+def _opened() -> dict[str, DatasetSpec]:
+    return {}
+
+
+def opened() -> dict[str, DatasetSpec]:
+    """By their names, the datasets that were opened since the server started, of all sessions."""
+    return dict(_opened())
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
 def _listing(name: str) -> _Listing:
     start = time.monotonic()
-    return _Listing(registry.get_dataset(name), time.monotonic() - start)
+    spec = registry.get_dataset(name)
+    _opened()[spec.name] = spec
+    return _Listing(spec, time.monotonic() - start)
 
 
 def dataset(name: str) -> DatasetSpec:
@@ -119,8 +131,10 @@ def _renew(name: str, found: _Listing) -> None:
     start = time.monotonic()
     try:
         found.spec = registry.get_dataset(name)
+        _opened()[found.spec.name] = found.spec
     except JepaError:
         _listing.clear(name)  # gone: the next look says so
+        _opened().pop(found.spec.name, None)
     found.since = time.monotonic()
     found.took = found.since - start
 

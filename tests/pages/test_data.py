@@ -233,3 +233,46 @@ def test_every_entry_of_the_catalog_says_what_it_is() -> None:
         assert entry.description.endswith(".")
         assert entry.address.startswith("http")
         assert entry.splits
+
+
+def test_ones_own_scored_set_is_a_domain_and_a_part_of_the_map(open_page, folder: Path) -> None:
+    app = settled(open_page())
+    app.selectbox(key="dataset").select("folder on this computer").run()
+    app = settled(app.text_input(key="folder").set_value(str(folder)).run())
+    assert_no_error(app)
+    name = f"folder:{folder}"
+    app = app.switch_page("pages/domains.py").run()
+    assert_no_error(app)
+    assert "Yours: pictures" in app.multiselect(key="domains").options
+    assert name in app.multiselect(key="domains").value
+    assert "pictures" in app.dataframe[0].value["domain"].tolist()
+    app.multiselect(key="domains").set_value([name]).run()
+    assert_no_error(app)
+    assert app.query_params["domains"] in (name, [name])
+    app.selectbox(key="reference").set_value("noise").run()
+    assert_no_error(app)
+    assert app.query_params["reference"] in ("noise", ["noise"])
+    app = app.switch_page("pages/map.py").run()
+    app.selectbox(key="dataset").select("digits-test").run()
+    assert "Yours: pictures" in app.multiselect(key="further").options
+
+
+def test_an_address_names_domains_by_their_names_and_what_it_does_not_know_is_left_out(open_page) -> None:
+    app = open_page("domains")
+    app.query_params["reference"] = "noise"
+    app.query_params["domains"] = ["shapes", "nonsense", "galaxies"]
+    app.session_state["page:reference"] = app.session_state["page:domains"] = ""
+    app = app.run()
+    assert_no_error(app)
+    assert app.selectbox(key="reference").value == "noise"
+    assert app.multiselect(key="domains").value == ["shapes", "galaxies"]
+    assert app.query_params["domains"] in (["shapes", "galaxies"],)
+
+
+def test_sets_that_were_not_opened_since_the_start_are_opened_for_the_domains(open_page, folder: Path) -> None:
+    remembered.remember(f"folder:{folder}", "pictures")
+    remembered.remember("folder:/gone", "gone")
+    app = settled(open_page("domains"))
+    assert_no_error(app)
+    assert f"folder:{folder}" in known_sets.specs()
+    assert "folder:/gone" not in known_sets.specs()

@@ -1,8 +1,8 @@
 """The sets of the catalog that the Hugging Face hub serves: their files into the hub's own cache, and what is there.
 
-The hub's libraries start a cut download anew, and fetch every split of a set where one was asked for (of ImageNet, 150
-GB more). So the files of one split are fetched by `jepa_core.datasets.fetching` and entered into the ordinary caches by
-the libraries. `hub.json` in the cache folder says where each set lies, so that opening it asks no server.
+The hub's libraries start a cut download anew, and fetch every split of a set where one was asked for (of ImageNet, all
+training photos). So the files of one split are fetched by `jepa_core.datasets.fetching` and entered into the ordinary
+caches by the libraries. `hub.json` in the cache folder says where each set lies, so that opening it asks no server.
 """
 
 import json

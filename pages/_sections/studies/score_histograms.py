@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from jepa_core.datasets import registry
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.figures.domains import domain_figure, medians_in_words
 from jepa_core.figures.style import CONFIG
@@ -15,7 +14,8 @@ from pages._shared import figure_cache, known_sets, score_tables
 
 def show(study: Study) -> None:
     """Histograms of whole datasets for each encoder."""
-    listed = registry.list_datasets()
+    known_sets.open_all()
+    listed = known_sets.specs()
     names = st.multiselect(
         "Datasets",
         list(listed),
