@@ -11,7 +11,7 @@ from jepa_core.datasets import catalog, download, fetching, registry, remembered
 from jepa_core.scoring import forecast
 from jepa_core.scoring.allocator import Prices
 from pages._sections.data import own_sets
-from pages._shared import known_sets, resources
+from pages._shared import known_sets, resources, scoring_job
 from tests import hub
 from tests.datasets import small_sets
 from tests.helpers import pictured
@@ -86,13 +86,14 @@ def test_the_search_leaves_the_sets_with_all_words_of_all_groups(open_page: Call
 
 
 @pytest.mark.usefixtures("server")
-def test_a_set_is_downloaded_by_a_job_and_opened_with_the_quick_look(open_page: Callable[..., AppTest]) -> None:
+def test_a_set_is_downloaded_by_a_job_and_opened_with_the_quick_look(open_page, monkeypatch) -> None:
+    monkeypatch.setattr(scoring_job, "_ASK_ABOVE", 1)
     app = open_page("data")
     app = settled(click(app, f"download:{IMAGENETTE}"))
     assert_no_error(app)
     assert download.is_here(IMAGENETTE)
     assert f"download:{IMAGENETTE}" not in [button.key for button in app.button]
-    app = opened(click(app, f"open:{IMAGENETTE}"))
+    app = opened(click(app, f"score:{IMAGENETTE}"))
     assert app.selectbox(key="dataset").value == IMAGENETTE
     assert app.selectbox(key="method").value == "quick"
     assert "Downloaded: Imagenette (val)" in app.selectbox(key="dataset").options

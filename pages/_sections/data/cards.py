@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from pages._shared import image_grid
+from pages._shared import image_grid, scoring_job
 from pages._shared.text import escaped
 
 PER_ROW = 3
@@ -50,14 +50,27 @@ def _bold_key(fact: str) -> str:
     return f"**{escaped(key)}:** {escaped(rest)}" if colon else escaped(fact)
 
 
-def open_button(name: str, *, quick: bool = False, primary: bool = False, label: str = "", key: str = "open") -> None:
-    """A button that opens a set in the Gallery, with the quick look for one that has no scores yet."""
-    query = urlencode({"dataset": name} | ({"method": "quick"} if quick else {}))
+def open_button(name: str) -> None:
+    """A button that opens a set in the Gallery."""
+    st.button("Open in the Gallery", icon=":material/grid_view:", key=f"open:{name}", on_click=_open, args=(name,))
+
+
+def score_button(name: str) -> None:
+    """A button that has a set scored with the quick look first, and opens it in the Gallery."""
     st.button(
-        label or "Open in the Gallery",
+        "Score with a quick look and open",
         icon=":material/grid_view:",
-        key=f"{key}:{name}",
-        type="primary" if primary else "secondary",
-        on_click=image_grid.open_link,
-        args=(f"gallery?{query}",),
+        key=f"score:{name}",
+        type="primary",
+        on_click=_score,
+        args=(name,),
     )
+
+
+def _open(name: str, **sidebar: str) -> None:
+    image_grid.open_link(f"gallery?{urlencode({'dataset': name} | sidebar)}")
+
+
+def _score(name: str) -> None:
+    scoring_job.score_at_once(name)
+    _open(name, method="quick")

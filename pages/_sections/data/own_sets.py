@@ -113,6 +113,4 @@ def _show(look: Look) -> None:
     )
     if classes > _CLASSES:
         st.caption(f"The {_CLASSES} largest classes of {classes}.")
-    cards.open_button(
-        look.dataset.name, quick=True, primary=True, label="Score with a quick look and open", key="score"
-    )
+    cards.score_button(look.dataset.name)

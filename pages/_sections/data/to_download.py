@@ -46,9 +46,9 @@ def _actions(entry: CatalogEntry, split: Split) -> None:
     if hosted():
         st.caption("This server downloads nothing for its visitors.")
     elif job is not None and job.active:
-        jobs_ui.show_progress(job)
+        jobs_ui.show_progress(job, narrow=True)
     elif download.is_here(name):
-        cards.open_button(name, quick=True, primary=True)
+        cards.score_button(name)
     else:
         if job is not None and job.state is State.FAILED:
             st.error(escaped(job.message), icon=":material/error:")
@@ -70,7 +70,7 @@ def _asked_size(name: str, title: str) -> int | None:
     key = make_key("size", name)
     job = resources.jobs().get(key)
     if job is not None and job.active:
-        jobs_ui.show_progress(job)
+        jobs_ui.show_progress(job, narrow=True)
         return None
     if job is not None and job.state is State.DONE:
         return job.result or 0  # type: ignore[return-value]
@@ -95,19 +95,21 @@ def _download(name: str, job: Job) -> bool:
 
 def _show_forecast(choice: Choice, pictures: int, name: str) -> None:
     """How long scores of so many pictures will take here, once it is asked for: the machine is measured for it."""
-    job = resources.jobs().get(forecast_key(choice))
+    job = resources.jobs().get(_forecast_key(choice))
     if job is not None and isinstance(job.result, Prices):
         st.caption(f"{forecast.in_words(job.result, pictures)} Encoder {choice.spec.name}.")
     elif job is not None and job.active:
-        st.caption("Measuring how long scores take here …")
+        if st.session_state.get("forecast-asked") == name:  # all cards wait for the same
+            jobs_ui.show_progress(job, narrow=True)
     elif st.button("How long will scoring take?", icon=":material/timer:", key=f"forecast:{name}", type="tertiary"):
+        st.session_state["forecast-asked"] = name
         resources.jobs().submit(
-            forecast_key(choice), "Measuring how long scores take here", partial(_measure, choice), urgent=True
+            _forecast_key(choice), "Measuring how long scores take here", partial(_measure, choice), urgent=True
         )
         st.rerun()
 
 
-def forecast_key(choice: Choice) -> str:
+def _forecast_key(choice: Choice) -> str:
     """The key of the job that measures an encoder output, the same as in the Gallery."""
     return make_key("forecast", choice.spec.name, choice.output)
 
