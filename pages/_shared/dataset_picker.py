@@ -54,7 +54,7 @@ def choose_dataset(
             "shard-{000..003}.tar or shards/\\*.tar; Galaxy10's HDF5 file; a dataset of "
             f"torchvision ({', '.join(EXAMPLES)}); or hub:OWNER/NAME/SPLIT for one of the Hugging "
             "Face hub, with ?class=COLUMN behind it for another column of classes. #500 behind any of them is a "
-            "sample of 500.",
+            "sample of 500. The page Data shows its first pictures before anything is scored.",
             on_change=_forget_class,
             args=(class_key,),
         ).strip()

@@ -36,15 +36,16 @@ def _card(name: str, title: str) -> cards.Card:
 
 
 def _actions(name: str) -> None:
-    cards.open_button(name)
-    st.button(
-        "Forget",
-        icon=":material/visibility_off:",
-        key=f"forget:{name}",
-        help="Takes it from this list. Its files and its scores stay.",
-        on_click=known_sets.forget,
-        args=(name,),
-    )
+    with st.container(horizontal=True):
+        cards.open_button(name)
+        st.button(
+            "Forget",
+            icon=":material/visibility_off:",
+            key=f"forget:{name}",
+            help="Takes it from this list. Its files and its scores stay.",
+            on_click=known_sets.forget,
+            args=(name,),
+        )
 
 
 def open_another() -> None:

@@ -25,7 +25,7 @@ def cards_of() -> list[cards.Card]:
 
 def _card(entry: CatalogEntry) -> cards.Card:
     split = entry.splits[0]
-    number = f"{split.pictures:,} pictures" if split.pictures else "number of pictures unknown"
+    number = f"{split.pictures:,} pictures" if split.pictures else "Number of pictures unknown"
     others = ", ".join(entry.named(other) for other in entry.splits[1:])
     size = f"{catalog.megabytes(split.size)} to download" if split.size else "size unknown until its server is asked"
     facts = [
@@ -41,28 +41,35 @@ def _card(entry: CatalogEntry) -> cards.Card:
 
 
 def _actions(entry: CatalogEntry, split: Split) -> None:
-    name, title = entry.named(split), catalog.title_of(entry, split)
-    job = resources.jobs().get(_key(name))
     if hosted():
         st.caption("This server downloads nothing for its visitors.")
-    elif job is not None and job.active:
+        return
+    _show_download(entry, split)
+    if split.pictures:
+        _show_forecast(current_choice(), split.pictures, entry.named(split))
+
+
+def _show_download(entry: CatalogEntry, split: Split) -> None:
+    """The download of a set: its progress, or what can be done about it."""
+    name, title = entry.named(split), catalog.title_of(entry, split)
+    job = resources.jobs().get(_key(name))
+    if job is not None and job.active:
         jobs_ui.show_progress(job, narrow=True)
-    elif download.is_here(name):
+        return
+    if download.is_here(name):
         cards.score_button(name)
-    else:
-        if job is not None and job.state is State.FAILED:
-            st.error(escaped(job.message), icon=":material/error:")
-        size = split.size or _asked_size(name, title)
-        if size is None:
-            return
-        stopped = job is not None and job.state is State.CANCELLED
-        words = "Go on with the download" if stopped else "Download"
-        words += f" ({catalog.megabytes(size)})" if size else ""
-        if st.button(words, icon=":material/download:", key=f"download:{name}", help=f"{title}, into the cache folder"):
-            resources.jobs().submit(_key(name), f"Downloading {title}", partial(_download, name), unit="MB")
-            st.rerun()
-    if split.pictures and not hosted():
-        _show_forecast(current_choice(), split.pictures, name)
+        return
+    if job is not None and job.state is State.FAILED:
+        st.error(escaped(job.message), icon=":material/error:")
+    size = split.size or _asked_size(name, title)
+    if size is None:
+        return
+    stopped = job is not None and job.state is State.CANCELLED
+    words = "Go on with the download" if stopped else "Download"
+    words += f" ({catalog.megabytes(size)})" if size else ""
+    if st.button(words, icon=":material/download:", key=f"download:{name}", help=f"{title}, into the cache folder"):
+        resources.jobs().submit(_key(name), f"Downloading {title}", partial(_download, name), unit="MB")
+        st.rerun()
 
 
 def _asked_size(name: str, title: str) -> int | None:
