@@ -17,7 +17,7 @@ from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.encoders.encoder import Encoder
 from jepa_core.encoders.registry import load_encoder
 from jepa_core.errors import JepaError
-from jepa_core.jobs import JobQueue
+from jepa_core.jobs import Job, JobQueue
 from jepa_core.redaction import for_visitors
 from jepa_core.store.results import Store
 from pages._shared.open_store import SharedStore
@@ -45,10 +45,28 @@ def show_store_notices() -> None:
 
 @st.cache_resource(show_spinner=False)
 def jobs() -> JobQueue:
-    """The one queue of the server."""
+    """The one queue of the server for what computes."""
     queue = JobQueue(visitor)
     atexit.register(_close_queue, queue)
     return queue
+
+
+@st.cache_resource(show_spinner=False)
+def downloads() -> JobQueue:
+    """The queue of downloads of datasets: an hour of one need not hold up the scores of another set."""
+    queue = JobQueue(visitor)
+    atexit.register(_close_queue, queue)
+    return queue
+
+
+def all_jobs() -> list[Job]:
+    """The jobs of both queues."""
+    return [*jobs().all(), *downloads().all()]
+
+
+def retry(job: Job) -> None:
+    """Queue a job that failed or was stopped once more, where it was."""
+    (downloads() if downloads().get(job.key) is job else jobs()).retry(job)
 
 
 def _close_queue(queue: JobQueue) -> None:

@@ -1,6 +1,7 @@
 """The page Data: what can be explored, in groups; a download as a job; a look at one's own sets."""
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from pages._shared import known_sets, resources, scoring_job
 from tests import hub
 from tests.datasets import small_sets
 from tests.helpers import pictured
-from tests.pages.test_pages import assert_no_error, settled
+from tests.pages.test_pages import assert_no_error
 
 IMAGENETTE = "torchvision:imagenette/val"
 
@@ -26,6 +27,16 @@ def server(monkeypatch):
     with hub.serving() as served:
         small_sets.serve("imagenette", served, monkeypatch)
         yield served
+
+
+def settled(app: AppTest) -> AppTest:
+    """The page once nothing is computed or downloaded any more."""
+    for _ in range(100):
+        active = [job for job in resources.all_jobs() if job.active]
+        if not active:
+            break
+        active[0].wait(60)
+    return app.run()
 
 
 def titles(app: AppTest) -> list[str]:
@@ -114,7 +125,7 @@ def test_a_download_that_fails_is_one_sentence_and_can_be_tried_again(open_page,
 def test_a_download_can_be_stopped_and_gone_on_with(open_page, monkeypatch) -> None:
     monkeypatch.setattr(download, "download", lambda _name, _progress, cancelled: cancelled() or _wait(cancelled))
     app = click(open_page("data"), f"download:{IMAGENETTE}")
-    [job] = [job for job in resources.jobs().all() if job.title.startswith("Downloading")]
+    [job] = resources.downloads().all()
     cancel = next(button for button in app.button if button.key == f"cancel:{job.key}")
     cancel.click().run()
     app = settled(app)
@@ -123,9 +134,29 @@ def test_a_download_can_be_stopped_and_gone_on_with(open_page, monkeypatch) -> N
     ]
 
 
+def test_runs_lists_downloads_and_tries_them_again(open_page, server) -> None:
+    content = server.files.pop("imagenette2-160.tgz")
+    settled(click(open_page("data"), f"download:{IMAGENETTE}"))
+    app = open_page("runs")
+    assert any("Downloading Imagenette" in said.value for said in app.markdown)
+    server.files["imagenette2-160.tgz"] = content
+    [job] = resources.downloads().all()
+    settled(click(app, f"retry:{job.key}"))
+    assert download.is_here(IMAGENETTE)
+
+
+def test_a_download_holds_up_no_score(open_page, monkeypatch) -> None:
+    monkeypatch.setattr(download, "download", lambda _name, _progress, cancelled: _wait(cancelled))
+    click(open_page("data"), f"download:{IMAGENETTE}")
+    done = resources.jobs().submit("a score", "Scoring", lambda _job: 1)
+    assert done.wait(60)
+    assert done.result == 1
+    assert resources.downloads().all()[0].active
+
+
 def _wait(cancelled: Callable[[], bool]) -> bool:
     while not cancelled():
-        pass
+        time.sleep(0.01)
     return False
 
 

@@ -52,7 +52,7 @@ def _actions(entry: CatalogEntry, split: Split) -> None:
 def _show_download(entry: CatalogEntry, split: Split) -> None:
     """The download of a set: its progress, or what can be done about it."""
     name, title = entry.named(split), catalog.title_of(entry, split)
-    job = resources.jobs().get(_key(name))
+    job = resources.downloads().get(_key(name))
     if job is not None and job.active:
         jobs_ui.show_progress(job, narrow=True)
         return
@@ -68,7 +68,7 @@ def _show_download(entry: CatalogEntry, split: Split) -> None:
     words = "Go on with the download" if stopped else "Download"
     words += f" ({catalog.megabytes(size)})" if size else ""
     if st.button(words, icon=":material/download:", key=f"download:{name}", help=f"{title}, into the cache folder"):
-        resources.jobs().submit(_key(name), f"Downloading {title}", partial(_download, name), unit="MB")
+        resources.downloads().submit(_key(name), f"Downloading {title}", partial(_download, name), unit="MB")
         st.rerun()
 
 
