@@ -4,14 +4,14 @@ from functools import partial
 
 import streamlit as st
 
-from jepa_core.datasets import registry
+from jepa_core.datasets import catalog, registry
 from jepa_core.datasets.readers.names import EXAMPLES
 from jepa_core.datasets.readers.open import is_long
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.errors import JepaError
 from jepa_core.jobs import Job
 from jepa_core.redaction import told
-from pages._shared import jobs_ui, known_sets, resources, url_state
+from pages._shared import dataset_downloads, jobs_ui, known_sets, resources, url_state
 from pages._shared.text import escaped
 
 FOLDER = "folder on this computer"
@@ -65,6 +65,10 @@ def choose_dataset(
                 icon=":material/folder:",
             )
             return None
+    if offered := dataset_downloads.missing(name):  # nothing large is fetched without being asked for
+        st.info(f"{escaped(catalog.title_of(*offered))} is not on this computer yet.", icon=":material/cloud_download:")
+        dataset_downloads.show(*offered)
+        return None
     if is_long(name):
         jobs_ui.job_result(f"open:{name}", f"Opening {known.get(name, name)}", partial(_open, name))
     try:

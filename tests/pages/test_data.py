@@ -191,6 +191,14 @@ def test_a_look_at_a_folder_shows_pictures_and_classes_and_scores_nothing(open_p
     assert "Yours: pictures" in app.selectbox(key="dataset").options
 
 
+def test_a_look_at_a_set_to_download_offers_its_download(open_page, server) -> None:
+    app = look(open_page("data"), IMAGENETTE)
+    assert server.requests == []
+    app = settled(click(app, f"download:{IMAGENETTE}"))
+    assert_no_error(app)
+    assert any("3 pictures, 3 classes" in text.value for text in settled(app).markdown)
+
+
 def test_a_name_is_remembered_until_it_is_forgotten(open_page, folder: Path) -> None:
     look(open_page("data"), str(folder))
     assert remembered.names() == {f"folder:{folder}": "pictures"}
@@ -221,6 +229,20 @@ def test_a_set_that_an_address_names_is_opened_wherever_it_lies(open_page, folde
     assert_no_error(app)
     assert app.selectbox(key="dataset").value == str(folder)
     assert app.query_params["dataset"] in (str(folder), [str(folder)])
+
+
+@pytest.mark.parametrize("sample", ["", "#2"])
+def test_an_address_downloads_nothing_by_itself(open_page, server, sample) -> None:
+    app = open_page()
+    app.query_params["dataset"] = IMAGENETTE + sample
+    app.session_state["page:dataset"] = ""
+    app = settled(app.run())
+    assert_no_error(app)
+    assert ["is not on this computer yet" in said.value for said in app.info] == [True]
+    assert server.requests == []
+    app = settled(click(app, f"download:{IMAGENETTE}"))
+    assert download.is_here(IMAGENETTE)
+    assert pictured(settled(app.run())) > 2
 
 
 def test_two_sets_of_one_title_are_told_apart(folder: Path, tmp_path: Path) -> None:

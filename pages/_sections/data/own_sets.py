@@ -6,12 +6,12 @@ import pandas as pd
 import streamlit as st
 
 from jepa_core.config import hosted
-from jepa_core.datasets import registry
+from jepa_core.datasets import catalog, registry
 from jepa_core.datasets.look import Look, look_at
 from jepa_core.jobs import Job, State
 from jepa_core.keys import make_key
 from pages._sections.data import cards
-from pages._shared import jobs_ui, known_sets, resources
+from pages._shared import dataset_downloads, jobs_ui, known_sets, resources
 from pages._shared.text import escaped
 
 EXAMPLES = {
@@ -71,6 +71,10 @@ def open_another() -> None:
 
 
 def _look(name: str, anew: bool) -> None:
+    if offered := dataset_downloads.missing(name):
+        st.info(f"{escaped(catalog.title_of(*offered))} is not on this computer yet.", icon=":material/cloud_download:")
+        dataset_downloads.show(*offered)
+        return
     key = make_key("look", name, resources.visitor() if hosted() else "")
     job = resources.jobs().get(key)
     if job is None or (anew and not job.active):

@@ -1,4 +1,4 @@
-"""The public sets that can be downloaded: what each is, its download as a job, and how long its scores will take."""
+"""The public sets that can be downloaded: what each is, its download, and how long its scores will take."""
 
 from functools import partial
 
@@ -8,14 +8,13 @@ from jepa_core.config import hosted
 from jepa_core.datasets import catalog, download
 from jepa_core.datasets.catalog import CatalogEntry, Split
 from jepa_core.encoders.encoder import choose_device
-from jepa_core.jobs import Job, State
+from jepa_core.jobs import Job
 from jepa_core.keys import make_key
 from jepa_core.scoring import forecast
 from jepa_core.scoring.allocator import Prices
 from pages._sections.data import cards
-from pages._shared import jobs_ui, resources
+from pages._shared import dataset_downloads, jobs_ui, resources
 from pages._shared.choice import Choice, current_choice
-from pages._shared.text import escaped
 
 
 def cards_of() -> list[cards.Card]:
@@ -44,60 +43,12 @@ def _actions(entry: CatalogEntry, split: Split) -> None:
     if hosted():
         st.caption("This server downloads nothing for its visitors.")
         return
-    _show_download(entry, split)
+    if download.is_here(entry.named(split)):
+        cards.score_button(entry.named(split))
+    else:
+        dataset_downloads.show(entry, split)
     if split.pictures:
         _show_forecast(current_choice(), split.pictures, entry.named(split))
-
-
-def _show_download(entry: CatalogEntry, split: Split) -> None:
-    """The download of a set: its progress, or what can be done about it."""
-    name, title = entry.named(split), catalog.title_of(entry, split)
-    job = resources.downloads().get(_key(name))
-    if job is not None and job.active:
-        jobs_ui.show_progress(job, narrow=True)
-        return
-    if download.is_here(name):
-        cards.score_button(name)
-        return
-    if job is not None and job.state is State.FAILED:
-        st.error(escaped(job.message), icon=":material/error:")
-    size = split.size or _asked_size(name, title)
-    if size is None:
-        return
-    stopped = job is not None and job.state is State.CANCELLED
-    words = "Go on with the download" if stopped else "Download"
-    words += f" ({catalog.megabytes(size)})" if size else ""
-    if st.button(words, icon=":material/download:", key=f"download:{name}", help=f"{title}, into the cache folder"):
-        resources.downloads().submit(_key(name), f"Downloading {title}", partial(_download, name), unit="MB")
-        st.rerun()
-
-
-def _asked_size(name: str, title: str) -> int | None:
-    """What its server says of the size, once it was asked: 0 where it does not say, None before."""
-    key = make_key("size", name)
-    job = resources.jobs().get(key)
-    if job is not None and job.active:
-        jobs_ui.show_progress(job, narrow=True)
-        return None
-    if job is not None and job.state is State.DONE:
-        return job.result or 0  # type: ignore[return-value]
-    if job is not None and job.state is State.FAILED:
-        st.error(escaped(job.message), icon=":material/error:")
-    if st.button("Ask how large it is", icon=":material/help:", key=f"size:{name}"):
-        job = resources.jobs().submit(key, f"Asking for {title}", lambda _job: download.ask_size(name), urgent=True)
-        st.rerun()
-    return None
-
-
-def _key(name: str) -> str:
-    return make_key("download", name)
-
-
-def _download(name: str, job: Job) -> bool:
-    def report(done: int, total: int) -> None:
-        job.report(done // 10**6, max(1, total // 10**6))
-
-    return download.download(name, report, job.cancelled)
 
 
 def _show_forecast(choice: Choice, pictures: int, name: str) -> None:
