@@ -25,6 +25,7 @@ class Hub:
     ignores_ranges: bool = False  # every body is the whole file
     only_files: bool = False  # a mirror, which knows nothing of repositories
     requests: list[tuple[str, str, str]] = field(default_factory=list)  # method, path, range
+    tokens: list[str | None] = field(default_factory=list)  # of each request
     sent: int = 0  # bytes of bodies
 
     def bodies(self) -> list[tuple[str, str]]:
@@ -48,6 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, body: bool) -> None:
         asked = self.headers.get("Range", "")
         self.hub.requests.append((self.command, self.path, asked))
+        self.hub.tokens.append(self.headers.get("Authorization"))
         asked_for = re.fullmatch(r"/api/models/([^/?]+/[^/?]+)(?:\?.*)?", self.path)
         if asked_for and not self.hub.only_files:
             return self._tell(asked_for[1])

@@ -8,6 +8,8 @@ import shutil
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from jepa_core.datasets.readers import hub_files, torchvision_files
 from jepa_core.datasets.readers.names import TORCHVISION
 from jepa_core.errors import DatasetError
 from jepa_core.progress import Cancelled, Progress, never, silent
+
+_PATIENCE = 1.0  # seconds for another program at the same set
 
 
 def is_here(name: str) -> bool:
@@ -73,6 +77,36 @@ def _from_torchvision(which: str, split: str, title: str, progress: Progress, ca
     files = torchvision_files.files_of(which, split)
     root = torchvision_files.folder(which)
     aside = root.with_name(f"{which}.part")
+    with _alone(root.with_name(f"{which}.lock"), title):
+        _bring(files, root, aside, title, progress, cancelled)
+
+
+@contextmanager
+def _alone(lock: Path, title: str) -> Iterator[None]:
+    """Have no other program at the same set."""
+    from filelock import Timeout
+    from huggingface_hub.utils import WeakFileLock
+
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with WeakFileLock(lock, timeout=_PATIENCE):
+            yield
+    except Timeout as error:
+        raise DatasetError(
+            f"{title} is being downloaded by another program; one at a time is accepted; wait for it, or stop it."
+        ) from error
+    lock.unlink(missing_ok=True)
+
+
+def _bring(
+    files: list[torchvision_files.RemoteFile],
+    root: Path,
+    aside: Path,
+    title: str,
+    progress: Progress,
+    cancelled: Cancelled,
+) -> None:
+    """The files into a folder beside the set's, and what is in them into the set's."""
     sources = [(_source(file), aside / "files" / file.path) for file in files]
     fetching.fetch_all(sources, aside, title, progress, cancelled)
     try:

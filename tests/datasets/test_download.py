@@ -3,9 +3,12 @@
 import errno
 import shutil
 from collections import namedtuple
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
+from huggingface_hub.utils import WeakFileLock
 from torchvision.datasets import eurosat
 from torchvision.datasets import utils as tv_utils
 
@@ -230,6 +233,45 @@ def test_unpacking_can_be_stopped_and_leaves_nothing_half(server, imagenette, ca
     assert download.download(imagenette)
     assert server.sent == before
     assert len(get_dataset(imagenette)) == 3
+
+
+def test_another_program_at_the_same_set_is_said(imagenette, monkeypatch):
+    monkeypatch.setattr(download, "_PATIENCE", 0.2)
+    lock = torchvision_files.folder("imagenette").with_name("imagenette.lock")
+    lock.parent.mkdir()
+    with (
+        WeakFileLock(lock),
+        pytest.raises(DatasetError, match=r"Imagenette \(val\) is being downloaded by another program"),
+    ):
+        download.download(imagenette)
+    assert download.download(imagenette)
+
+
+def test_what_is_said_to_a_server_is_not_said_to_where_it_sends_one(server, monkeypatch, tmp_path):
+    served = small_sets.Served(server, monkeypatch)
+    url, digest = served.put("file", b"content")
+    asked = []
+
+    class Sending(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.headers.get("Authorization"))
+            self.send_response(302)
+            self.send_header("Location", url)
+            self.end_headers()
+
+        def log_message(self, *_args):
+            pass
+
+    sending = ThreadingHTTPServer(("127.0.0.1", 0), Sending)
+    Thread(target=sending.serve_forever, daemon=True).start()
+    address = f"http://localhost:{sending.server_port}/file"
+    source = fetching.Source((address,), ("md5", digest), {"authorization": "Bearer secret"}, 7)
+    fetching.fetch(source, tmp_path / "file", lambda _done: None, lambda: False)
+    sending.shutdown()
+    sending.server_close()
+    assert asked == ["Bearer secret"]
+    assert server.tokens == [None]
+    assert (tmp_path / "file").read_bytes() == b"content"
 
 
 def test_damaged_files_of_a_set_are_downloaded_again(server, monkeypatch, cache):

@@ -80,6 +80,8 @@ def test_a_set_is_downloaded_once_and_read(server, name):
     assert download.is_here(name)
     asked = {path for path, _range in server.bodies()}
     assert not any("other-" in path or path.endswith(".py") for path in asked)
+    bodies = [path for path, _range in server.bodies() if path.endswith((".parquet", ".zip"))]
+    assert len(bodies) == len(set(bodies)), "nothing was fetched twice"
     before = len(server.requests)
     spec = get_dataset(name)
     assert len(server.requests) == before, "opening it asked no server"
