@@ -18,6 +18,7 @@ from pages._shared import choice, errors, image_grid, layout, opening, resources
 SECTIONS = {
     "Explore": (
         ("gallery", "Gallery", "grid_view", "The least and most likely images of a class, with their scores."),
+        ("data", "Data", "photo_library", "Which pictures can be explored, and how others get here."),
         ("image", "Image", "image_search", "One image in detail: its score, why it has it, and what is near it."),
         ("directions", "Directions", "explore", "The changes of an image that move its embedding most and least."),
         ("map", "Map", "scatter_plot", "Which images lie together in the embedding, and where the unlikely ones are."),

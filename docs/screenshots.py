@@ -19,6 +19,7 @@ from benchmarks.serving import ROOT, browser, server
 # Page -> what is there when it is done.
 PAGES = {
     "gallery": "text=The coloured ends of the histogram",
+    "data": "text=Its page",
     "domains": "text=Where these images come from",
     "image": "text=the rank is",
     "directions": "text=pixels are clipped",

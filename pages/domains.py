@@ -6,7 +6,6 @@ import pandas as pd
 import streamlit as st
 
 from jepa_core.analysis.separation import distances_in_words, in_words, most_telling
-from jepa_core.datasets import registry
 from jepa_core.scoring import stored
 from pages._sections.domains import (
     domain_details,
@@ -16,7 +15,7 @@ from pages._sections.domains import (
     score_figure,
     separation_table,
 )
-from pages._shared import layout, resources, score_tables
+from pages._shared import known_sets, layout, resources, score_tables, url_state
 from pages._shared.choice import current_choice
 from pages._shared.text import escaped
 
@@ -49,30 +48,29 @@ scale.""",
     picture="domains",
 )
 choice = current_choice()
-listed = registry.list_datasets()
+known_sets.open_all()
+listed = known_sets.specs()
 scored = [name for name in listed if score_tables.scored(choice, listed[name])]
 if not scored:
     st.info("Nothing is scored yet for this encoder. Open a dataset in the Gallery first.", icon=":material/info:")
     st.stop()
+titles = known_sets.titles()
 left, right = st.columns([1, 2])
 with left:
-    default = scored.index(choice.spec.reference) if choice.spec.reference in scored else 0
-    reference = st.selectbox(
+    reference = url_state.choose_named(
         "Reference",
-        scored,
-        index=default,
-        key="reference",
-        bind="query-params",
-        help="The set that counts as normal. It should hold images that the encoder was not trained on.",
+        {name: titles[name] for name in scored},
+        choice.spec.reference if choice.spec.reference in scored else scored[0],
+        "reference",
+        "The set that counts as normal. It should hold images that the encoder was not trained on.",
     )
 with right:
     others = [name for name in scored if name != reference]
-    chosen = st.multiselect(
+    chosen = url_state.choose_all_named(
         "Domains",
-        others,
-        default=[name for name in others if listed[name].held_out],
-        key="domains",
-        bind="query-params",
+        {name: titles[name] for name in others},
+        [name for name in others if listed[name].held_out],
+        "domains",
     )
 names = [reference, *chosen]
 title = listed[reference].title

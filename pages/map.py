@@ -9,10 +9,9 @@ import streamlit as st
 from jepa_core.analysis import lasso, umap_cache
 from jepa_core.analysis.umap import LEAST_POINTS
 from jepa_core.analysis.umap_cache import Map
-from jepa_core.datasets import registry
 from jepa_core.figures.umap import CONFIG, umap_figure
 from jepa_core.jobs import Job
-from pages._shared import image_grid, jobs_ui, layout, resources, score_tables, scoring_job, url_state
+from pages._shared import image_grid, jobs_ui, known_sets, layout, resources, score_tables, scoring_job, url_state
 from pages._shared.choice import current_choice
 from pages._shared.text import counted, escaped
 
@@ -44,17 +43,20 @@ UMAP: [McInnes, Healy, Melville](https://arxiv.org/abs/1802.03426). How maps mis
 choice = current_choice()
 chosen = scoring_job.choose_scored_dataset(choice)
 dataset = chosen.dataset
-listed = registry.list_datasets()
+known_sets.open_all()
+listed = known_sets.specs()
 others = [name for name in listed if name != dataset.name and score_tables.scored(choice, listed[name])]
 left, middle, right = st.columns([4, 3, 2], vertical_alignment="bottom")
-further = left.multiselect(
-    "Further domains",
-    others,
-    key="further",
-    bind="query-params",
-    placeholder="None: this dataset alone",
-    help="Whole sets that are drawn on the same map.",
-)
+titles = known_sets.titles()
+with left:
+    further = url_state.choose_all_named(
+        "Further domains",
+        {name: titles[name] for name in others},
+        (),
+        "further",
+        "Whole sets that are drawn on the same map.",
+        "None: this dataset alone",
+    )
 with middle:
     colour = url_state.choose_one("Colour", COLOURS, "percentile", "colour")
 seed = right.number_input(

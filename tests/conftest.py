@@ -279,7 +279,7 @@ def open_page(
     from pages._shared import resources
 
     # A process that ends while torch works in a thread of it is aborted.
-    for job in resources.jobs().all():
+    for job in resources.all_jobs():
         job.cancel()
         job.wait(60)
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from urllib.parse import parse_qs
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -27,6 +28,7 @@ class Hub:
     ignores_ranges: bool = False  # every body is the whole file
     only_files: bool = False  # a mirror, which knows nothing of repositories
     requests: list[tuple[str, str, str]] = field(default_factory=list)  # method, path, range
+    tokens: list[str | None] = field(default_factory=list)  # of each request
     sent: int = 0  # bytes of bodies
     writers: dict[str, set[str]] = field(default_factory=dict)  # token -> the owners that it may write for
     datasets: dict[str, str] = field(default_factory=dict)  # name -> visibility
@@ -62,6 +64,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._create(json.loads(sent))
         if self.path == "/api/validate-yaml":
             return self._say({"errors": [], "warnings": []})
+        if asked := re.fullmatch(r"/api/(datasets/[^/]+/[^/]+)/paths-info/[^/]+", self.path):
+            return self._paths_info(asked[1], sent)
         name = re.fullmatch(r"(?:/api)?/datasets/([^/]+/[^/.]+)(?:\.git|/).*", self.path)
         if name is None or name[1] not in self.hub.datasets:
             return self._refuse(404, "RepoNotFound")
@@ -136,7 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.hub.files[f"datasets/{name}/{value['path']}"] = self.hub.blobs[value["oid"]]
         self._say({"commitUrl": f"{self.hub.address}/datasets/{name}/commit/{COMMIT}", "commitOid": COMMIT})
 
-    def _say(self, answer: dict, status: int = 200) -> None:
+    def _say(self, answer: object, status: int = 200) -> None:
         content = b"" if self.hub.garbled else json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -147,9 +151,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, body: bool) -> None:
         asked = self.headers.get("Range", "")
         self.hub.requests.append((self.command, self.path, asked))
+        self.hub.tokens.append(self.headers.get("Authorization"))
         asked_for = re.fullmatch(r"/api/models/([^/?]+/[^/?]+)(?:\?.*)?", self.path)
         if asked_for and not self.hub.only_files:
             return self._tell(asked_for[1])
+        of_dataset = re.fullmatch(r"/api/(datasets/[^/?]+/[^/?]+)(?:/(revision|tree)/([^?]+))?(?:\?.*)?", self.path)
+        if of_dataset:
+            return self._list(of_dataset[1], of_dataset[2] or "revision", of_dataset[3] or "main")
         found = re.fullmatch(r"/(.+?/.+?)/resolve/[^/]+/(.+)", self.path)
         repository, name = (found[1], f"{found[1]}/{found[2]}") if found else ("", self.path.removeprefix("/"))
         if repository in self.hub.gated and "Authorization" not in self.headers:
@@ -160,6 +168,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(404, "EntryNotFound")
         content = self.hub.files[name]
         start = int(asked.removeprefix("bytes=").split("-")[0]) if asked and not self.hub.ignores_ranges else 0
+        if start and start >= len(content):
+            return self._refuse(416, "RangeNotSatisfiable")
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(content) - start))
         if start:
@@ -186,6 +196,32 @@ class _Handler(BaseHTTPRequestHandler):
     def _tell(self, repository: str) -> None:
         """What the hub says of a model."""
         self._say({"id": repository, "gated": "auto" if repository in self.hub.gated else False})
+
+    def _paths_info(self, repository: str, sent: bytes) -> None:
+        """What the hub says of some paths of a dataset."""
+        given = sent.decode()
+        paths = json.loads(given)["paths"] if given.startswith("{") else parse_qs(given).get("paths", [])
+        self._say([self._entry(repository, path) for path in paths if f"{repository}/{path}" in self.hub.files])
+
+    def _list(self, repository: str, what: str, where: str) -> None:
+        """What the hub says of a dataset and its files."""
+        paths = [path.removeprefix(f"{repository}/") for path in self.hub.files if path.startswith(f"{repository}/")]
+        if not paths:
+            return self._refuse(404, "RepoNotFound")
+        if what == "tree":
+            inside = where.partition("/")[2]
+            below = [path for path in paths if not inside or path.startswith(f"{inside}/")]
+            return self._say([self._entry(repository, path) for path in below])
+        name = repository.removeprefix("datasets/")
+        gated = "auto" if repository in self.hub.gated else False
+        siblings = [{"rfilename": path} for path in paths]
+        return self._say({"id": name, "sha": COMMIT, "gated": gated, "siblings": siblings})
+
+    def _entry(self, repository: str, path: str) -> dict[str, object]:
+        content = self.hub.files[f"{repository}/{path}"]
+        digest = hashlib.sha256(content).hexdigest()
+        lfs = {"oid": digest, "size": len(content), "pointerSize": 100}
+        return {"type": "file", "path": path, "oid": digest[:40], "size": len(content), "lfs": lfs}
 
     def _refuse(self, status: int, code: str) -> None:
         self.send_response(status)

@@ -1,17 +1,21 @@
 """Choosing a dataset and a class of it."""
 
+from functools import partial
+
 import streamlit as st
 
-from jepa_core.datasets import registry
+from jepa_core.datasets import catalog, registry
 from jepa_core.datasets.readers.names import EXAMPLES
 from jepa_core.datasets.readers.open import is_long
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.errors import JepaError
+from jepa_core.jobs import Job
 from jepa_core.redaction import told
-from pages._shared import jobs_ui, resources, url_state
+from pages._shared import dataset_downloads, jobs_ui, known_sets, resources, url_state
 from pages._shared.text import escaped
 
-_FOLDER = "folder on this computer"
+FOLDER = "folder on this computer"
+"""The choice that asks for a path or a name."""
 _ALL = "all classes"
 
 
@@ -27,12 +31,20 @@ def choose_dataset(
 
     `class_key` is that of the `choose_class` beside it, if there is one.
     """
-    options = [*registry.list_datasets(), _FOLDER]
+    known = known_sets.titles()
+    options = [*known, *_asked_for(key, known), FOLDER]
     default = default if default in options else options[0]
     url_state.restore(key, default, options)
-    name = st.selectbox(title, options, key=key, on_change=_forget_class, args=(class_key,))
+    name = st.selectbox(
+        title,
+        options,
+        key=key,
+        format_func=lambda one: known.get(one, one),
+        on_change=_forget_class,
+        args=(class_key,),
+    )
     url_state.publish(key, name, default)
-    if name == _FOLDER:
+    if name == FOLDER:
         url_state.restore("folder", "")
         name = st.text_input(
             "Folder, archive or name",
@@ -42,7 +54,7 @@ def choose_dataset(
             "shard-{000..003}.tar or shards/\\*.tar; Galaxy10's HDF5 file; a dataset of "
             f"torchvision ({', '.join(EXAMPLES)}); or hub:OWNER/NAME/SPLIT for one of the Hugging "
             "Face hub, with ?class=COLUMN behind it for another column of classes. #500 behind any of them is a "
-            "sample of 500.",
+            "sample of 500. The page Data shows its first pictures before anything is scored.",
             on_change=_forget_class,
             args=(class_key,),
         ).strip()
@@ -53,23 +65,38 @@ def choose_dataset(
                 icon=":material/folder:",
             )
             return None
-        if is_long(name):
-            jobs_ui.job_result(f"open:{name}", f"Opening {name}", lambda _job: resources.dataset(name) and None)
+    if offered := dataset_downloads.missing(name):  # nothing large is fetched without being asked for
+        st.info(f"{escaped(catalog.title_of(*offered))} is not on this computer yet.", icon=":material/cloud_download:")
+        dataset_downloads.show(*offered)
+        return None
+    if is_long(name):
+        jobs_ui.job_result(f"open:{name}", f"Opening {known.get(name, name)}", partial(_open, name))
     try:
         chosen = resources.dataset(name)
     except JepaError as error:
         st.error(escaped(told(error)), icon=":material/error:")
         return None
+    known_sets.remember(chosen)
     if left_out := chosen.tell_left_out():
         st.caption(escaped(left_out))
     return chosen
 
 
+def _open(name: str, _job: Job) -> None:
+    resources.dataset(name)
+
+
+def _asked_for(key: str, known: dict[str, str]) -> list[str]:
+    """A dataset that is none of those at hand, and that an address or the page before asks for by its name."""
+    asked = (st.query_params.get(key), st.session_state.get(key), st.session_state.get(f"kept:{key}"))
+    return [name for name in dict.fromkeys(asked) if name and name not in known and known_sets.is_elsewhere(name)]
+
+
 def address_of(dataset: DatasetSpec) -> dict[str, str]:
     """The part of an address that makes `choose_dataset` open this dataset."""
-    if dataset.name in registry.list_datasets():
+    if dataset.name in registry.list_datasets() or dataset.name in known_sets.downloaded():
         return {"dataset": dataset.name}
-    return {"dataset": _FOLDER, "folder": dataset.name.removeprefix(registry.FOLDER_PREFIX)}
+    return {"dataset": FOLDER, "folder": dataset.name.removeprefix(registry.FOLDER_PREFIX)}
 
 
 def choose_class(dataset: DatasetSpec, key: str = "class") -> str | None:

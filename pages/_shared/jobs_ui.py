@@ -43,11 +43,17 @@ def finished_job(key: str, title: str, work: Callable[[Job], object], unit: str 
     return job
 
 
-def show_progress(job: Job, arrived: Callable[[], int] = lambda: 0) -> None:
-    """Progress of a job with a cancel button; the page reruns when something new has arrived, and at the end."""
+def show_progress(job: Job, arrived: Callable[[], int] = lambda: 0, *, narrow: bool = False) -> None:
+    """Progress of a job with a cancel button; the page reruns when something new has arrived, and at the end.
+
+    In a narrow place the button stands below the bar.
+    """
     before = arrived()
     next_run = time.monotonic() + poll_interval(_BETWEEN_RUNS)
-    bar, button = st.columns([6, 1], vertical_alignment="center")
+    if narrow:
+        bar, button = st.container(), st.container()
+    else:
+        bar, button = st.columns([6, 1], vertical_alignment="center")
     # Not in the fragment: a click on a fragment's button just after one on the link to another page has Streamlit run
     # what is no longer there, and its front end then drops the page that it has only just drawn.
     if job.concerns(resources.visitor()):

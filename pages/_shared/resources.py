@@ -17,7 +17,7 @@ from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.encoders.encoder import Encoder
 from jepa_core.encoders.registry import load_encoder
 from jepa_core.errors import JepaError
-from jepa_core.jobs import JobQueue
+from jepa_core.jobs import Job, JobQueue
 from jepa_core.redaction import for_visitors
 from jepa_core.store.results import Store
 from pages._shared.open_store import SharedStore
@@ -45,10 +45,28 @@ def show_store_notices() -> None:
 
 @st.cache_resource(show_spinner=False)
 def jobs() -> JobQueue:
-    """The one queue of the server."""
+    """The one queue of the server for what computes."""
     queue = JobQueue(visitor)
     atexit.register(_close_queue, queue)
     return queue
+
+
+@st.cache_resource(show_spinner=False)
+def downloads() -> JobQueue:
+    """The queue of downloads of datasets: an hour of one need not hold up the scores of another set."""
+    queue = JobQueue(visitor)
+    atexit.register(_close_queue, queue)
+    return queue
+
+
+def all_jobs() -> list[Job]:
+    """The jobs of both queues."""
+    return [*jobs().all(), *downloads().all()]
+
+
+def retry(job: Job) -> None:
+    """Queue a job that failed or was stopped once more, where it was."""
+    (downloads() if downloads().get(job.key) is job else jobs()).retry(job)
 
 
 def _close_queue(queue: JobQueue) -> None:
@@ -95,10 +113,22 @@ class _Listing:
     renewal: threading.Thread | None = None
 
 
-@st.cache_resource(show_spinner=False, max_entries=8)
+@st.cache_resource(show_spinner=False)
+def _opened() -> dict[str, DatasetSpec]:
+    return {}
+
+
+def opened() -> dict[str, DatasetSpec]:
+    """By their names, the datasets that were opened since the server started, of all sessions."""
+    return dict(_opened())
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
 def _listing(name: str) -> _Listing:
     start = time.monotonic()
-    return _Listing(registry.get_dataset(name), time.monotonic() - start)
+    spec = registry.get_dataset(name)
+    _opened()[spec.name] = spec
+    return _Listing(spec, time.monotonic() - start)
 
 
 def dataset(name: str) -> DatasetSpec:
@@ -119,8 +149,10 @@ def _renew(name: str, found: _Listing) -> None:
     start = time.monotonic()
     try:
         found.spec = registry.get_dataset(name)
+        _opened()[found.spec.name] = found.spec
     except JepaError:
         _listing.clear(name)  # gone: the next look says so
+        _opened().pop(found.spec.name, None)
     found.since = time.monotonic()
     found.took = found.since - start
 

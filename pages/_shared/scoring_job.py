@@ -20,6 +20,7 @@ from pages._shared.text import counted, escaped
 
 # More than this is not started without being asked for.
 _ASK_ABOVE = 1000
+_AT_ONCE = "score-at-once"
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +102,8 @@ def _start_scoring(key: str, before: Job | None, choice: Choice, dataset: Datase
     if (before and before.state is State.DONE) or (reached and not (missing or unseen)):
         return None
     words = f"Score {counted(missing, 'missing image')}" if missing or reached else "Sharpen the estimates"
-    if before or missing > _ASK_ABOVE or not (missing or reached):
+    asked_for = st.session_state.pop(_AT_ONCE, None) == dataset.name and missing
+    if not asked_for and (before or missing > _ASK_ABOVE or not (missing or reached)):
         start, ask = st.columns([1, 2])
         if not start.button(words, icon=":material/play_arrow:", key=f"start:{key}"):
             with ask:
@@ -130,6 +132,11 @@ def _show_forecast(choice: Choice, images: int) -> None:
     )
     if job and isinstance(job.result, Prices):
         st.caption(f"{forecast.in_words(job.result, images)} Choose in the sidebar, under *How scores are made*.")
+
+
+def score_at_once(name: str) -> None:
+    """Have the page that shows a dataset next score it without asking, since a person has asked for it already."""
+    st.session_state[_AT_ONCE] = name
 
 
 def verify_extremes(choice: Choice, shown: ScoredDataset, count: int) -> None:

@@ -76,6 +76,51 @@ def choose_several(
     return chosen
 
 
+def choose_named(title: str, options: Mapping[str, str], default: str, key: str, tip: str | None = None) -> str:
+    """One of many options (value -> what is shown), with its value in the address.
+
+    Streamlit's own binding would write what is shown. What another encoder's default was stands for nothing here.
+    """
+    if _arrived(key):
+        asked = st.query_params.get(key, default)
+        if asked not in options:
+            warn_unknown(key, asked, options[default])
+        st.session_state[key] = asked
+    if st.session_state.get(key) not in options:
+        st.session_state[key] = default
+    chosen = st.selectbox(title, list(options), format_func=options.__getitem__, key=key, help=tip)
+    _put(key, [chosen], [default])
+    return chosen
+
+
+def choose_all_named(
+    title: str, options: Mapping[str, str], default: Sequence[str], key: str, tip: str | None = None, empty: str = ""
+) -> list[str]:
+    """Any of many options (value -> what is shown), with their values in the address, one parameter for each."""
+    if _arrived(key) or key not in st.session_state:
+        st.session_state[key] = st.query_params.get_all(key) or list(default)
+    st.session_state[key] = [name for name in st.session_state[key] if name in options]
+    chosen = st.multiselect(
+        title, list(options), format_func=options.__getitem__, key=key, help=tip, placeholder=empty or None
+    )
+    _put(key, chosen, default)
+    return chosen
+
+
+def _arrived(key: str) -> bool:
+    """Whether the page was opened just now, so that a widget takes what its address says."""
+    here = st.session_state["page"]
+    before, st.session_state[f"page:{key}"] = st.session_state.get(f"page:{key}"), here
+    return before != here or key not in st.session_state
+
+
+def _put(key: str, chosen: Sequence[str], default: Sequence[str]) -> None:
+    if list(chosen) == list(default):
+        st.query_params.pop(key, None)
+    elif st.query_params.get_all(key) != list(chosen):
+        st.query_params[key] = list(chosen)
+
+
 def warn_unknown(key: str, asked: str, shown: str) -> None:
     """Say that an address asked for what is not here."""
     sentence = f"The address asks for {key} {asked[:60]!r}, which is not here; {shown} is shown."

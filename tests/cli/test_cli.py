@@ -10,11 +10,15 @@ import pytest
 from PIL import Image
 
 from jepa_core import images, pretrain
+from jepa_core.datasets import download
+from jepa_core.datasets.registry import list_datasets
 from jepa_core.encoders import registry
 from jepa_core.errors import StoreError
 from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.store import shipped
 from jepa_core.store.results import Store
+from tests import hub
+from tests.datasets import small_sets
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -69,6 +73,60 @@ def test_datasets_are_listed(command):
     rows = {row["name"]: row for row in json.loads(out)}
     assert (rows["digits-test"]["images"], rows["digits-test"]["classes"]) == (360, 10)
     assert all(name in command("datasets")[1] for name in rows)
+
+
+def test_datasets_to_download_are_listed_behind_the_bundled_ones(command):
+    rows = json.loads(command("datasets", "--json")[1])
+    bundled = [row["name"] for row in rows if "download" not in row]
+    assert bundled == list(list_datasets())
+    assert [row["name"] for row in rows[: len(bundled)]] == bundled
+    offered = {row["name"]: row for row in rows[len(bundled) :]}
+    assert offered["torchvision:imagenette/val"] == {
+        "name": "torchvision:imagenette/val",
+        "images": 3925,
+        "classes": 10,
+        "source": "torchvision",
+        "title": "Imagenette (val)",
+        "download": 99003388,
+        "here": False,
+        "login": False,
+    }
+    assert offered["hub:ILSVRC/imagenet-1k/validation"]["login"]
+    lines = command("datasets")[1].splitlines()
+    assert any(line.split()[-4:] == ["size", "unknown", "no", "yes"] for line in lines)
+    assert any(line.split()[-5:] == ["(val)", "99", "MB", "no", "no"] for line in lines)
+
+
+def test_a_dataset_is_downloaded_once(command, monkeypatch):
+    with hub.serving() as server:
+        small_sets.serve("places365", server, monkeypatch)
+        status, out, err = command("datasets", "--download", "places365")
+        assert (status, out) == (0, "")
+        assert err.startswith("Places365 (val): 1 MB, licence not stated.\n")
+        assert "Places365 (val) is here now: --data torchvision:places365/val\n" in err
+        before = server.sent
+        assert command("datasets", "--download", "torchvision:places365/val")[2] == (
+            "Places365 (val) is here already: --data torchvision:places365/val\n"
+        )
+        assert server.sent == before
+    rows = {row["name"]: row for row in json.loads(command("datasets", "--json")[1])}
+    assert rows["torchvision:places365/val"]["here"]
+
+
+def test_a_stopped_download_is_told_in_a_sentence(command, monkeypatch):
+    def stop(*_args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(download, "download", stop)
+    status, out, err = command("datasets", "--download", "mnist")
+    assert (status, out) == (1, "")
+    assert err.endswith("Stopped; what is finished is kept, and the same command goes on from there.\n")
+
+
+def test_an_unknown_dataset_to_download_is_said(command):
+    status, _out, err = command("datasets", "--download", "nonsense")
+    assert status == 2
+    assert err.startswith("error: Unknown dataset to download: 'nonsense'. Must be one of: ")
 
 
 # --- score ------------------------------------------------------------------------------------------------------------

@@ -42,5 +42,10 @@ def test_an_archive_is_scored(open_page: Callable[..., AppTest], tmp_path: Path)
 @pytest.mark.usefixtures("mnist")
 def test_a_link_opens_the_same_dataset() -> None:
     spec = registry.get_dataset("torchvision:mnist/test")
-    assert dataset_picker.address_of(spec) == {"dataset": "folder on this computer", "folder": "torchvision:mnist/test"}
+    assert dataset_picker.address_of(spec) == {"dataset": "torchvision:mnist/test"}
+    part = registry.sampled(spec, 3)
+    assert dataset_picker.address_of(part) == {
+        "dataset": "folder on this computer",
+        "folder": "torchvision:mnist/test#3",
+    }
     assert dataset_picker.address_of(registry.get_dataset("mnist")) == {"dataset": "mnist"}

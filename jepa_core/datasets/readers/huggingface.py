@@ -6,6 +6,7 @@ cache and reads pictures one by one from its tables.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from typing import Any
 import datasets as hub
 from datasets.exceptions import DatasetNotFoundError
 
-from jepa_core.datasets import folders
-from jepa_core.datasets.readers import huggingface_classes
+from jepa_core.datasets import catalog, folders
+from jepa_core.datasets.readers import hub_files, huggingface_classes
+from jepa_core.datasets.readers.archives import open_archive
 from jepa_core.datasets.readers.names import CLASS, HUB
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.errors import DatasetError
@@ -35,6 +37,8 @@ def open_hub(name: str) -> DatasetSpec:
             f"{name!r} was given; hub:OWNER/NAME/SPLIT or hub:OWNER/NAME/CONFIG/SPLIT is accepted, as in "
             f"hub:ylecun/mnist/test, with {CLASS}COLUMN behind it for another column of classes; name the split."
         )
+    if catalog.is_offered(whole):
+        return _offered(whole, column or None, name)
     repository, config, split = "/".join(parts[:2]), parts[2] if len(parts) == 4 else None, parts[-1]
     try:
         table = hub.load_dataset(repository, config, split=split)
@@ -51,6 +55,32 @@ def open_hub(name: str) -> DatasetSpec:
             "the names of its configuration and split, and the network."
         ) from error
     return from_table(table, name, f"{repository} ({split})", f"A dataset of the hub: {repository}.", column or None)
+
+
+def _offered(whole: str, column: str | None, name: str) -> DatasetSpec:
+    """A set of the catalog, whose files were fetched by ourselves."""
+    from jepa_core.datasets import download  # above this module: it fetches for all readers
+
+    entry, split = catalog.find(whole)
+    title = catalog.title_of(entry, split)
+    try:
+        if not download.is_here(whole):
+            download.download(whole)
+        paths = hub_files.where(whole)
+        if hub_files.parsed(whole).file:
+            found = open_archive(paths[0])
+            licence = entry.licence or "not stated"
+            return replace(found, name=name, title=title, description=entry.description, source="hub", licence=licence)
+        found = from_table(hub_files.table_of(paths), name, title, entry.description, column)
+        return replace(found, licence=entry.licence or found.licence)
+    except DatasetError:
+        raise
+    except Exception as error:  # whatever the library meets in its files
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DatasetError(
+            f"{title} cannot be opened ({why}); its whole files in the hub's cache are accepted; remove "
+            f"{', '.join(map(str, hub_files.where(whole))) or 'them'} to download them again."
+        ) from error
 
 
 def from_table(table: hub.Dataset, name: str, title: str, description: str, column: str | None = None) -> DatasetSpec:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from jepa_core.datasets import registry
 from pages._sections.domains import confounds, spectrum_bands
+from pages._shared import known_sets
 from pages._shared.choice import Choice
 from pages._shared.errors import fragment
 from pages._shared.text import escaped
@@ -14,7 +14,7 @@ from pages._shared.text import escaped
 @fragment
 def show(choice: Choice, reference: str, chosen: Sequence[str], first: str) -> None:
     """One of the chosen sets, by default the `first`."""
-    listed = registry.list_datasets()
+    listed = known_sets.specs()
     closer = st.selectbox(
         f"Look closer at one domain beside {escaped(listed[reference].title)}",
         chosen,

@@ -8,9 +8,8 @@ import streamlit as st
 from jepa_core.analysis import side_by_side
 from jepa_core.analysis.methods import Domain
 from jepa_core.analysis.separation import Inliers, domain_line
-from jepa_core.datasets import registry
 from jepa_core.encoders.spec import EncoderSpec
-from pages._shared import resources, score_tables
+from pages._shared import known_sets, resources, score_tables
 from pages._shared.choice import Choice
 
 
@@ -21,13 +20,13 @@ def choice_of(choice: Choice, spec: EncoderSpec) -> Choice:
 
 @st.cache_resource(show_spinner=False, max_entries=128)  # shared, so not to be changed
 def _domain(version: str, name: str, _choice: Choice) -> Domain:  # noqa: ARG001
-    table = score_tables.scores(_choice, registry.list_datasets()[name])
+    table = score_tables.scores(_choice, known_sets.specs()[name])
     return Domain(name, table, resources.store().embeddings(_choice.config.space, table["digest"].tolist()))
 
 
 def domain(choice: Choice, name: str) -> Domain:
     """The stored scores and embeddings of a bundled set."""
-    return _domain(score_tables.version(choice, registry.list_datasets()[name]), name, choice)
+    return _domain(score_tables.version(choice, known_sets.specs()[name]), name, choice)
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
@@ -43,7 +42,7 @@ def _line(version: str, known: Sequence[str], _choice: Choice, _names: Sequence[
 
 def table(choice: Choice, names: Sequence[str], training: str) -> pd.DataFrame:
     """`domain_table` of sets, the first of which is the reference. A set that was compared before is not again."""
-    listed = registry.list_datasets()
+    listed = known_sets.specs()
     version = {name: score_tables.version(choice, listed[name]) for name in (*names, *([training] if training else []))}
     known = [version[names[0]], version.get(training, "")]
     found = pd.DataFrame([_line(version[name], known, choice, (name, names[0], training)) for name in names])
@@ -63,7 +62,7 @@ def _across(
 
 def across_table(choices: Sequence[Choice], names: Sequence[str]) -> pd.DataFrame:
     """A table of `side_by_side.line`s: each encoder on each set with scores of its own; the first is the reference."""
-    listed = registry.list_datasets()
+    listed = known_sets.specs()
     lines = []
     for choice in choices:
         normal = score_tables.scores(choice, listed[names[0]])

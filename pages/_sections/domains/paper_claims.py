@@ -6,7 +6,6 @@ import pandas as pd
 import streamlit as st
 
 from jepa_core.analysis import agreement, training_size
-from jepa_core.datasets import registry
 from jepa_core.encoders.registry import list_encoders
 from jepa_core.errors import NotEnoughData
 from jepa_core.figures.agreement import agreement_figure
@@ -14,7 +13,7 @@ from jepa_core.figures.style import CONFIG
 from jepa_core.figures.training_size import training_size_figure
 from jepa_core.wording import per_cent
 from pages._sections.domains.domain_scores import choice_of
-from pages._shared import figure_cache, score_tables
+from pages._shared import figure_cache, known_sets, score_tables
 from pages._shared.choice import Choice
 from pages._shared.text import escaped
 
@@ -23,9 +22,9 @@ from pages._shared.text import escaped
 def _sizes(versions: Sequence[str], _smaller: Choice, _larger: Choice, _names: Sequence[str]) -> pd.DataFrame:  # noqa: ARG001
     small, large = (
         {
-            name: score_tables.scores(one, registry.list_datasets()[name])
+            name: score_tables.scores(one, known_sets.specs()[name])
             for name in _names
-            if score_tables.scored(one, registry.list_datasets()[name])
+            if score_tables.scored(one, known_sets.specs()[name])
         }
         for one in (_smaller, _larger)
     )
@@ -40,7 +39,7 @@ def _agreement(versions: Sequence[str], _mine: pd.DataFrame, _other: pd.DataFram
 def show_agreement(choice: Choice, reference: str) -> None:
     """Other encoders' orders of the reference beside this one's."""
     st.header("Do encoders agree?")
-    listed = registry.list_datasets()
+    listed = known_sets.specs()
     title = listed[reference].title
     mine = score_tables.scores(choice, listed[reference])
     found, sentences, known = {}, [], [choice.spec.name, choice.output, reference]
@@ -86,7 +85,7 @@ def show_training_sizes(choice: Choice, names: Sequence[str]) -> None:
     for pair in pairs if not own else ():
         words = f"{pair.smaller.name} and {pair.larger.name} differ in the size of their training sets alone"
         st.caption(escaped(f"{words}: choose one of them to see whether that makes foreign images less likely."))
-    reference = registry.list_datasets()[names[0]]
+    reference = known_sets.specs()[names[0]]
     for pair in own:
         both = choice_of(choice, pair.smaller), choice_of(choice, pair.larger)
         if all(score_tables.scored(one, reference) for one in both):
@@ -96,7 +95,7 @@ def show_training_sizes(choice: Choice, names: Sequence[str]) -> None:
 
 def _show_pair(pair: training_size.Pair, both: tuple[Choice, Choice], names: Sequence[str]) -> None:
     """One pair on the domains of the page, the first of which is the reference."""
-    listed = registry.list_datasets()
+    listed = known_sets.specs()
     reference = listed[names[0]]
     try:
         table = _sizes([score_tables.version(one, listed[name]) for one in both for name in names], *both, names)

@@ -7,13 +7,12 @@ import streamlit as st
 from numpy import ndarray
 
 from jepa_core.analysis import side_by_side
-from jepa_core.datasets import registry
 from jepa_core.encoders.registry import list_encoders
 from jepa_core.errors import NotEnoughData
 from jepa_core.figures.domains import FORMS, SCORE, domain_figure, medians_in_words
 from jepa_core.figures.style import CONFIG
 from pages._sections.domains import domain_scores
-from pages._shared import figure_cache, score_tables, url_state
+from pages._shared import figure_cache, known_sets, score_tables, url_state
 from pages._shared.choice import Choice
 from pages._shared.errors import fragment
 from pages._shared.text import escaped
@@ -25,7 +24,7 @@ _AXIS = "spreads (likely to the right)"
 @fragment
 def show(choice: Choice, names: Sequence[str]) -> None:
     """The sets' scores in the form that is chosen; the first set is the reference."""
-    listed = registry.list_datasets()
+    listed = known_sets.specs()
     everyone = [domain_scores.choice_of(choice, spec) for spec in list_encoders().values()]
     everyone = [one for one in everyone if one == choice or score_tables.scored(one, listed[names[0]])]
     left, right = st.columns(2, vertical_alignment="bottom")
@@ -53,12 +52,12 @@ _WORDS = {
 
 
 def _scores(choice: Choice, names: Sequence[str]) -> dict[str, ndarray]:
-    listed = registry.list_datasets()
+    listed = known_sets.specs()
     return {listed[name].title: score_tables.scores(choice, listed[name])["jepa_score"].to_numpy() for name in names}
 
 
 def _versions(choice: Choice, names: Sequence[str]) -> list[str]:
-    listed = registry.list_datasets()
+    listed = known_sets.specs()
     return [score_tables.version(choice, listed[name]) for name in names]
 
 
@@ -85,7 +84,7 @@ def _figure(
 
 def _show_all(everyone: Sequence[Choice], names: Sequence[str], form: str) -> None:
     """A figure for each encoder in units of its own reference, then what they agree on."""
-    reference = registry.list_datasets()[names[0]].title
+    reference = known_sets.specs()[names[0]].title
     st.caption(
         escaped(
             f"Scores of different encoders are not on one scale, so each has its own: 0 is the median of {reference} "

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 import streamlit as st
 
 from jepa_core.analysis import spectrum_bands
-from jepa_core.datasets import registry
 from jepa_core.errors import NotEnoughData
 from jepa_core.figures.spectrum_bands import spectrum_bands_figure
 from jepa_core.figures.style import CONFIG
-from pages._shared import figure_cache, resources, score_tables
+from pages._shared import figure_cache, known_sets, resources, score_tables
 from pages._shared.choice import Choice
 from pages._shared.text import escaped
 
@@ -29,7 +28,7 @@ def _found(
 
 def show(choice: Choice, reference: str, domain: str) -> None:
     """The section of the Domains page, for one of its domains beside its reference."""
-    listed = registry.list_datasets()
+    listed = known_sets.specs()
     st.header("The head or the tail of the spectrum?")
     st.markdown(
         "A score adds up the logarithms of all singular values, from the changes of a picture that the encoder notices "

@@ -22,7 +22,7 @@ ICONS = {
 
 def show() -> None:
     """The jobs of this visitor, and that others wait or run; what is active is looked at each second."""
-    everything = resources.jobs().all()
+    everything = resources.all_jobs()
     active = {job.key for job in everything if job.active}
     mine = [job for job in everything if job.concerns(resources.visitor())]
     for job in everything:
@@ -57,7 +57,7 @@ def _show_active(job: Job, active: set[str], own: bool) -> None:
 
     @fragment(run_every=poll_interval(1.0))
     def draw() -> None:
-        if active != {other.key for other in resources.jobs().all() if other.active}:
+        if active != {other.key for other in resources.all_jobs() if other.active}:
             st.rerun()  # what the store holds may be other now, too
         if own:
             share = min(job.done / job.total, 1.0) if job.total else 0.0
@@ -93,6 +93,6 @@ def _show_ended(job: Job) -> None:
             key=f"retry:{job.key}",
             icon=":material/replay:",
             width="stretch",
-            on_click=resources.jobs().retry,
+            on_click=resources.retry,
             args=(job,),
         )

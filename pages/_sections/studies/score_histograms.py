@@ -4,19 +4,25 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from jepa_core.datasets import registry
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.figures.domains import domain_figure, medians_in_words
 from jepa_core.figures.style import CONFIG
 from pages._sections.studies import missing_scores
 from pages._sections.studies.study import Study, encoder_header, show_command
-from pages._shared import figure_cache, score_tables
+from pages._shared import figure_cache, known_sets, score_tables
 
 
 def show(study: Study) -> None:
     """Histograms of whole datasets for each encoder."""
-    listed = registry.list_datasets()
-    names = st.multiselect("Datasets", list(listed), default=_first_datasets(study, listed), key="studies-datasets")
+    known_sets.open_all()
+    listed = known_sets.specs()
+    names = st.multiselect(
+        "Datasets",
+        list(listed),
+        default=_first_datasets(study, listed),
+        format_func=known_sets.titles().__getitem__,
+        key="studies-datasets",
+    )
     if not names:
         st.info("Choose one dataset or more.", icon=":material/checklist:")
         st.stop()

@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import pickle
-import struct
 
 import datasets as hub
 import numpy as np
@@ -13,10 +12,12 @@ from datasets.exceptions import DatasetNotFoundError
 from torchvision import datasets as tv
 
 from jepa_core import config, images
+from jepa_core.datasets import download
 from jepa_core.datasets.readers import torchvision as torchvision_sets
 from jepa_core.datasets.readers.names import EXAMPLES
 from jepa_core.datasets.registry import get_dataset, sample
 from jepa_core.errors import DatasetError, UnknownName
+from tests.datasets.small_sets import idx
 from tests.helpers import png
 
 RNG = np.random.default_rng(0)
@@ -27,12 +28,6 @@ def pixels(spec, position: int) -> np.ndarray:
 
 
 # --- torchvision ------------------------------------------------------------------------------------------------------
-
-
-def idx(array: np.ndarray) -> bytes:
-    """The IDX format of MNIST: two zeros, the type, the dimensions, then the values."""
-    head = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
-    return gzip.compress(head + array.astype(np.uint8).tobytes())
 
 
 @pytest.fixture
@@ -55,8 +50,9 @@ def test_mnist_is_read_from_its_idx_files(mnist):
     assert spec.item(1).name == "mnist/test/1"
 
 
-def test_damaged_idx_files_are_said(mnist):
+def test_damaged_idx_files_are_said(mnist, monkeypatch):
     folder, _found = mnist
+    monkeypatch.setattr(download, "download", no_network)
     path = folder / "t10k-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DatasetError, match=r"MNIST \(test\) cannot be opened \(.*remove damaged files"):
@@ -81,7 +77,7 @@ def cifar(cache, monkeypatch):
     for field in ("train_list", "test_list"):
         monkeypatch.setattr(tv.CIFAR10, field, [[name, sums[name]] for name, _ in getattr(tv.CIFAR10, field)])
     monkeypatch.setattr(tv.CIFAR10, "meta", tv.CIFAR10.meta | {"md5": sums["batches.meta"]})
-    monkeypatch.setattr(tv.CIFAR10, "download", no_network)
+    monkeypatch.setattr(download, "download", no_network)
     return folder, found
 
 
@@ -111,7 +107,7 @@ def test_svhn_is_read_from_its_matlab_file(cache, monkeypatch):
     scipy.io.savemat(path, {"X": found, "y": np.array([[1], [10], [2], [9]])})
     digest = hashlib.md5(path.read_bytes()).hexdigest()
     monkeypatch.setitem(tv.SVHN.split_list, "test", [*tv.SVHN.split_list["test"][:2], digest])
-    monkeypatch.setattr(tv.SVHN, "download", no_network)
+    monkeypatch.setattr(download, "download", no_network)
     spec = get_dataset("torchvision:svhn/test")
     assert [item.label for item in spec.items()] == ["1", "0", "2", "9"]
     assert (pixels(spec, 3) == found[..., 3]).all()
