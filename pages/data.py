@@ -23,12 +23,14 @@ and its classes before anything is scored, and nothing leaves this computer.
 sharper when you choose *balanced* or *exact* in the sidebar.""",
 )
 left, right = st.columns([2, 3], vertical_alignment="bottom")
+url_state.restore("find", "")
 wanted = left.text_input(
     "Search",
-    key="data-search",
+    key="find",
     placeholder="digits, textures, flowers, ImageNet",
     icon=":material/search:",
 ).strip()
+url_state.publish("find", wanted, "")
 groups = {"download": to_download.cards_of(), "bundled": bundled.cards_of(), "own": own_sets.cards_of()}
 with right:
     shown = url_state.choose_one(

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from jepa_core import files, images
-from jepa_core.config import ASSETS, cache_dir
-from jepa_core.datasets import folders
+from jepa_core.config import ASSETS
+from jepa_core.datasets import download, folders
 from jepa_core.datasets.readers.open import open_named
 from jepa_core.errors import DatasetError, UnknownName
 from jepa_core.files import replace_file
@@ -38,8 +38,7 @@ class Listing:
     held_out: bool = True
     noun: str = "class"  # as of `DatasetSpec`
     by_pixels: bool = False  # digests are those of the pixels (`pixels_of`), and so the same from whatever file
-    public: tuple[str, ...] = ()  # the public datasets that have its pictures, or what they were cut from
-    parts: tuple[str, ...] = ()  # files of theirs, below the cache folder, that hold its very pictures
+    public: tuple[str, ...] = ()  # the public datasets that have its pictures (by pixels), or what they were cut from
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,6 @@ LISTINGS = {
             noun="digit",
             by_pixels=True,
             public=("torchvision:mnist/train", "torchvision:mnist/test"),
-            parts=("mnist/MNIST/raw/train-images-idx3-ubyte", "mnist/MNIST/raw/t10k-images-idx3-ubyte"),
         ),
         Listing(
             "galaxy-zoo",
@@ -155,8 +153,8 @@ def refuse(name: str) -> bytes:
 
 def is_public_here(name: str) -> bool:
     """Whether the very pictures of a listing can be read, since the public dataset that has them was downloaded."""
-    parts = LISTINGS[name].parts
-    return bool(parts) and all((cache_dir() / "datasets" / part).exists() for part in parts)
+    listing = LISTINGS[name]
+    return listing.by_pixels and all(download.is_here(public) for public in listing.public)
 
 
 def read_public(name: str, position: int) -> bytes:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
+from jepa_core.config import hosted
+from jepa_core.datasets import catalog, listings
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.encoders.encoder import choose_device
 from jepa_core.jobs import Job, State
@@ -79,6 +81,17 @@ def _show_not_bundled(choice: Choice, dataset: DatasetSpec) -> None:
     else:
         words += f"; encoder {choice.spec.name}, output {choice.output}, has no scores of them: choose another set."
     st.info(escaped(words), icon=":material/visibility_off:")
+    listing = listings.LISTINGS.get(dataset.name)
+    if listing and listing.public and not hosted():
+        entry, split = catalog.find(listing.public[0])
+        same = "Its pictures" if listing.by_pixels else "The photographs that it was cut from"
+        size = f" ({catalog.megabytes(split.size)})" if split.size else ""
+        st.page_link(
+            "pages/data.py",
+            label=f"{same} can be downloaded{size}",
+            icon=":material/download:",
+            query_params={"find": entry.title},
+        )
 
 
 def _show_failures(job: Job, dataset: DatasetSpec) -> None:

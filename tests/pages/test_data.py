@@ -86,12 +86,12 @@ def test_the_groups_and_what_each_card_says(open_page: Callable[..., AppTest]) -
 
 def test_the_search_leaves_the_sets_with_all_words_of_all_groups(open_page: Callable[..., AppTest]) -> None:
     app = open_page("data")
-    app.text_input(key="data-search").set_value("  Handwritten digits ").run()
+    app.text_input(key="find").set_value("  Handwritten digits ").run()
     assert [heading.value for heading in app.header] == ["To download", "Bundled"]
     found = titles(app)
     assert {"MNIST (test)", "Digits (test)"} <= set(found)
     assert "CIFAR-10 (test)" not in found
-    app.text_input(key="data-search").set_value("no such thing").run()
+    app.text_input(key="find").set_value("no such thing").run()
     assert titles(app) == []
     assert any("No set has these words" in said.value for said in app.info)
 

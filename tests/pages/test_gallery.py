@@ -244,6 +244,8 @@ def test_a_set_whose_pictures_are_not_here_shows_its_classes_and_no_picture() ->
     assert table["median"].is_monotonic_increasing
     assert (table["least"] <= table["median"]).all()
     assert "golf ball" in table.index
+    [link] = [one for one in app.get("page_link") if "can be downloaded" in one.proto.label]
+    assert "find=Imagenette" in link.proto.query_string
 
 
 def test_a_sentence_says_what_sets_the_ends_apart_as_the_measures_of_the_shown_pictures_do(
