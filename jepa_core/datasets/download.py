@@ -9,7 +9,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -84,17 +84,17 @@ def _from_torchvision(which: str, split: str, title: str, progress: Progress, ca
 @contextmanager
 def _alone(lock: Path, title: str) -> Iterator[None]:
     """Have no other program at the same set."""
-    from filelock import Timeout
     from huggingface_hub.utils import WeakFileLock
 
     lock.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with WeakFileLock(lock, timeout=_PATIENCE):
-            yield
-    except Timeout as error:
-        raise DatasetError(
-            f"{title} is being downloaded by another program; one at a time is accepted; wait for it, or stop it."
-        ) from error
+    with ExitStack() as held:
+        try:
+            held.enter_context(WeakFileLock(lock, timeout=_PATIENCE))
+        except TimeoutError as error:
+            raise DatasetError(
+                f"{title} is being downloaded by another program; one at a time is accepted; wait for it, or stop it."
+            ) from error
+        yield
     lock.unlink(missing_ok=True)
 
 

@@ -245,6 +245,16 @@ def test_an_address_downloads_nothing_by_itself(open_page, server, sample) -> No
     assert pictured(settled(app.run())) > 2
 
 
+def test_lists_show_titles_and_addresses_hold_names(open_page) -> None:
+    app = open_page()
+    shown = app.selectbox(key="dataset").options
+    assert shown[: len(registry.list_datasets())] == [spec.title for spec in registry.list_datasets().values()]
+    app.selectbox(key="dataset").select("noise").run()
+    assert_no_error(app)
+    assert app.query_params["dataset"] in ("noise", ["noise"])
+    assert "Scores of Uniform noise" in [heading.value for heading in app.header]
+
+
 def test_two_sets_of_one_title_are_told_apart(folder: Path, tmp_path: Path) -> None:
     other = shutil.copytree(folder, tmp_path / "other" / "pictures")
     for one in (folder, other):
