@@ -170,11 +170,16 @@ def _rows_of(plain: list[dict], spectra: ndarray, embeddings: ndarray) -> tuple[
     return members, results
 
 
-def load_shipped(store: Store, path: Path, patience: float | None = None) -> bool:
+def load_shipped(
+    store: Store, path: Path, patience: float | None = None, known: dict[str, list[Member]] | None = None
+) -> bool:
     """Put a shipped table into the store unless this very file is in it already; return whether it was put.
 
     All of it or nothing. `patience` as in `Store.transaction`; raises `TableError` for a file that is no such table.
+    `known` are the members of datasets that were put just now, by the dataset: tables of several encoders name the
+    same images, which are written once.
     """
+    known = {} if known is None else known
     file_digest = _digest_of(path)
     if store.shipped(path.name) == file_digest:
         return False
@@ -184,11 +189,14 @@ def load_shipped(store: Store, path: Path, patience: float | None = None) -> boo
         by_dataset.setdefault(dataset, []).append(member)
     with store.transaction(patience):
         for dataset, members in by_dataset.items():
+            if known.get(dataset) == members:
+                continue
             # A table of an older version may name pictures that are drawn otherwise now.
             store.forget_members(dataset, [member.name for member in store.members(dataset)])
             store.put_members(dataset, members)
         store.put(table.config, table.results)
         store.put_shipped(path.name, file_digest)
+    known |= by_dataset
     return True
 
 
@@ -255,11 +263,15 @@ def load_all_shipped(store: Store, patience: float | None = None) -> list[str]:
 
     `patience` as in `Store.transaction`. Raises `StoreError` where the store takes none, for want of room, say.
     """
-    problems = []
-    for folder, load in (("scores", load_shipped), ("measures", load_measures)):
+    problems, known = [], dict[str, list[Member]]()
+    loads: dict[str, Callable[[Path], object]] = {
+        "scores": lambda path: load_shipped(store, path, patience, known),
+        "measures": lambda path: load_measures(store, path, patience),
+    }
+    for folder, load in loads.items():
         for path in sorted((ASSETS / folder).glob("*.parquet")):
             try:
-                load(store, path, patience)
+                load(path)
             except TableError as error:
                 problems.append(str(error))
     return problems
