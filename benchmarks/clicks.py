@@ -126,7 +126,7 @@ def _open(tab: Page, served: Served, name: str, query: str) -> None:
     tab.goto(f"{served.address}/{'' if page == 'gallery' else page}?{query}")
     tab.wait_for_selector("h1")
     if page == "check":
-        _button("No picture at hand? Take six examples")(tab)
+        _button("No picture at hand? Take seven examples")(tab)
         tab.locator("ul.all button").first.wait_for()
     _wait(tab, started=True)
 

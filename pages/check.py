@@ -89,7 +89,7 @@ def show_upload_area() -> None:
         "They stay in memory for this visit and are not stored."
     )
     if not held.pictures:
-        st.button("No picture at hand? Take six examples", icon=":material/image:", on_click=take_examples)
+        st.button("No picture at hand? Take seven examples", icon=":material/image:", on_click=take_examples)
 
 
 def show_refused(sentences: Sequence[str]) -> None:

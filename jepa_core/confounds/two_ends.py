@@ -1,11 +1,17 @@
 """What a person sees at once in the least and the most likely images: the plain measure that sets them apart."""
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
+from jepa_core.confounds import measure as measuring
 from jepa_core.confounds.image_stats import MEASURES, Measure
+from jepa_core.datasets.spec import DatasetSpec
+from jepa_core.encoders.spec import EncoderSpec
+from jepa_core.errors import JepaError
 from jepa_core.stats.metrics import auroc
+from jepa_core.store.results import Store
 
 APART = 0.9
 """AUROC from which a measure is said to set the two ends apart."""
@@ -51,6 +57,20 @@ def in_words(least: Float[ndarray, "n measures"], most: Float[ndarray, "m measur
         f"The two ends differ at sight in {apart.title}: the least likely are {words[0]}{_mean(apart, at_least)}, the "
         f"most likely {words[1]}{_mean(apart, at_most)}."
     )
+
+
+def of_images(store: Store, spec: EncoderSpec, dataset: DatasetSpec, least: pd.DataFrame, most: pd.DataFrame) -> str:
+    """`in_words` of the rows of a score table at both ends, whose pictures are measured if they never were.
+
+    "" also where they cannot be: a picture that is gone, or a store that takes nothing more.
+    """
+    try:
+        measuring.measure_missing(store, spec, dataset, pd.concat([least, most]))
+        found = store.measures(measuring.space_of(spec.transform), [*least["digest"], *most["digest"]])
+    except JepaError:
+        return ""
+    ends = [[found[digest] for digest in rows["digest"] if digest in found] for rows in (least, most)]
+    return in_words(np.stack(ends[0]), np.stack(ends[1])) if all(ends) else ""
 
 
 def _mean(measure: Measure, value: float) -> str:

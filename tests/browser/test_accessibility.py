@@ -77,7 +77,7 @@ def test_a_page_has_no_serious_finding_of_its_own_and_fits_a_narrow_window(serve
 def _check_examples(server: str, tab: "Page") -> None:
     tab.goto(f"{server}/check")
     settle(tab)
-    tab.get_by_role("button", name="Take six examples").click()
+    tab.get_by_role("button", name="Take seven examples").click()
     tab.wait_for_selector("text=Download the table")
     settle(tab)
 

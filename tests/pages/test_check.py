@@ -125,9 +125,9 @@ def test_more_pictures_are_added_to_those_that_are_held(page: AppTest) -> None:
 
 
 def test_examples_stand_in_for_pictures_of_ones_own(page: AppTest) -> None:
-    app = click(page, "No picture at hand? Take six examples")
+    app = click(page, "No picture at hand? Take seven examples")
     assert_no_error(app)
-    assert " of 6 " in app.header[0].value
+    assert " of 7 " in app.header[0].value
     table = app.dataframe[0].value
     assert table["raised"].eq(True).any(), "the most unusual one comes first"
 

@@ -221,14 +221,14 @@ def test_a_folder_that_changes_is_noticed(open_page: Callable[..., AppTest], tmp
     folder = tmp_path / "mine"
     write_digits(folder, range(6))
     app = choose_folder(open_page(), folder)
-    assert any("are among the 6 images of mine." in text.value for text in app.caption)
+    assert any("The 6 images of mine." in text.value for text in app.caption)
     (folder / "0.ppm").unlink()
     (folder / "1.ppm").write_bytes(registry.get_dataset("galaxies").item(0).read())
     write_digits(folder, (7, 8))
     resources.forget_listings()  # a listing is kept for some seconds
     app = settled(app.run())
     assert_no_error(app)
-    assert any("are among the 7 images of mine." in text.value for text in app.caption)
+    assert any("The 7 images of mine." in text.value for text in app.caption)
     assert "0.ppm" not in pictures(app)
     assert scoring_of(app, "1.ppm") != scoring_of(app, "2.ppm")
 

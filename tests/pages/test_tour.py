@@ -87,8 +87,9 @@ def test_a_step_shows_its_own_view_whatever_was_chosen_before(open_page: Callabl
     app.selectbox(key="dataset").select("shapes").run()
     app.selectbox(key="class").select("star").run()
     app = click(app, "Start the tour")
-    assert app.selectbox(key="dataset").value == "digits-test"
-    assert app.selectbox(key="class").value == "all classes"
+    assert app.selectbox(key="encoder").value == opening.CHOICES["encoder"]
+    assert app.selectbox(key="dataset").value == opening.CHOICES["dataset"]
+    assert app.selectbox(key="class").value == opening.CHOICES["class"]
 
 
 def test_the_tile_of_the_tour_is_the_least_likely_and_the_first_step_is_the_opening(

@@ -49,7 +49,9 @@ def test_a_missing_file_is_a_bad_image(tiny):
 def test_the_public_names_are_there():
     import jepa_core
 
-    assert jepa_core.__all__ == ["get_dataset", "list_datasets", "list_encoders", "load_encoder", "score_images"]
+    asked = {"get_dataset", "list_datasets", "list_encoders", "load_encoder", "score_images"}
+    assert set(jepa_core.__all__) == asked | {"check_images", "score_dataset", "score_histogram"}
+    assert all(callable(getattr(jepa_core, name)) for name in jepa_core.__all__)
     assert jepa_core.score_images is score_images
     with pytest.raises(AttributeError, match="module 'jepa_core' has no attribute 'score_image'"):
         jepa_core.score_image  # noqa: B018

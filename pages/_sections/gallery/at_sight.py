@@ -1,12 +1,10 @@
 """One sentence on what sets the shown ends of a class apart, by the plain measures of their pictures."""
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
-from jepa_core.confounds import measure, two_ends
+from jepa_core.confounds import two_ends
 from jepa_core.datasets.spec import DatasetSpec
-from jepa_core.errors import JepaError
 from pages._shared import resources
 from pages._shared.choice import Choice
 from pages._shared.text import escaped
@@ -14,25 +12,19 @@ from pages._shared.text import escaped
 
 def show(choice: Choice, dataset: DatasetSpec, least: pd.DataFrame, most: pd.DataFrame) -> None:
     """The sentence, if a measure says one; the few pictures are measured now."""
-    rows = pd.concat([least, most])
-    if words := _in_words(choice.config.transform, tuple(rows["digest"]), len(least), choice, dataset, rows):
+    digests = tuple(least["digest"]), tuple(most["digest"])
+    if words := _in_words(choice.config.transform, *digests, choice, dataset, least, most):
         st.markdown(escaped(words))
 
 
 @st.cache_data(show_spinner=False, max_entries=256)
 def _in_words(
-    transform: str,  # noqa: ARG001 (a part of the cache's key)
-    digests: tuple[str, ...],
-    count: int,
+    transform: str,  # noqa: ARG001 (a part of the cache's key, as the digests)
+    least: tuple[str, ...],  # noqa: ARG001
+    most: tuple[str, ...],  # noqa: ARG001
     _choice: Choice,
     _dataset: DatasetSpec,
-    _rows: pd.DataFrame,
+    _least: pd.DataFrame,
+    _most: pd.DataFrame,
 ) -> str:
-    store, spec = resources.store(), _choice.spec
-    try:
-        measure.measure_missing(store, spec, _dataset, _rows)
-        found = store.measures(measure.space_of(spec.transform), digests)
-    except JepaError:  # a store that takes nothing more; the pictures speak for themselves
-        return ""
-    least, most = ([found[digest] for digest in end if digest in found] for end in (digests[:count], digests[count:]))
-    return two_ends.in_words(np.stack(least), np.stack(most)) if least and most else ""
+    return two_ends.of_images(resources.store(), _choice.spec, _dataset, _least, _most)
