@@ -126,7 +126,7 @@ async def one_act(visitor: Session, chance: random.Random, folder: str) -> None:
     if chance.random() < 0.1:
         await visitor.open("gallery", JOB | {"folder": folder})
     elif chance.random() < 0.15:
-        await visitor.choose("Encoder", chance.choice(("digits", "mixed", "world")))
+        await visitor.choose("Encoder", chance.choice(("Digits (LeJEPA)", "Mixed (LeJEPA)", "World (LeJEPA)")))
     else:
         await visitor.open(chance.choice(PAGES))
 
