@@ -187,7 +187,7 @@ def open_link(link: str) -> None:
     name, _, query = link.partition("?")
     values = dict(parse_qsl(query))
     for bound in url_state.SIDEBAR_KEYS & set(values):  # Streamlit puts these into the address by itself
-        st.session_state[bound] = values.pop(bound)
+        st.session_state[bound] = st.session_state[f"kept:{bound}"] = values.pop(bound)
     # What the page before had chosen stands for nothing now, also if it is the same page.
     for kept in url_state.KEPT_KEYS:
         st.session_state.pop(f"kept:{kept}", None)

@@ -47,7 +47,8 @@ def adopt(key: str, default: str, options: Sequence[str]) -> None:
     asked = st.query_params.get(key)
     if asked in options and asked != st.session_state.get(f"kept:{key}"):
         st.session_state[key] = asked
-    if st.session_state.setdefault(key, default) not in options:
+    # Streamlit forgets a widget's value where a page was switched; what was kept beside it stays.
+    if st.session_state.setdefault(key, st.session_state.get(f"kept:{key}", default)) not in options:
         st.session_state[key] = default
 
 

@@ -263,3 +263,16 @@ def test_a_sentence_says_what_sets_the_ends_apart_as_the_measures_of_the_shown_p
     assert "brightness: the least likely are bright" in expected
     assert escaped(expected) in [element.value for element in app.markdown]
     assert [element.value for element in app.caption if "is its percentile" in element.value]
+
+
+def test_a_slider_that_did_not_hear_of_new_limits_chooses_no_range(open_page: Callable[..., AppTest]) -> None:
+    app = open_page()
+    low, high = app.slider(key="span").value
+    app.session_state["span-limits"] = [(low + 3, high - 3), (low, high)]  # as while scores were arriving
+    app = app.slider(key="span").set_value((low + 3, high - 3)).run()
+    assert "range" not in app.query_params
+    assert app.slider(key="span").value == (low, high)
+    app = app.slider(key="span").set_value((low + 3, high)).run()
+    assert app.query_params["range"] == f"{low + 3:.1f}:{high:.1f}"
+    app = app.slider(key="span").set_value((low, high)).run()
+    assert "range" not in app.query_params

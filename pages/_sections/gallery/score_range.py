@@ -16,19 +16,29 @@ def choose_range(scores: ndarray, of: str) -> tuple[float, float] | None:
     if st.session_state.setdefault("range-of", of) != of:
         st.session_state["range-of"], st.session_state["range"] = of, ""
         st.session_state["kept:range"] = ""
+        st.session_state["span-limits"] = []
     url_state.restore("range", "")
     found = curation.read_range(st.session_state["range"], scores)
     url_state.publish("range", st.session_state["range"] if found else "", "")
     if low == high:
         return None
+    if (low, high) not in st.session_state.setdefault("span-limits", []):
+        st.session_state["span-limits"].append((low, high))
     st.session_state["span"] = (max(low, found[0]), min(high, found[1])) if found else (low, high)
     st.slider("Scores, from unlikely to likely", low, high, step=0.1, key="span", format="%.1f", on_change=_spanned)
     return found
 
 
 def _spanned() -> None:
-    low, high = st.session_state["span"]
-    set_range((low, high))
+    """Take what the slider says as a choice, unless it stands where it stood before anybody touched it.
+
+    While scores arrive its limits move, and a browser that did not hear of them yet sends the old ones with any click.
+    """
+    span, limits = st.session_state["span"], st.session_state["span-limits"]
+    if span not in limits:
+        set_range(span)
+    elif span == limits[-1]:
+        set_range(None)
 
 
 def set_range(found: tuple[float, float] | None) -> None:
