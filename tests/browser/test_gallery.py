@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 
 
 def test_scores_are_brushed_pages_turned_and_pictures_picked_and_exported(server: str, tab: "Page") -> None:
-    tab.goto(server)
+    tab.goto(f"{server}/?encoder=digits&dataset=digits-test")
     pictures(tab, count=24)
     tab.wait_for_selector(".js-plotly-plot .nsewdrag", state="attached")
     settle(tab)
@@ -85,8 +85,10 @@ def test_a_link_opens_its_dataset_and_class(server: str, tab: "Page") -> None:
     tab.goto(f"{server}/?dataset=shapes&class=star")
     settle(tab)
     assert_sound(tab)
-    tab.wait_for_selector("text=Scores of class star")
-    assert all("class star" in alt for alt in tab.eval_on_selector_all(".jepa-grid img", "all => all.map(i => i.alt)"))
+    tab.wait_for_selector("text=Scores of star")
+    assert all(
+        ", star: score" in alt for alt in tab.eval_on_selector_all(".jepa-grid img", "all => all.map(i => i.alt)")
+    )
 
 
 def test_who_declines_the_tour_is_not_asked_on_the_next_visit(server: str, tab: "Page") -> None:
@@ -101,7 +103,7 @@ def test_who_declines_the_tour_is_not_asked_on_the_next_visit(server: str, tab: 
 
 def test_another_dataset_drops_the_class_from_the_address(server: str, tab: "Page") -> None:
     tab.goto(f"{server}/?dataset=shapes&class=star")
-    tab.wait_for_selector("text=Scores of class star")
+    tab.wait_for_selector("text=Scores of star")
     tab.get_by_role("combobox", name="Dataset").click()
     tab.get_by_role("option", name="galaxies").click()
     tab.wait_for_selector("text=Scores of Galaxies")

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 
 
 def test_a_picture_of_the_gallery_leads_to_its_page_and_on_to_its_directions(server: str, tab: "Page") -> None:
-    tab.goto(server)
+    tab.goto(f"{server}/?encoder=digits&dataset=digits-test")
     pictures(tab, count=24)
     settle(tab)
     tab.evaluate("() => { window.loadedOnce = true }")
@@ -34,12 +34,12 @@ def test_a_picture_of_the_gallery_leads_to_its_page_and_on_to_its_directions(ser
 
 def test_a_linked_dataset_stays_from_page_to_page(server: str, tab: "Page") -> None:
     tab.goto(f"{server}/?dataset=shapes&class=star")
-    tab.wait_for_selector("text=Scores of class star")
+    tab.wait_for_selector("text=Scores of star")
     tab.get_by_role("link", name="Directions").click()
     tab.wait_for_selector("text=moves by")
     settle(tab)
     assert_sound(tab)
-    assert "class star" in (tab.locator(".jepa-grid figcaption").first.inner_text())
+    assert "star" in (tab.locator(".jepa-grid figcaption").first.inner_text())
     assert "dataset=shapes" in tab.url
 
 
@@ -96,3 +96,24 @@ def test_a_direction_is_walked_along(server: str, tab: "Page") -> None:
     tab.goto(tab.url)
     tab.wait_for_selector("text=pixels are clipped")
     assert tab.get_by_alt_text(re.compile("^Along direction 1, t = ")).get_attribute("alt") == described
+
+
+def test_the_encoder_stays_chosen_from_page_to_page(server: str, tab: "Page") -> None:
+    tab.goto(f"{server}/data?encoder=world&group=bundled")
+    settle(tab)
+    tab.locator(".st-key-open-photo-tiles button").click()
+    tab.wait_for_selector("text=The coloured ends of the histogram")
+    settle(tab)
+    assert "encoder=world" in tab.url
+    assert tab.get_by_text("Encoder world, output").count() == 1
+    tab.get_by_role("link", name="Map").click()
+    tab.wait_for_selector("h1:has-text('Map')")
+    settle(tab)
+    assert "encoder=world" in tab.url
+    tab.locator(".st-key-encoder input").click()
+    tab.get_by_role("option", name="Mixed (LeJEPA)").click()
+    settle(tab)
+    tab.get_by_role("link", name="Gallery").click()
+    tab.wait_for_selector("h1:has-text('Gallery')")
+    settle(tab)
+    assert "encoder=mixed" in tab.url

@@ -66,4 +66,5 @@ def test_a_server_that_is_told_to_end_during_a_job_ends_in_order(tmp_path: Path)
         served.process.send_signal(signal.SIGTERM)
         assert served.process.wait(60) in (0, 1)
     assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8", errors="replace")
-    assert [path.name for path in (tmp_path / "cache").iterdir() if not path.name.startswith("store.sqlite")] == []
+    left = {path.name for path in (tmp_path / "cache").iterdir() if not path.name.startswith("store.sqlite")}
+    assert left <= {"own-datasets.json"}  # the folder that was opened is remembered
