@@ -46,6 +46,7 @@ choice = current_choice()
 chosen = scoring_job.choose_scored_dataset(choice)
 dataset, table = chosen.dataset, chosen.ranked
 scores = table["jepa_score"].to_numpy()
+st.caption(escaped(dataset.description))
 title = f"{dataset.class_title(chosen.label)} of {dataset.title}" if chosen.label else dataset.title
 if len(table) == 1:
     st.info("There is one image here, so nothing to rank it against.", icon=":material/info:")

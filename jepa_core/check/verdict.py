@@ -241,7 +241,7 @@ def _of_complexity(score: Place, complexity: Complexity | None) -> str:
         among = f"of the references of its {title}, {percentile(100 * (1 - complexity.share))} % are less likely"
     if complexity.explains is Explains.YES:
         return f"Its {title} explains the score: {among}."
-    return f"Its complexity does not explain the score: {among}."
+    return f"Its {title} does not explain the score: {among}."
 
 
 def _p_value(name: str, place: Place) -> float:

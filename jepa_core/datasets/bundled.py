@@ -153,8 +153,9 @@ def _scenes_split(split: str, title: str, columns: str, use: str) -> DatasetSpec
         f"scenes-{split}",
         partial(scenes.tile, split),
         title=title,
-        description=f"{scenes.size(split)} tiles of {min(scenes.SIDES)} to {max(scenes.SIDES)} px from {columns} of "
-        f"{len(scenes.NAMES)} free photographs that come with scikit-image and scikit-learn, seed {scenes.SEED}. {use}",
+        description=f"{scenes.size(split)} small tiles, {min(scenes.SIDES)} to {max(scenes.SIDES)} px, cut from "
+        f"{columns} of {len(scenes.NAMES)} free photographs that come with scikit-image and scikit-learn, seed "
+        f"{scenes.SEED}; each class is one photograph. {use}",
         label_of=partial(scenes.label, split),
         classes=scenes.NAMES,
         size=scenes.size(split),

@@ -21,6 +21,7 @@ from pages._shared.choice import Choice
 from pages._shared.text import counted, escaped, percentile_in_words
 
 EDGES = {"": "", "likely": LIKELY, "unlikely": UNLIKELY}
+_LONGEST_NAME = 20  # letters of a file's name below its picture
 _THUMBNAILS_KEPT = 4000  # thumbnails of a few kilobytes
 # The page of one image, which a click on a card opens.
 IMAGE_PAGE = "image"
@@ -84,6 +85,12 @@ def _picture_addresses(choice: Choice, dataset: DatasetSpec, members: Sequence[M
     return shown
 
 
+def _file(name: str) -> str:
+    """The end of a file's name, by which a person knows it again."""
+    last = name.rpartition("/")[2]
+    return last if len(last) <= _LONGEST_NAME else f"…{last[-_LONGEST_NAME + 1 :]}"
+
+
 def cards(
     choice: Choice, dataset: DatasetSpec, rows: pd.DataFrame, label: str | None = None, *, places: bool = True
 ) -> list[Card]:
@@ -112,7 +119,7 @@ def cards(
                 source=source,
                 problem=problem,
                 title=score,
-                aside=(*interval, *([of] if many else [])),
+                aside=(*interval, *([of] if many else []), *([_file(row.name)] if dataset.source == "folder" else [])),
                 alt=f"{row.name}, {of}: score {score}, {place}",
                 link=f"{IMAGE_PAGE}?{query}",
                 badge=place.replace("percentile ", "P") if places else "",

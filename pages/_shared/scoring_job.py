@@ -84,11 +84,11 @@ def _show_not_bundled(choice: Choice, dataset: DatasetSpec) -> None:
     listing = listings.LISTINGS.get(dataset.name)
     if listing and listing.public and not hosted():
         entry, split = catalog.find(listing.public[0])
-        same = "Its pictures" if listing.by_pixels else "The photographs that it was cut from"
+        same = "Download its pictures" if listing.by_pixels else "Download the whole photos"
         size = f" ({catalog.megabytes(split.size)})" if split.size else ""
         st.page_link(
             "pages/data.py",
-            label=f"{same} can be downloaded{size}",
+            label=f"{same}{size}",
             icon=":material/download:",
             query_params={"find": entry.title},
         )

@@ -53,8 +53,8 @@ STEPS = (
     Step(
         "domains",
         "Does the score tell other pictures apart?",
-        "Often not. Below the blue row, photos that it has not seen, most rows are other pictures, and some lie to the "
-        "right: the network finds digits or galaxies *more* likely than photos; other methods stand beside it.",
+        "Often not. The blue row is photos that it has not seen; rows further right, digits and galaxies, say, it "
+        "finds *more* likely than photos, and other methods stand beside the score.",
         {"encoder": "photo"},
     ),
     Step(

@@ -149,7 +149,7 @@ def test_brightness_does_not_explain_a_score_that_is_low_among_its_equals_too():
     assert found.explains is Explains.NO
     assert found.share > 0.99
     words = said(verdict(places(jepa=LOW), "", found))
-    assert "Its complexity does not explain the score: of the references of its brightness, 99.9 % are" in words
+    assert "Its brightness does not explain the score: of the references of its brightness, 99.9 % are" in words
 
 
 def test_a_score_that_follows_no_measure_is_explained_by_none():

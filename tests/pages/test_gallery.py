@@ -244,7 +244,7 @@ def test_a_set_whose_pictures_are_not_here_shows_its_classes_and_no_picture() ->
     assert table["median"].is_monotonic_increasing
     assert (table["least"] <= table["median"]).all()
     assert "golf ball" in table.index
-    [link] = [one for one in app.get("page_link") if "can be downloaded" in one.proto.label]
+    [link] = [one for one in app.get("page_link") if "Download the whole photos" in one.proto.label]
     assert "find=Imagenette" in link.proto.query_string
 
 

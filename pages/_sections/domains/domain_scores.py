@@ -46,7 +46,14 @@ def table(choice: Choice, names: Sequence[str], training: str) -> pd.DataFrame:
     version = {name: score_tables.version(choice, listed[name]) for name in (*names, *([training] if training else []))}
     known = [version[names[0]], version.get(training, "")]
     found = pd.DataFrame([_line(version[name], known, choice, (name, names[0], training)) for name in names])
-    return found.assign(domain=[listed[name].title for name in names])
+    return found.assign(domain=[title_of(choice, name) for name in names])
+
+
+def title_of(choice: Choice, name: str) -> str:
+    """A set's title; where only some of its images have full scores, as after a quick look, that is said with it."""
+    spec = known_sets.specs()[name]
+    scored = len(score_tables.scored(choice, spec))
+    return spec.title if scored >= len(spec) else f"{spec.title}, {scored} of {len(spec)} scored fully"
 
 
 @st.cache_data(show_spinner=False, max_entries=1024)

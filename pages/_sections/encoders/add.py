@@ -1,6 +1,7 @@
 """The encoders that are not bundled: what each is and costs, said before its download, and weights of one's own."""
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import pandas as pd
 import streamlit as st
@@ -14,7 +15,7 @@ from jepa_core.errors import EncoderError, JepaError
 from jepa_core.jobs import Job, State
 from jepa_core.redaction import told
 from jepa_core.wording import lasting
-from pages._shared import jobs_ui, resources
+from pages._shared import image_grid, jobs_ui, resources
 from pages._shared.text import escaped
 
 if TYPE_CHECKING:  # brings torch along, for which a page that only shows offers need not wait
@@ -81,9 +82,21 @@ def show() -> None:
     _show_own()
 
 
+def _show_use(spec: EncoderSpec) -> None:
+    """A way on from an encoder that has just come."""
+    st.button(
+        f"Choose {spec.name}, and a set for it on Data",
+        icon=":material/arrow_forward:",
+        key=f"use:{spec.name}",
+        on_click=image_grid.open_link,
+        args=(f"data?{urlencode({'encoder': spec.name, 'group': 'own'})}",),
+    )
+
+
 def _show_one(spec: EncoderSpec) -> None:
     if spec.name in list_encoders():
-        st.success(f"{escaped(spec.name)} is here: choose it in the sidebar.", icon=":material/check:")
+        st.success(f"{escaped(spec.name)} is here.", icon=":material/check:")
+        _show_use(spec)
         return
     side = spec.data_config["input_size"][-1]
     facts = {
@@ -189,10 +202,8 @@ def _show_own() -> None:
             st.error(escaped(job.message), icon=":material/error:")
         elif job is not None and job.state is State.DONE:
             added: EncoderSpec = job.result
-            st.success(
-                f"{escaped(added.name)} is here: choose it in the sidebar. {escaped(added.description)}",
-                icon=":material/check:",
-            )
+            st.success(f"{escaped(added.name)} is here. {escaped(added.description)}", icon=":material/check:")
+            _show_use(added)
 
 
 def _add(name: str, like: str, weights: str) -> EncoderSpec:
