@@ -3,7 +3,11 @@
 A test looks at each, so that another version of Streamlit that does otherwise is noticed.
 """
 
+import atexit
 import logging
+import os
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -46,6 +50,15 @@ def _is_news(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], WebSocketDisconnected))
 
 
+def _end_quietly() -> None:
+    """Nothing that is said once the server has ended is news: libraries that were half imported print traces."""
+    logging.shutdown()
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
 def turn_off() -> None:
     """Turn them off, for all sessions from here on. To be called before a page is shown.
 
@@ -58,6 +71,7 @@ def turn_off() -> None:
     - Every visitor is told the path of `app.py` on the server; its name is enough. The first one was told already.
     - A visitor who leaves while the server reads what was sent is a trace of forty lines in its log.
     - An address that asks a field of whole numbers for 1e999 ends its page.
+    - A server that ends while libraries are imported prints dozens of traces of theirs.
     """
     NumberInputSerde.deserialize = _number  # type: ignore[method-assign]
     logging.getLogger("uvicorn.error").addFilter(_is_news)  # once: a filter that is there is not added again
@@ -65,6 +79,7 @@ def turn_off() -> None:
         manager = getattr(runtime.get_instance(), "_session_mgr", None) if runtime.exists() else None
         if manager is not None:  # tests of a page have none
             _earlier.update(known.session for known in manager.list_active_sessions())
+            atexit.register(_end_quietly)  # before all others, so that it is called after them
         AppSession._create_new_session_message = _without_path  # type: ignore[method-assign]
     net_util.get_external_ip = _nothing
     if config.get_option("server.fileWatcherType") == "none":

@@ -53,6 +53,22 @@ def test_visitors_beside_a_long_job_see_no_error(hosted: tuple[Served, Path, Pat
     assert "Traceback" not in log.read_text(encoding="utf-8", errors="replace")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_that_is_told_to_end_while_it_warms_up_says_nothing(tmp_path: Path, number: int) -> None:
+    async def begin(address: str) -> None:
+        async with Session(address) as owner:
+            await owner.open("gallery", {})
+            time.sleep(0.7)
+
+    with server(tmp_path / "cache", log=tmp_path / "log") as served:
+        run(begin(served.address))
+        served.process.send_signal(number)
+        assert served.process.wait(60) in (0, 1)
+    said = (tmp_path / "log").read_text(encoding="utf-8", errors="replace")
+    for word in ("Traceback", "Exception ignored", "nanobind"):
+        assert word not in said
+
+
 def test_a_server_that_is_told_to_end_during_a_job_ends_in_order(tmp_path: Path) -> None:
     folders = users.fill(tmp_path / "root", folders=1, count=300)
 
