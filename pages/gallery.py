@@ -46,7 +46,6 @@ choice = current_choice()
 chosen = scoring_job.choose_scored_dataset(choice)
 dataset, table = chosen.dataset, chosen.ranked
 scores = table["jepa_score"].to_numpy()
-st.caption(escaped(dataset.description))
 title = f"{dataset.class_title(chosen.label)} of {dataset.title}" if chosen.label else dataset.title
 if len(table) == 1:
     st.info("There is one image here, so nothing to rank it against.", icon=":material/info:")
@@ -72,6 +71,7 @@ with st.container(key="scores"):  # on a phone it stands below the pictures (ass
         limits = score_range.choose_range(scores, shown_scores)
         if limits is None:
             st.caption(escaped(f"The {len(table)} images of {title}. Draw over the histogram to choose scores."))
+            st.caption(escaped(dataset.description))
         else:
             inside = len(curation.within(table, *limits))
             words = f"{counted(inside, 'image')} of {len(table)} with scores from {limits[0]:.1f} to {limits[1]:.1f}."
@@ -96,7 +96,8 @@ def show_ends() -> None:
     few = min(PER_ROW, max(1, len(shown) // 2))
     if limits is None:
         scoring_job.verify_extremes(choice, chosen, end)
-    at_sight.show(choice, dataset, shown.iloc[:few], shown.iloc[::-1].iloc[:few])
+    with beside:
+        at_sight.show(choice, dataset, shown.iloc[:few], shown.iloc[::-1].iloc[:few])
     st.header("Least likely")
     image_grid.grid(
         image_grid.cards(choice, dataset, shown.iloc[:few], chosen.label), "unlikely", key="least", label="Least likely"
