@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,10 +105,10 @@ def test_a_disk_too_small_for_the_shipped_tables_still_shows_them(monkeypatch, c
     Store().put(CONFIG, results("mine"))
     load = store_shipped.load_shipped
 
-    def full(store: Store, path: Path, patience: float | None = None) -> bool:
+    def full(store: Store, path: Path, *given: Any) -> bool:
         if store.path.parent == cache:
             raise sqlite_errors.cannot_write(store.path, sqlite3.OperationalError("database or disk is full"))
-        return load(store, path, patience)
+        return load(store, path, *given)
 
     monkeypatch.setattr(store_shipped, "load_shipped", full)
     opened = SharedStore()
