@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def server(
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=os.environ | {"JEPA_CACHE": str(cache)} | dict(environment or {}),
+            env=os.environ | {"JEPA_CACHE": str(cache), "PYTHONFAULTHANDLER": "1"} | dict(environment or {}),
             stdout=written,
             stderr=written if log else None,
         )
@@ -64,7 +65,12 @@ def server(
         yield Served(address, process)
     finally:
         process.terminate()
-        status = process.wait(60)
+        try:
+            status = process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)  # it says where each of its threads is, and is not left behind
+            process.wait()
+            raise
     if status < 0:
         raise SystemExit(f"The server ended by signal {-status}.")
 
