@@ -31,7 +31,8 @@ class Benchmark:
 def benchmark(store: Store, output: EncoderOutput, known: str, others: Sequence[str], fit: str = "") -> Benchmark:
     """Judge the images of `others` against those of `known` by every method of `METHODS`.
 
-    Columns: domain, images (outliers), known (inliers), method, title; auroc, fpr95 and aupr (outliers are the
+    A method has a line for each set of whose images the store has what it reads. Columns: domain, images (outliers),
+    known (inliers), method, title; auroc, fpr95 and aupr (outliers are the
     positives), each with its bootstrap interval in _low and _high; chance_aupr, the outliers' share of all images,
     which is the AUPR of a coin; seconds an image, and seconds_are. These are "stored" for a variant of the score (what
     the Jacobian took where the image was scored, the embedding's pass included) and "measured" for a detector (here
@@ -93,12 +94,16 @@ def _lines(fitted: FittedMethods, inliers: Domain, outliers: Domain) -> list[dic
         foreign = fitted.outlying(method, outliers)
         seconds = (time.perf_counter() - start) / len(foreign)
         measured = method in DETECTORS
+        known = fitted.outlying(method, inliers)
+        foreign, known = foreign[~np.isnan(foreign)], known[~np.isnan(known)]
+        if not (len(foreign) and len(known)):  # what it reads was never taken of these images
+            continue
         lines.append(
-            {"domain": outliers.name, "images": len(foreign), "known": len(inliers.table)}
+            {"domain": outliers.name, "images": len(foreign), "known": len(known)}
             | {"method": method, "title": METHODS[method]}
-            | separation(fitted.outlying(method, inliers), foreign)
+            | separation(known, foreign)
             | {
-                "chance_aupr": len(foreign) / (len(foreign) + len(inliers.table)),
+                "chance_aupr": len(foreign) / (len(foreign) + len(known)),
                 "seconds": seconds if measured else stored,
                 "seconds_are": "measured" if measured else "stored",
             }

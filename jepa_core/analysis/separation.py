@@ -142,12 +142,17 @@ def in_words(table: pd.DataFrame, reference: str) -> list[str]:
                 unit = ""
             sentences.append(sentence.format(listed(named), reference))
     sentences[0] = sentences[0].replace("It", "The score", 1)
-    for method, make in DETECTORS.items():
+    better: dict[tuple[str, ...], list[str]] = {}  # sets -> the methods that do better on just these
+    for method in (name for name in COMPARED if name in DETECTORS):
         low = others[f"auroc_{method}_low"]
         gains = (low > others["auroc_jepa_high"]) & (others[f"auroc_{method}"] > found + GAIN)
-        better = others.loc[gains & (low > 0.5), "domain"].tolist()
-        if better:
-            sentences.append(f"The {make().words} does better on {listed(better)}.")
+        if sets := tuple(others.loc[gains & (low > 0.5), "domain"]):
+            better.setdefault(sets, []).append(f"the {DETECTORS[method]().words}")
+    for sets, methods in better.items():
+        named = listed(methods)
+        sentences.append(
+            f"{named[0].upper()}{named[1:]} {'does' if len(methods) == 1 else 'do'} better on {listed(sets)}."
+        )
     return sentences
 
 
