@@ -146,13 +146,11 @@ def in_words(table: pd.DataFrame, reference: str) -> list[str]:
     for method in (name for name in COMPARED if name in DETECTORS):
         low = others[f"auroc_{method}_low"]
         gains = (low > others["auroc_jepa_high"]) & (others[f"auroc_{method}"] > found + GAIN)
-        if sets := tuple(others.loc[gains & (low > 0.5), "domain"]):
-            better.setdefault(sets, []).append(f"the {DETECTORS[method]().words}")
-    for sets, methods in better.items():
-        named = listed(methods)
-        sentences.append(
-            f"{named[0].upper()}{named[1:]} {'does' if len(methods) == 1 else 'do'} better on {listed(sets)}."
-        )
+        if where := tuple(others.loc[gains & (low > 0.5), "domain"]):
+            better.setdefault(where, []).append(f"the {DETECTORS[method]().words}")
+    for where, methods in better.items():
+        who, does = listed(methods), "does" if len(methods) == 1 else "do"
+        sentences.append(f"{who[0].upper()}{who[1:]} {does} better on {listed(where)}.")
     return sentences
 
 

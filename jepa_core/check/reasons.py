@@ -15,6 +15,19 @@ from jepa_core.wording import percentile
 EXTREME = 0.99
 """The share of the references that a picture has to be beyond before that is named."""
 
+_STRIKING = (
+    "brightness",
+    "colourfulness",
+    "contrast",
+    "border",
+    "detail",
+    "noise",
+    "colour noise",
+    "blocks",
+    "even area",
+    "complexity",
+)
+
 AS_DISTURBED = {
     "no colour": "without its colours",
     "dark": "made darker",
@@ -47,7 +60,7 @@ class Reason:
 
 
 def reasons(values: Float[ndarray, "visible"], references: Float[ndarray, "n visible"]) -> list[Reason]:
-    """By which of `VISIBLE` a picture is beyond `EXTREME` of the references, those with one cause first.
+    """By which of `VISIBLE` a picture is beyond `EXTREME` of the references, what strikes the eye first.
 
     A difference that a person could not see is none, however rare it is among the references.
     """
@@ -55,7 +68,8 @@ def reasons(values: Float[ndarray, "visible"], references: Float[ndarray, "n vis
     known = references[~np.isnan(references).any(axis=1)]
     if not len(known) or np.isnan(values).any():
         return []
-    for column, measure in enumerate(VISIBLE):
+    for measure in sorted(VISIBLE, key=lambda one: _STRIKING.index(one.name)):
+        column = VISIBLE.index(measure)
         others = known[:, column]
         low, high = np.quantile(others, [1 - EXTREME, EXTREME])
         above, below = float((others < values[column]).mean()), float((others > values[column]).mean())

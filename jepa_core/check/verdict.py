@@ -24,11 +24,14 @@ from jepa_core.stats.conformal import ALPHA, Place
 from jepa_core.stats.rank_correlation import spearman
 from jepa_core.wording import listed, percentile
 
+AMONG = 0.1
+"""The share of disturbed known images that have to lie as far from the others as a picture for it to be one of them. So
+one in ten of these is called foreign; of drawn foreign pictures half as many pass for disturbed as at 5 %."""
 _SCORE = ("unlikely", "likely")
 _FOUND = {
     "joint": "its layers and its embedding",
     "knn": "its embedding",
-    "visible": "what can be seen of it without knowing what it shows",
+    "visible": "what can be seen of it",
     "disturbed": "traces of a disturbance",
     "spectrum_knn": "the shape of its spectrum",
     "unlikely": "its low score",
@@ -105,7 +108,7 @@ class Findings:
     @property
     def was_disturbed(self) -> bool:
         """Whether it lies among disturbed references."""
-        return self.disturbed is not None and self.disturbed.p > ALPHA
+        return self.disturbed is not None and self.disturbed.p > AMONG
 
 
 def complexity_of(score: float, values: Float[ndarray, "measures"], reference: Measured) -> Complexity:
@@ -178,10 +181,10 @@ def _conclusion(found: Findings) -> tuple[VerdictKind, str]:
 
 
 def _of_p(combined: Combined) -> str:
-    decides = f", by {_FOUND[combined.first]} before all" if combined.p <= ALPHA else ""
+    rests = f" This rests on {_FOUND[combined.first]} most." if combined.p <= ALPHA else ""
     return (
-        f"Of 100 pictures like the references {percentile(100 * combined.p)} would be as unusual{decides}; "
-        f"{100 * ALPHA:.0f} are called anything."
+        f"Of 100 pictures like the references, {percentile(100 * combined.p)} would be as unusual; "
+        f"{100 * ALPHA:.0f} of 100 are called anything.{rests}"
     )
 
 

@@ -17,3 +17,12 @@ WORDS: dict[Fingerprint, str] = {
     "visible": "visible measures",
 }
 """How a fingerprint is called in a sentence."""
+
+SHORT: dict[Fingerprint, str] = {
+    "embedding": "embedding",
+    "spectrum": "spectrum",
+    "sizes": "layers",
+    "joint": "layers + embedding",
+    "visible": "visible",
+}
+"""How a fingerprint is called in a column's head."""

@@ -7,7 +7,7 @@ embeddings.
 from jaxtyping import Float
 from numpy import ndarray
 
-from jepa_core.detectors.fingerprints import WORDS, Fingerprint
+from jepa_core.detectors.fingerprints import SHORT, WORDS, Fingerprint
 from jepa_core.detectors.standardised import Standardised, Whitened
 from jepa_core.errors import NotEnoughData
 from jepa_core.stats.neighbors import nearest
@@ -29,9 +29,9 @@ class KNN:
     def __init__(self, k: int = 10, reads: Fingerprint = "embedding") -> None:
         self.k = self.least = k
         self.reads: Fingerprint = reads
-        of = "" if reads == "embedding" else f", {WORDS[reads]}"
-        self.title = f"{k}-NN distance{of}"
-        self.words = f"distance to the {k}th nearest training image{of and f' in {WORDS[reads]}'}"
+        plain = reads == "embedding"
+        self.title = f"{k}-NN distance" if plain else f"{k}-NN, {SHORT[reads]}"
+        self.words = f"distance to the {k}th nearest training image" + ("" if plain else f" in {WORDS[reads]}")
 
     def fit(self, fingerprints: Float[ndarray, "n d"]) -> "KNN":
         """Keep the training images' fingerprints. Raises `NotEnoughData` for fewer than k."""

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from sklearn.covariance import LedoitWolf
 
-from jepa_core.detectors.fingerprints import WORDS, Fingerprint
+from jepa_core.detectors.fingerprints import SHORT, WORDS, Fingerprint
 from jepa_core.detectors.standardised import Whitened
 from jepa_core.errors import NotEnoughData
 
@@ -30,9 +30,9 @@ class Mahalanobis:
 
     def __init__(self, reads: Fingerprint = "embedding") -> None:
         self.reads: Fingerprint = reads
-        of = "" if reads == "embedding" else f", {WORDS[reads]}"
-        self.title = f"Mahalanobis distance{of}"
-        self.words = f"Mahalanobis distance{of and f' of {WORDS[reads]}'}"
+        plain = reads == "embedding"
+        self.title = "Mahalanobis distance" if plain else f"Mahalanobis, {SHORT[reads]}"
+        self.words = "Mahalanobis distance" + ("" if plain else f" of {WORDS[reads]}")
 
     def fit(self, fingerprints: Float[ndarray, "n d"]) -> "Mahalanobis":
         """Estimate mean and covariance. Raises `NotEnoughData` for fewer than two images, which have no spread."""

@@ -181,9 +181,9 @@ def test_the_words_say_which_domains_the_score_tells_apart_and_where_it_fails():
         "The score tells noise (AUROC 1.00) from digits.",
         "It hardly tells flipped (0.50) from digits.",
         "It is upside down on flat (0.00): it finds them more likely than digits.",
-        "The distance to the 10th nearest training image, the Mahalanobis distance, the embedding norm, the distance to "
-        "the 10th nearest training image in log spectrum, the Mahalanobis distance of layers' sizes and the Mahalanobis "
-        "distance of layers' sizes and embedding do better on flat.",
+        "The distance to the 10th nearest training image, the Mahalanobis distance, the embedding norm, the distance "
+        "to the 10th nearest training image in log spectrum, the Mahalanobis distance of layers' sizes and the "
+        "Mahalanobis distance of layers' sizes and embedding do better on flat.",
     ]
 
 

@@ -254,7 +254,7 @@ def test_what_is_known_of_a_reference_is_taken_once(store, tiny, monkeypatch):
     line = table.loc["10-NN distance"]
     assert line["percentile"] == 100 - item.places["knn"].percentile
     assert line["low"] <= line["percentile"] <= line["high"]
-    assert table.loc["10-NN distance, visible measures", "raised"] in (True, False)
+    assert table.loc["10-NN, visible", "raised"] in (True, False)
     assert table.loc["10-NN distance", "raised"] is None
 
 

@@ -68,7 +68,7 @@ def measured(seed: int, count: int = 300, follows: float = 0.0) -> Measured:
             "It is none of them: it is darker than all of them.",
         ),
         (
-            found(brightness=-90, border=0.4),
+            found(detail=-9, border=0.4),
             VerdictKind.OUT_OF_DISTRIBUTION,
             "It is none of them: it has an even border.",
         ),
@@ -115,7 +115,10 @@ def test_the_evidence_is_told_in_shares_of_the_references():
     given = found(brightness=-90, disturbed=Disturbed("dark", 0.01))
     given = Findings(given.combined, {**given.places, "jepa": score}, given.reasons, given.disturbed, None, FITTED)
     sentences = verdict(given).sentences
-    assert sentences[0].startswith("Of 100 pictures like the references 0.1 would be as unusual, by its layers")
+    assert sentences[0] == (
+        "Of 100 pictures like the references, 0.1 would be as unusual; 5 of 100 are called anything. "
+        "This rests on its layers and its embedding most."
+    )
     assert sentences[1] == "Seen beside the references, it is darker than all of them."
     assert sentences[2] == "No disturbance that is known of here makes the known images look like it."
     assert sentences[3].startswith(f"Its layers and its embedding are farther from {FITTED} than those of ")

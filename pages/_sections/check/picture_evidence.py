@@ -55,7 +55,7 @@ def show(item: Checked, others: Sequence[Checked], against: Against) -> None:
     """The verdict on one picture, with what it rests on; `others` were checked with it."""
     verdict_list.banner(item, _crop_address(item))
     explained = item.complexity is not None and item.complexity.explains is Explains.YES
-    if explained and item.verdict.kind is not VerdictKind.IN_DISTRIBUTION:
+    if explained and item.verdict.kind is VerdictKind.REVIEW:
         words = f"Its {item.complexity.measure.title} alone could be the reason."
         st.warning(escaped(words), icon=":material/warning:")
     st.markdown("\n".join(f"- {escaped(sentence)}" for sentence in item.verdict.sentences))
