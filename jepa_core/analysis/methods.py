@@ -31,8 +31,8 @@ METHODS = {name: variant.title for name, variant in VARIANTS.items()} | {
 COMPARED = ("jepa", "gaussian", "knn", "mahalanobis", "norm", "spectrum_knn", "sizes_mahalanobis", "joint")
 """The methods that the pages show: `bench ood` has the others, which read the same again, and plain measures."""
 
-LEAST_FIT = max(make().least for make in DETECTORS.values())
-"""Images that detectors need to be fitted on."""
+LEAST_FIT = max(DETECTORS[name]().least for name in COMPARED if name in DETECTORS)
+"""Images that the detectors of the pages need to be fitted on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +63,8 @@ class Domain:
             return self.embeddings
         if reads == "joint":
             return np.hstack([self.fingerprints("sizes"), self.embeddings])
+        if reads == "scored":
+            return np.column_stack([self.table["jepa_score"].to_numpy(dtype=np.float64), self.fingerprints("visible")])
         return self.others.get(reads, np.full((len(self.table), 1), np.nan))
 
 
@@ -101,7 +103,7 @@ def _matrix(known: Mapping[str, ndarray], digests: Sequence[str]) -> ndarray:
 class FittedMethods:
     """The methods that can judge, after fitting detectors on `training`.
 
-    A detector is fitted on the images that have what it reads, and left out where these are fewer than `LEAST_FIT`. So
+    A detector is fitted on the images that have what it reads, and left out where these are too few for it. So
     without `training` only the variants and the detectors that need no fit are left. `methods` are their names, and
     `seen` the digests of the images that were fitted on.
     """
@@ -117,7 +119,7 @@ class FittedMethods:
             elif enough and training:
                 given = training.fingerprints(detector.reads)
                 there = ~np.isnan(given).any(axis=1)
-                if there.sum() >= LEAST_FIT:
+                if there.sum() >= max(LEAST_FIT, detector.least):
                     self.detectors[name] = detector.fit(given[there])
         self.methods = tuple(name for name in METHODS if name in VARIANTS or name in self.detectors)
 

@@ -36,7 +36,7 @@ from jepa_core.store.results import Store
 if TYPE_CHECKING:
     from jepa_core.jacobian.engine import Precision
 
-PLACED = (*COMPARED, "visible")
+PLACED = (*COMPARED, "visible", "residual")
 """The methods that say where a picture falls among the references."""
 
 

@@ -151,6 +151,8 @@ def verdict(found: Findings) -> Verdict:
         sentences.append(_of_score(score))
         if score.p_two_sided is not None and score.p_two_sided <= 2 * ALPHA:
             sentences.append(_of_complexity(score, found.complexity))
+        if given := found.places.get("residual"):
+            sentences.append(_of_residual(given))
     else:
         sentences.append("Its score is not there yet.")
     if kind is VerdictKind.IN_DISTRIBUTION:
@@ -212,6 +214,12 @@ def _of_score(score: Place) -> str:
         comparison, share, low, high = "More", score.percentile, score.low, score.high
     interval = f"{percentile(low)} to {percentile(high)} %"
     return f"By its score it is {comparison.lower()} likely than {percentile(share)} % of the references ({interval})."
+
+
+def _of_residual(given: Place) -> str:
+    low = given.percentile < 50
+    share = percentile(100 - given.percentile if low else given.percentile)
+    return f"Given what can be seen of it, its score is {'lower' if low else 'higher'} than {share} % of theirs."
 
 
 def _of_complexity(score: Place, complexity: Complexity | None) -> str:

@@ -15,6 +15,7 @@ from jepa_core.detectors.fingerprints import Fingerprint
 from jepa_core.detectors.knn import KNN
 from jepa_core.detectors.mahalanobis import Mahalanobis
 from jepa_core.detectors.norm import EmbeddingNorm
+from jepa_core.detectors.residual import Residual
 
 
 class Detector(Protocol):
@@ -52,5 +53,6 @@ DETECTORS: dict[str, Callable[[], Detector]] = {
     "sizes_mahalanobis": partial(Mahalanobis, reads="sizes"),
     "joint": partial(Mahalanobis, reads="joint"),
     "visible": partial(KNN, reads="visible"),
+    "residual": Residual,
 }
 """All detectors by name; each is called for a new one that is not fitted yet."""

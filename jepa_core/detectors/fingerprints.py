@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-Fingerprint = Literal["embedding", "spectrum", "sizes", "joint", "visible"]
+Fingerprint = Literal["embedding", "spectrum", "sizes", "joint", "visible", "scored"]
 """`embedding` (K); `spectrum`, the log singular values up to the rank; `sizes` of the layers, the logs of what the
 Jacobian is made of (`jepa_core.jacobian.linearize`), which one forward pass gives; `joint`, sizes and embedding side by
 side; `visible` measures of the crop (`jepa_core.confounds.visible`), which need no encoder."""
@@ -15,6 +15,7 @@ WORDS: dict[Fingerprint, str] = {
     "sizes": "layers' sizes",
     "joint": "layers' sizes and embedding",
     "visible": "visible measures",
+    "scored": "score and visible measures",
 }
 """How a fingerprint is called in a sentence."""
 
@@ -24,5 +25,6 @@ SHORT: dict[Fingerprint, str] = {
     "sizes": "layers",
     "joint": "layers + embedding",
     "visible": "visible",
+    "scored": "score + visible",
 }
 """How a fingerprint is called in a column's head."""

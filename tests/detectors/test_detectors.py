@@ -12,6 +12,7 @@ from jepa_core.detectors import DETECTORS
 from jepa_core.detectors.knn import KNN
 from jepa_core.detectors.mahalanobis import Mahalanobis
 from jepa_core.detectors.norm import EmbeddingNorm
+from jepa_core.detectors.residual import Residual
 from jepa_core.detectors.standardised import RIDGE
 from jepa_core.errors import NotEnoughData
 from jepa_core.jacobian.score_variants import VARIANTS
@@ -78,7 +79,17 @@ def test_the_norm_orders_images_like_the_gaussian_term_alone():
     assert EmbeddingNorm().score(np.array([[3.0, 4.0]])).tolist() == [5.0]
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+def test_the_residual_is_what_visible_measures_leave_of_the_score():
+    brightness, own = RNG.normal(size=(2, 600))
+    scored = np.column_stack([3 * brightness + own, brightness, RNG.normal(size=600)])
+    found = Residual().fit(scored[:400]).score(scored[400:])
+    assert np.corrcoef(found, -own[400:])[0, 1] > 0.85
+    assert abs(np.corrcoef(found, brightness[400:])[0, 1]) < 0.3
+    with pytest.raises(NotEnoughData, match="was given 39 images to fit on; at least 40 are needed"):
+        Residual().fit(scored[:39])
+
+
+@pytest.mark.parametrize("name", [name for name in DETECTORS if name != "residual"])
 def test_every_detector_finds_far_embeddings_outlying_and_says_what_it_is(name):
     detector = DETECTORS[name]()
     training = RNG.normal(size=(max(detector.least, 30), 4))
@@ -99,7 +110,7 @@ def domain(name: str, count: int, centre: float = 0.0) -> Domain:
 
 
 def test_judges_give_every_variants_negative_and_every_detectors_own_score():
-    training, foreign = domain("training", 20), domain("foreign", 4, 3.0)
+    training, foreign = domain("training", 50), domain("foreign", 4, 3.0)
     fitted = FittedMethods(training)
     assert fitted.methods == tuple(methods.METHODS) == (*VARIANTS, *DETECTORS)
     for name in VARIANTS:
