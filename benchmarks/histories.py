@@ -2,15 +2,15 @@
 
 Two tables. `containers`: each picture's pixels in several files with and without metadata (profile, EXIF, thumbnail,
 comment, text); the largest difference of score, layers' sizes, measures and p-value from the first of its kind, and how
-many verdicts differ. `histories`: the picture after ordinary copying (packed as a JPEG, resized and packed); how many of
-the pictures that are called nothing are called something then, and the other way round, and the median change of the
-score in spreads of the references.
+many verdicts differ. `histories`: the picture after ordinary copying (packed as a JPEG, resized and packed); how many
+that were called nothing are called something then, and the other way round, and the median change of the score in
+spreads of the references.
 """
 
 import argparse
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +118,32 @@ def differences(first: list[Checked], other: list[Checked]) -> dict[str, float]:
     return found
 
 
+def of_containers(pictures: list[Image.Image], check: Callable[[Iterable[bytes]], list[Checked]]) -> pd.DataFrame:
+    """A line for each container."""
+    packed = [_saved("JPEG", quality=88)(one) for one in pictures]
+    plain, jpeg = check(LOSSLESS["PNG"](one) for one in pictures), check(packed)
+    found = {name: differences(plain, check(save(one) for one in pictures)) for name, save in LOSSLESS.items()}
+    found |= {name: differences(jpeg, check(change(one) for one in packed)) for name, change in PACKED.items()}
+    return pd.DataFrame([{"container": name, "pictures": len(pictures)} | line for name, line in found.items()])
+
+
+def of_histories(
+    pictures: list[Image.Image], check: Callable[[Iterable[bytes]], list[Checked]], spread: float
+) -> pd.DataFrame:
+    """A line for each history."""
+    before, lines = check(LOSSLESS["PNG"](one) for one in pictures), []
+    for name, copy in HISTORIES.items():
+        after = check(LOSSLESS["PNG"](copy(one)) for one in pictures)
+        was, now = (np.array([item.findings.called for item in side]) for side in (before, after))
+        scores = [np.array([item.scores["jepa_score"] for item in side]) for side in (before, after)]
+        lines.append(
+            {"history": name, "pictures": len(pictures), "called before": was.mean(), "called after": now.mean()}
+            | {"newly called": (~was & now).mean(), "no longer called": (was & ~now).mean()}
+            | {"score moved, spreads": float(np.median(np.abs(scores[1] - scores[0]))) / spread}
+        )
+    return pd.DataFrame(lines)
+
+
 def main() -> None:
     """Make the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -130,53 +156,17 @@ def main() -> None:
     store, output = Store(), EncoderOutput.of(load_encoder(args.encoder))
     load_all_shipped(store)
     known = load_complete(store, output, registry.get_dataset(output.spec.reference))
-    dataset = (
-        registry.with_pictures(args.data, Path(args.pictures)) if args.pictures else registry.get_dataset(args.data)
-    )
+    dataset = registry.get_dataset(args.data)
+    if args.pictures:
+        dataset = registry.with_pictures(args.data, Path(args.pictures))
     items = registry.sample(dataset, args.count, seed=0)
     pictures = [images.decode(item.read()).image.convert("RGB") for item in items]
 
-    def checked(files: list[bytes], *, scores: bool = True) -> list[Checked]:
-        named = [(str(place), data) for place, data in enumerate(files)]
-        return evidence.check_pictures(output, named, known, scores=scores).checked
+    def check(files: Iterable[bytes]) -> list[Checked]:
+        return evidence.check_pictures(output, [(str(place), data) for place, data in enumerate(files)], known).checked
 
-    bases = {
-        "PNG": [LOSSLESS["PNG"](one) for one in pictures],
-        "JPEG": [_saved("JPEG", quality=88)(one) for one in pictures],
-    }
-    first = {kind: checked(files) for kind, files in bases.items()}
-    lines = []
-    for name, save in LOSSLESS.items():
-        lines.append(
-            {"container": name, "pictures": len(pictures)}
-            | differences(first["PNG"], checked([save(one) for one in pictures]))
-        )
-    for name, change in PACKED.items():
-        lines.append(
-            {"container": name, "pictures": len(pictures)}
-            | differences(first["JPEG"], checked([change(one) for one in bases["JPEG"]]))
-        )
-    containers = pd.DataFrame(lines)
-    spread = float(known.scores.std())
-    before = first["PNG"]
-    lines = []
-    for name, copy in HISTORIES.items():
-        after = checked([LOSSLESS["PNG"](copy(one)) for one in pictures])
-        called = np.array([[item.findings.called for item in side] for side in (before, after)])
-        moved = [
-            abs(one.scores["jepa_score"] - two.scores["jepa_score"]) for one, two in zip(before, after, strict=True)
-        ]
-        lines.append(
-            {
-                "history": name,
-                "pictures": len(pictures),
-                "called before": called[0].mean(),
-                "called after": called[1].mean(),
-            }
-            | {"newly called": (~called[0] & called[1]).mean(), "no longer called": (called[0] & ~called[1]).mean()}
-            | {"score moved, spreads": float(np.median(moved)) / spread}
-        )
-    histories = pd.DataFrame(lines)
+    containers = of_containers(pictures, check)
+    histories = of_histories(pictures, check, float(known.scores.std()))
     for name, table in (("containers", containers), ("histories", histories)):
         table.insert(0, "set", dataset.name)
         table.insert(0, "encoder", args.encoder)
