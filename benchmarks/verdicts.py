@@ -8,7 +8,8 @@ Held against the encoder's own reference, by pictures that neither the encoder n
 - `disturbed`: of `--count` of the reference's pictures, disturbed in each way, what is called, and the kind named.
 - `texts`: what the page says of some pictures.
 
-Writes a table each (`docs/verdicts-TABLE.csv`, with `--write`), or prints them.
+With `--write` the tables are written to `docs/verdicts-TABLE.csv`, and what an encoder can tell to
+`assets/verdicts.json`; else they are printed.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from jepa_core.check.combined import CombinedTest
 from jepa_core.check.evidence import Checked
 from jepa_core.check.known_set import KnownSet, load_complete
 from jepa_core.check.reasons import AS_DISTURBED
+from jepa_core.check.track_record import TrackRecord, write
 from jepa_core.check.verdict import VerdictKind
 from jepa_core.datasets import registry
 from jepa_core.datasets.disturbances import KINDS, disturb
@@ -186,6 +188,12 @@ def main() -> None:
             path.write_text(csv_text(table.round(4)), encoding="utf-8")
         else:
             print(f"\n{table.round(3).to_string(index=False)}")
+    if args.write:
+        titles = {name: one.title for name, one in chosen.items()}
+        foreign = {titles[row["set"]]: round(row["called, bare"], 3) for row in made["sets"].to_dict("records")}
+        rows = made["disturbed"].to_dict("records") if "disturbed" in made else []
+        calm = str(VerdictKind.IN_DISTRIBUTION)
+        write(args.encoder, TrackRecord(foreign, {row["kind"]: round(1 - row[calm], 3) for row in rows}))
     shown = {name: named(one, 1) for name, one in list(chosen.items())[:12]}
     if "disturbed" in made:
         shown |= {kind: disturbed(named(reference, 1), kind) for kind in KINDS}

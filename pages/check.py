@@ -9,6 +9,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from jepa_core import images
 from jepa_core.check import evidence, known_set
 from jepa_core.check.summary import most_unusual_first, summary, together
+from jepa_core.check.track_record import track_record
 from jepa_core.datasets import registry
 from jepa_core.datasets.uploads import MOST_PICTURE_BYTES, MOST_PICTURES, MOST_SESSION_BYTES
 from jepa_core.errors import NotEnoughData
@@ -147,6 +148,9 @@ with settings:
 if not held.pictures:
     show_refused(held.refused)
     verdict_list.legend()
+    if record := track_record(choice.spec):
+        st.markdown("**What to expect of this encoder**")
+        st.markdown("\n".join(f"- {escaped(sentence)}" for sentence in record.sentences))
     st.stop()
 key = make_key("check", held.token, *versions, label or "")
 with above:
