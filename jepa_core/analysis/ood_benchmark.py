@@ -13,9 +13,13 @@ import pandas as pd
 
 from jepa_core.analysis.methods import LEAST_FIT, METHODS, Domain, FittedMethods, load_domain
 from jepa_core.analysis.separation import column_with_interval
+from jepa_core.confounds import measure
+from jepa_core.datasets import registry
 from jepa_core.detectors import DETECTORS
 from jepa_core.errors import JepaError, NotEnoughData
+from jepa_core.progress import Progress, silent
 from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.stored import stored_scores
 from jepa_core.stats.metrics import METRICS, separation
 from jepa_core.store.results import Store
 
@@ -83,6 +87,14 @@ def benchmark(store: Store, output: EncoderOutput, known: str, others: Sequence[
             raise NotEnoughData(f"No image of {name!r} is left to judge; a set of other images is accepted.")
         lines += _lines(fitted, inliers, domain.only(left))
     return Benchmark(pd.DataFrame(lines), notes)
+
+
+def measure_visible(store: Store, output: EncoderOutput, name: str, progress: Progress = silent) -> None:
+    """Take the visible measures of a set's scored pictures that have none, where these are at hand."""
+    dataset = registry.get_dataset(name)
+    if not dataset.listed:
+        table = stored_scores(store, output, dataset.name)
+        measure.measure_missing(store, output.spec, dataset, table, progress, family=measure.VISIBLE)
 
 
 def _lines(fitted: FittedMethods, inliers: Domain, outliers: Domain) -> list[dict[str, object]]:

@@ -1,17 +1,13 @@
 """`bench ood`: measure how well each method tells a known set of images from others."""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jepa_core.cli.loading import open_store
 from jepa_core.cli.output import Bar, note, show
 from jepa_core.datasets import registry
 from jepa_core.encoders.registry import get_spec
 from jepa_core.errors import JepaError
-
-if TYPE_CHECKING:
-    from jepa_core.scoring.encoder_output import EncoderOutput
-    from jepa_core.store.results import Store
 
 
 def add_parser(subparsers: Any) -> None:
@@ -62,19 +58,9 @@ def run(args: argparse.Namespace) -> None:
             "needed; score one, and name it with --others."
         )
     for name in dict.fromkeys([fit, known, *given]):
-        _measure(store, output, name)
+        if name:
+            ood_benchmark.measure_visible(store, output, name, Bar(f"{name}, seen"))
     found = ood_benchmark.benchmark(store, output, known, list(dict.fromkeys(given)), fit)
     for sentence in found.notes:
         note(sentence)
     show(found.table if args.json else ood_benchmark.readable(found.table), args.json)
-
-
-def _measure(store: "Store", output: "EncoderOutput", name: str) -> None:
-    """Take the visible measures of a set's pictures, where these are at hand."""
-    from jepa_core.confounds import measure
-    from jepa_core.scoring.stored import stored_scores
-
-    dataset = registry.get_dataset(name) if name else None
-    if dataset and not dataset.listed:
-        table = stored_scores(store, output, dataset.name)
-        measure.measure_missing(store, output.spec, dataset, table, Bar(dataset.title), family=measure.VISIBLE)
