@@ -254,7 +254,7 @@ def percentiles_table(item: Checked) -> pd.DataFrame:
     asked = {"jepa": ("unlikely", "likely")} | {name: (name,) for name in (combined.by_method if combined else ())}
     lines = []
     for name, place in item.places.items():
-        far = name not in VARIANTS
+        far = name not in (*VARIANTS, "residual")  # which is a score, too
         low, high = (100 - place.high, 100 - place.low) if far else (place.low, place.high)
         lines.append(
             {
