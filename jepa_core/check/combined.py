@@ -23,7 +23,7 @@ from numpy import ndarray
 
 from jepa_core.stats.conformal import ALPHA
 
-WEIGHTS = {"joint": 0.5, "visible": 0.2, "disturbed": 0.2, "spectrum_knn": 0.05, "likely": 0.025, "unlikely": 0.025}
+WEIGHTS = {"joint": 0.3, "visible": 0.3, "disturbed": 0.3, "spectrum_knn": 0.05, "likely": 0.025, "unlikely": 0.025}
 """What each method is worth, chosen on training pictures (`docs/decisions.md`). `unlikely` and `likely` are the two
 sides of the JEPA-SCORE, since foreign pictures score too low or too high; nothing is too near or too ordinary."""
 
