@@ -1,9 +1,9 @@
 """References as they look after an ordinary disturbance: is a picture one of them that was darkened, or a foreign one?
 
-A Gaussian is fitted on the fingerprints (layers' sizes, embedding and visible measures side by side) of images that
-belong, and one on those of copies of them disturbed in each way of `jepa_core.datasets.disturbances`. The largest
-log-likelihood ratio of a disturbance finds the disturbed among the references, and whether a picture lies where the
-disturbed copies lie says that it was one of them.
+A Gaussian is fitted on the fingerprints (layers' sizes and visible measures side by side) of images that belong, and one
+on those of copies of them disturbed in each way of `jepa_core.datasets.disturbances`. The largest log-likelihood ratio
+of a disturbance finds the disturbed among the references, and whether a picture lies where the disturbed copies lie
+says that it was one of them. The embedding is left out: it tells neither better, and its length is that of the encoder.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -54,13 +54,6 @@ class Disturbed:
     p: float
 
 
-def fingerprints(
-    sizes: Float[ndarray, "n s"], embedding: Float[ndarray, "n k"], seen: Float[ndarray, "n v"]
-) -> Float[ndarray, "n d"]:
-    """What is compared, side by side."""
-    return np.hstack([sizes, embedding, seen])
-
-
 def make(
     output: EncoderOutput, items: Sequence[Item], progress: Progress = silent, cancelled: Cancelled = never
 ) -> dict[str, Float[ndarray, "n d"]]:
@@ -105,7 +98,7 @@ def _of_copies(output: EncoderOutput, picture: Image.Image, rng: np.random.Gener
     for (kind, copy), look in zip(copies.items(), look_work(output).results(list(copies), inputs), strict=True):
         if look is not None:
             seen = visible.measured(images.crop(copy, config), images.scale(copy, config))
-            found[kind] = np.concatenate([look.sizes, look.embedding, seen])
+            found[kind] = np.concatenate([look.sizes, seen])
     return found
 
 

@@ -153,8 +153,7 @@ def _fitted_on(store: Store, output: EncoderOutput, domain: Domain, method: Scor
 
 def compared(domain: Domain) -> Float[ndarray, "n d"]:
     """What is compared with disturbed copies, of each image of a domain; NaN where it is not known."""
-    parts = (domain.fingerprints("sizes"), domain.embeddings, domain.fingerprints("visible"))
-    return disturbances.fingerprints(*parts)
+    return np.hstack([domain.fingerprints("sizes"), domain.fingerprints("visible")])
 
 
 def _disturbed(store: Store, output: EncoderOutput, training: Domain) -> Disturbances | None:
@@ -199,13 +198,16 @@ def load_complete(
     label: str | None = None,
     progress: Progress = silent,
     cancelled: Cancelled = never,
+    *,
+    copies: bool = True,
 ) -> KnownSet:
     """`load_known`, after putting into the store what it lacks (`complete`), which takes a while for a new set.
 
-    The encoder is loaded if something is lacking. Errors: as of `load_known`.
+    Without `copies` no disturbed copies are made: they take 2,700 forward passes, once. The encoder is loaded if
+    something is lacking. Errors: as of `load_known`.
     """
     known = load_known(store, output, dataset.name, method, label)
-    complete(store, output, dataset, known, progress, cancelled)
+    complete(store, output, dataset, known, progress, cancelled, copies=copies)
     return load_known(store, output, dataset.name, method, label)
 
 
@@ -216,6 +218,8 @@ def complete(
     known: KnownSet,
     progress: Progress = silent,
     cancelled: Cancelled = never,
+    *,
+    copies: bool = True,
 ) -> None:
     """Put into the store what it lacks of a known set, as far as its pictures are at hand: `load_known` finds it then.
 
@@ -229,12 +233,12 @@ def complete(
             if not one.listed:
                 _look_and_measure(store, output, one, known, progress, cancelled)
         seen = known.fitted.seen
-        if fitted_on.listed or not seen or cancelled() or disturbances.load(store, output, seen):
+        if not copies or fitted_on.listed or not seen or cancelled() or disturbances.load(store, output, seen):
             return
         names = {member.name for member in store.members(fitted_on.name) if member.digest in seen}
         items = [item for item in fitted_on.items() if item.name in names]
-        if copies := disturbances.make(output, items, progress, cancelled):
-            disturbances.keep(store, output, seen, copies)
+        if made := disturbances.make(output, items, progress, cancelled):
+            disturbances.keep(store, output, seen, made)
 
 
 def _look_and_measure(

@@ -50,11 +50,10 @@ def check_uploads(
 
         output = EncoderOutput.of(resources.encoder(choice.spec.name), choice.output)
         before = uploads.found.get(key)
-        if before:
-            known = before.known
-        else:
-            method = choice.method_for(dataset)
-            known = load_complete(resources.store(), output, dataset, method, label, job.report, stop)
+        known = before.known if before else None
+        if known is None or (scores and known.disturbed is None):  # its copies may take longer than a first look may
+            method, store = choice.method_for(dataset), resources.store()
+            known = load_complete(store, output, dataset, method, label, job.report, stop, copies=scores)
         outcome = check_pictures(output, uploads.pictures, known, job.report, stop, scores=scores)
         if stop():
             return None
