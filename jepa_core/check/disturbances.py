@@ -1,6 +1,6 @@
 """References as they look after an ordinary disturbance: is a picture one of them that was darkened, or a foreign one?
 
-A Gaussian is fitted on the fingerprints (layers' sizes and visible measures side by side) of images that belong, and one
+A Gaussian is fitted on the fingerprints (layers' sizes and visible measures side by side) of images that belong, one
 on those of copies of them disturbed in each way of `jepa_core.datasets.disturbances`. The largest log-likelihood ratio
 of a disturbance finds the disturbed among the references, and whether a picture lies where the disturbed copies lie
 says that it was one of them. The embedding is left out: it tells neither better, and its length is that of the encoder.

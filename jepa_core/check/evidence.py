@@ -15,7 +15,7 @@ from PIL import Image
 from jepa_core import images
 from jepa_core.analysis.methods import METHODS, Domain, log_spectrum
 from jepa_core.check.disturbances import Disturbed
-from jepa_core.check.known_set import KnownSet, compared
+from jepa_core.check.known_set import PLACED, KnownSet, compared
 from jepa_core.check.reasons import reasons
 from jepa_core.check.verdict import Complexity, Findings, Verdict, complexity_of, verdict
 from jepa_core.confounds import image_stats, visible
@@ -277,7 +277,7 @@ def outcome_table(outcome: Outcome) -> pd.DataFrame:
     Columns: name; verdict, headline and evidence in words; p of all methods together, and p_adjusted for all pictures
     checked at once (Benjamini and Hochberg); percentile of the JEPA-SCORE with its interval in
     percentile_low and percentile_high; p_unlikely and p_untypical, its p-values, and p_unlikely_adjusted for all
-    pictures checked at once; NAME_score of each variant; for each detector NAME, NAME_percentile (high: far) and NAME_p
+    pictures checked at once; NAME_score of each variant; for each detector of `PLACED` NAME, NAME_percentile (high: far) and NAME_p
     (far); the nearest likely and unlikely references; notes.
     """
     lines = []
@@ -297,7 +297,7 @@ def outcome_table(outcome: Outcome) -> pd.DataFrame:
             "p_untypical": place.p_two_sided if place else None,
         }
         line |= {f"{name}_score": item.scores[f"{name}_score"] for name in VARIANTS}
-        for name in DETECTORS:
+        for name in (one for one in PLACED if one in DETECTORS):
             found = item.places.get(name)
             line |= {
                 name: -found.score if found else None,
