@@ -24,7 +24,7 @@ from jepa_core.datasets.spec import Item
 from jepa_core.decoding.sandbox import DecodingCancelled
 from jepa_core.detectors.standardised import RIDGE, Standardised
 from jepa_core.encoders.spec import EncoderSpec
-from jepa_core.errors import JepaError
+from jepa_core.errors import JepaError, NotEnoughData
 from jepa_core.files import replace_file
 from jepa_core.keys import make_key
 from jepa_core.progress import Cancelled, Progress, never, silent
@@ -37,6 +37,8 @@ VERSION = 1
 """To be raised when copies are made otherwise, so that kept ones are not mixed with new ones."""
 COUNT = 300
 """Pictures that are disturbed in each way: fewer leave the Gaussians too wide to tell anything."""
+LEAST = 200
+"""Copies of a kind that a Gaussian needs: of fewer it is so wide that drawn foreign pictures pass for disturbed."""
 _PARTS = 5  # folds of the cross-validation
 _SEED = 0
 _ROOM = 4  # times the encoder's input that a picture may be large: more would be averaged away in it
@@ -59,8 +61,11 @@ def make(
 ) -> dict[str, Float[ndarray, "n d"]]:
     """The fingerprints of disturbed copies of at most `COUNT` of the items, by the kind; {} once it is cancelled.
 
+    {} for fewer than `LEAST` items, too.
     Pictures that cannot be read are left out; of items that are only listed nothing comes.
     """
+    if len(items) < LEAST:
+        return {}
     rng = np.random.default_rng(_SEED)
     chosen = [items[place] for place in rng.permutation(len(items))[:COUNT]]
     found: dict[str, list[ndarray]] = {kind: [] for kind in KINDS}
@@ -105,12 +110,13 @@ def _of_copies(output: EncoderOutput, picture: Image.Image, rng: np.random.Gener
 class Disturbances:
     """Gaussians of the references as they are, `clean` (n, d), and of their disturbed copies, by the kind.
 
-    Raises `ValueError` for no disturbed copies.
+    Raises `NotEnoughData` for fewer than `LEAST` copies of a kind, and for no kind.
     """
 
     def __init__(self, clean: Float[ndarray, "n d"], copies: Mapping[str, Float[ndarray, "m d"]]) -> None:
-        if not copies:
-            raise ValueError("Disturbed copies of at least one kind are needed.")
+        fewest = min(map(len, copies.values()), default=0)
+        if fewest < LEAST:
+            raise NotEnoughData(f"There are {fewest} disturbed copies of a kind; at least {LEAST} are needed.")
         self.kinds = tuple(copies)
         within = np.vstack([values - values.mean(axis=0) for values in copies.values()])
         self._scale = Standardised(within)

@@ -277,8 +277,8 @@ def outcome_table(outcome: Outcome) -> pd.DataFrame:
     Columns: name; verdict, headline and evidence in words; p of all methods together, and p_adjusted for all pictures
     checked at once (Benjamini and Hochberg); percentile of the JEPA-SCORE with its interval in
     percentile_low and percentile_high; p_unlikely and p_untypical, its p-values, and p_unlikely_adjusted for all
-    pictures checked at once; NAME_score of each variant; for each detector of `PLACED` NAME, NAME_percentile (high: far) and NAME_p
-    (far); the nearest likely and unlikely references; notes.
+    pictures checked at once; NAME_score of each variant; for each detector of `PLACED` NAME, NAME_percentile (high:
+    far) and NAME_p (far); the nearest likely and unlikely references; notes.
     """
     lines = []
     for item in outcome.checked:

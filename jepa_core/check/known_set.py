@@ -160,9 +160,12 @@ def _disturbed(store: Store, output: EncoderOutput, training: Domain) -> Disturb
     copies = disturbances.load(store, output, training.table["digest"].tolist())
     clean = compared(training)
     clean = clean[~np.isnan(clean).any(axis=1)]
-    if not copies or len(clean) < LEAST_FIT or any(values.shape[1] != clean.shape[1] for values in copies.values()):
+    if len(clean) < disturbances.LEAST or any(values.shape[1] != clean.shape[1] for values in copies.values()):
         return None
-    return Disturbances(clean, copies)
+    try:
+        return Disturbances(clean, copies)
+    except NotEnoughData:
+        return None
 
 
 def _test_of(outlying: dict[str, ndarray]) -> CombinedTest | None:
@@ -233,7 +236,9 @@ def complete(
             if not one.listed:
                 _look_and_measure(store, output, one, known, progress, cancelled)
         seen = known.fitted.seen
-        if not copies or fitted_on.listed or not seen or cancelled() or disturbances.load(store, output, seen):
+        if not copies or fitted_on.listed or len(seen) < disturbances.LEAST or cancelled():
+            return
+        if disturbances.load(store, output, seen):
             return
         names = {member.name for member in store.members(fitted_on.name) if member.digest in seen}
         items = [item for item in fitted_on.items() if item.name in names]

@@ -219,7 +219,8 @@ def test_a_first_look_says_where_a_picture_lies_and_the_score_follows(store, tin
 
 
 def test_a_disturbed_reference_is_told_from_a_foreign_picture(store, tiny):
-    score_some(store, tiny, "digits-test", 360)
+    score_some(store, tiny, "digits-test", 200)
+    score_some(store, tiny, "digits-train", 240)
     output = EncoderOutput.of(tiny, "projector")
     known = load_complete(store, output, get_dataset("digits-test"))
     spare = [images.decode(item.read()).image for item in sample(get_dataset("digits-validation"), 20, seed=0)]
@@ -240,7 +241,7 @@ def test_a_disturbed_reference_is_told_from_a_foreign_picture(store, tiny):
 def test_what_is_known_of_a_reference_is_taken_once(store, tiny, monkeypatch):
     output, dataset = EncoderOutput.of(tiny, "projector"), get_dataset("digits-test")
     first = load_complete(store, output, dataset)
-    assert set(first.test.methods) == set(WEIGHTS)
+    assert set(first.test.methods) == set(WEIGHTS) - {"disturbed"}  # twelve images are too few for that
     for module, name in ((visible, "measured"), (image_stats, "measured_crop"), (disturbances, "make")):
         monkeypatch.setattr(module, name, lambda *_given: pytest.fail("done again"))
     again = load_complete(store, output, dataset)
