@@ -27,8 +27,11 @@ class TrackRecord:
     @property
     def sentences(self) -> list[str]:
         """What it can tell, and what it cannot."""
-        found = _said(self.foreign, "By its layers, embedding and score alone this encoder")
-        return found + _said(self.disturbed, "Of disturbances of pictures that it knows, a verdict")
+        found = [
+            _said(self.foreign, "Foreign sets, by its layers, embedding and score alone:"),
+            _said(self.disturbed, "Disturbances of pictures that it knows:"),
+        ]
+        return [sentence for sentence in found if sentence]
 
 
 def track_record(spec: EncoderSpec) -> TrackRecord | None:
@@ -49,10 +52,12 @@ def _all(path: Path, changed: int) -> dict[str, dict[str, dict[str, float]]]:
     return json.loads(path.read_text(encoding="utf-8")) if changed else {}
 
 
-def _said(shares: dict[str, float], who: str) -> list[str]:
+def _said(shares: dict[str, float], who: str) -> str:
+    """One sentence, "" for no shares."""
     parts = {
-        f"{who} tells": [name for name, share in shares.items() if share >= MOST],
-        "In part": [name for name, share in shares.items() if FEW < share < MOST],
-        "Hardly": [name for name, share in shares.items() if share <= FEW],
+        "tells": [name for name, share in shares.items() if share >= MOST],
+        "in part": [name for name, share in shares.items() if FEW < share < MOST],
+        "hardly": [name for name, share in shares.items() if share <= FEW],
     }
-    return [f"{start}: {listed(names)}." for start, names in parts.items() if names]
+    said = [f"{start} {listed(names)}" for start, names in parts.items() if names]
+    return f"{who} {'; '.join(said)}." if said else ""
