@@ -16,7 +16,7 @@ def test_shares_become_three_lists():
 
 def test_every_bundled_encoder_has_one(tiny):
     for spec in list_encoders().values():
-        if spec.source == "bundled":
+        if spec.source == "bundled" and spec != tiny.spec:
             found = track_record(spec)
             assert found, spec.name
             assert set(found.disturbed) == set(KINDS)
