@@ -37,18 +37,19 @@ def flaws(facts: Sequence[Facts]) -> list[list[str]]:
     darkest, brightest = (np.array([getattr(one, name) for one in facts]) for name in ("darkest", "brightest"))
     size = np.array([max(one.width, one.height) for one in facts], dtype=np.float64)
     shape = np.array([one.width / one.height for one in facts])
-    told = [
-        (blank, lambda place: "blank"),
-        (~blank & (brightest < DARK), lambda place: f"dark (99 % of it below grey level {brightest[place]:.0f})"),
-        (~blank & (darkest > BRIGHT), lambda place: f"bright (99 % of it above grey level {darkest[place]:.0f})"),
-        (~blank & _blurred(measure["fine_detail"][:], blank), lambda place: "blurred"),
-        (~blank & _uncoloured(measure["colourfulness"]), lambda place: "no colour, in a set with colours"),
-        (_beyond(size, ODD_SIZE), lambda place: f"odd size ({facts[place].width} x {facts[place].height} pixels)"),
-        (_beyond(shape, ODD_SHAPE), lambda place: f"odd shape ({facts[place].width} x {facts[place].height} pixels)"),
-    ]
-    for mask, words in told:
+
+    def tell(mask: ndarray, words: str) -> None:
         for place in np.flatnonzero(mask).tolist():
-            found[place].append(words(place))
+            one = facts[place]
+            found[place].append(words.format(one=one, low=f"{one.darkest:.0f}", high=f"{one.brightest:.0f}"))
+
+    tell(blank, "blank")
+    tell(~blank & (brightest < DARK), "dark (99 % of it below grey level {high})")
+    tell(~blank & (darkest > BRIGHT), "bright (99 % of it above grey level {low})")
+    tell(~blank & _blurred(measure["fine_detail"], blank), "blurred")
+    tell(~blank & _uncoloured(measure["colourfulness"]), "no colour, in a set with colours")
+    tell(_beyond(size, ODD_SIZE), "odd size ({one.width} x {one.height} pixels)")
+    tell(_beyond(shape, ODD_SHAPE), "odd shape ({one.width} x {one.height} pixels)")
     return found
 
 
