@@ -2,7 +2,7 @@
 
 Three classes of the set are drawn, and into each class 5 % of its number are planted: foreign pictures (of one set, of
 all sets mixed, and of all mixed after they were brought to the set's size and packed like photos), or so many of its
-own pictures are disturbed. With N planted pictures an order has
+own pictures are disturbed, or get another one of the three classes. With N planted pictures an order has
 
     precision = the planted share of its first N,    recall = the share of the planted that is among its first 1.5 N,
 
@@ -80,8 +80,7 @@ def benchmark(
     large = names[sizes >= LEAST_CLASS]
     if not len(large):
         raise NotEnoughData(
-            f"{host.title} has no class of {LEAST_CLASS} readable images, which curation is measured on; choose another "
-            "set."
+            f"{host.title} has no class of {LEAST_CLASS} readable images, which curation is measured on; give another."
         )
     with temporary_folder() as folder:
         pools = _Pools(Store(folder / "planted.sqlite"), output, own.scored.all())
@@ -96,6 +95,10 @@ def benchmark(
             progress(number + 1, len(scenarios) + 2)
         found = [_draw_disturbed(own, large, disturbed, made, seed) for seed in range(draws)]
         lines += _lines("disturbed", "all kinds in turn", found)
+        if len(large) > 1:
+            lines += _lines(
+                "wrong class", "another of the three", [_draw_misled(own, large, seed) for seed in range(draws)]
+            )
         progress(len(scenarios) + 1, len(scenarios) + 2)
     copies, notes = _copies(host, own)
     progress(len(scenarios) + 2, len(scenarios) + 2)
@@ -179,6 +182,19 @@ def _draw_disturbed(own: Evidence, large: ndarray, pool: Evidence, made: Sequenc
         parts += [own.only(left), pool.only(chosen)]
         marks += [np.zeros(len(left), dtype=bool), np.ones(len(chosen), dtype=bool)]
     return review_evidence.joined(parts), np.concatenate(marks)
+
+
+def _draw_misled(own: Evidence, large: ndarray, seed: int) -> _Drawn:
+    """Pictures with another one of the drawn classes."""
+    rng, classes = np.random.default_rng(seed), _classes(large, seed)
+    chosen = own.only(np.flatnonzero(np.isin(own.labels.astype(str), classes)))
+    labels, marks = chosen.labels.copy(), np.zeros(len(chosen), dtype=bool)
+    for label in classes:
+        places = np.flatnonzero(chosen.labels == label)
+        moved = rng.choice(places, max(1, round(SHARE * len(places))), replace=False)
+        labels[moved] = rng.choice(classes[classes != label], len(moved))
+        marks[moved] = True
+    return chosen.labelled(labels.tolist()), marks
 
 
 # --- what is found ----------------------------------------------------------------------------------------------------

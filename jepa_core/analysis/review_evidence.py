@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
@@ -115,6 +116,13 @@ def load(store: Store, output: EncoderOutput, members: Sequence[Member]) -> Evid
         scores=np.asarray(spectrum.jepa_score(singular, rank), dtype=np.float64),
         spectra=np.log(np.maximum(singular[:, :rank], np.finfo(np.float32).tiny)),
     )
+
+
+def with_scores(evidence: Evidence, table: pd.DataFrame) -> Evidence:
+    """The same pictures with the scores of a score table, which may have estimates; missing ones stay as they are."""
+    known = dict(zip(table["digest"], table["jepa_score"], strict=True))
+    found = [known.get(member.digest, score) for member, score in zip(evidence.members, evidence.scores, strict=True)]
+    return replace(evidence, scores=np.array(found, dtype=np.float64))
 
 
 def _rows(found: dict[str, ndarray], digests: Sequence[str]) -> ndarray:

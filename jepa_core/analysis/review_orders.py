@@ -133,12 +133,12 @@ def _by_embedding(evidence: Evidence) -> ndarray:
     return by_class(evidence.labels, lambda some: distances(points[some]))
 
 
-def _of_scored(order: Callable[[Evidence], ndarray]) -> Callable[[Evidence], ndarray]:
-    """The order of the images that have a full score; the others are NaN."""
+def _of_scored(order: Callable[[Evidence], ndarray], *, spectra: bool = False) -> Callable[[Evidence], ndarray]:
+    """The order of the images that have a score, or a spectrum; the others are NaN."""
 
     def of(evidence: Evidence) -> ndarray:
         found = np.full(len(evidence), np.nan)
-        scored = np.isfinite(evidence.scores)
+        scored = np.isfinite(evidence.spectra).all(axis=1) if spectra else evidence.scored
         if scored.any():
             found[scored] = order(evidence.only(scored))
         return found
@@ -195,7 +195,7 @@ ORDERS: dict[str, Order] = {
     "spectrum": Order(
         "Spectrum",
         "pictures whose singular values are spread otherwise",
-        _of_scored(_within(lambda evidence: evidence.spectra)),
+        _of_scored(_within(lambda evidence: evidence.spectra), spectra=True),
         needs="scores",
     ),
     "score": Order("Unlikely", "the least likely images of each class", _of_scored(_by_score), needs="scores"),
