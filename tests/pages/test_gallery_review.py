@@ -88,16 +88,14 @@ def test_the_page_says_on_what_evidence_an_order_rests(
         curation_figures._rows.cache_clear()
 
 
-def test_pairs_of_copies_stand_side_by_side_and_unreadable_files_are_told(
-    open_page: Callable[..., AppTest], tmp_path: Path
-) -> None:
+def test_pairs_of_copies_stand_side_by_side(open_page: Callable[..., AppTest], tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     scenes = resources.dataset("scenes-validation")
-    for position in (0, 60, 120, 180):
+    for position in (0, 60, 180, 240):
         (folder / "a").mkdir(parents=True, exist_ok=True)
         (folder / "a" / f"{position}.ppm").write_bytes(scenes.item(position).read())
     shutil.copy(folder / "a" / "60.ppm", folder / "a" / "again.ppm")
-    with Image.open(folder / "a" / "120.ppm") as picture:
+    with Image.open(folder / "a" / "180.ppm") as picture:
         picture.resize((40, 40)).save(folder / "a" / "small.png")
     app = choose_folder(open_page(), folder)
     app = settled(look(settled(app), "curate"))
@@ -106,9 +104,9 @@ def test_pairs_of_copies_stand_side_by_side_and_unreadable_files_are_told(
     assert "**2 pairs**" in texts(app)
     shown = grids(app)["copies"]
     names = [card["alt"].split(",")[0] for card in shown]
-    assert names == ["a/60.ppm", "a/again.ppm", "a/120.ppm", "a/small.png"]
+    assert names == ["a/60.ppm", "a/again.ppm", "a/180.ppm", "a/small.png"]
     assert shown[1]["aside"][0] == "the same file as a/60.ppm"
-    assert shown[3]["aside"][0] == "a near duplicate of a/120.ppm"
+    assert shown[3]["aside"][0] == "a near duplicate of a/180.ppm"
 
 
 def test_tags_are_given_to_a_selection_kept_beyond_the_visit_and_exported(open_page: Callable[..., AppTest]) -> None:
