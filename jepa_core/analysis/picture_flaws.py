@@ -1,7 +1,7 @@
 """Flaws of pictures that their pixels show: blank, dark, bright, blurred, without colour, of an odd size or shape.
 
-What a flaw is depends on the set: where all pictures are grey, as scans are, none is odd for it. So only blank, dark
-and bright are told by themselves; the others are told where nearly all of the set are otherwise.
+What a flaw is depends on the set: where all pictures are grey, as scans are, none is odd for it. So only blank pictures
+are told by themselves; everything else is told where nearly all of the set are otherwise.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ DARK, BRIGHT = 90.0, 165.0
 UNCOLOURED, COLOURED = 3.0, 8.0
 """Colourfulness of a picture without colour, at most, and of one with colour, at least (`image_stats`)."""
 NEARLY_ALL = 0.9
-"""Share of a set that has to be otherwise before a picture without colour is told."""
+"""Share of a set that has to be otherwise before a picture is told to be dark, bright or without colour."""
 BLURRED = 0.5
 """Powers of ten by which a blurred picture has less fine detail than the lowest twentieth of its set."""
 ODD_SIZE, ODD_SHAPE = 2.5, 1.8
@@ -44,13 +44,17 @@ def flaws(facts: Sequence[Facts]) -> list[list[str]]:
             found[place].append(words.format(one=one, low=f"{one.darkest:.0f}", high=f"{one.brightest:.0f}"))
 
     tell(blank, "blank")
-    tell(~blank & (brightest < DARK), "dark (99 % of it below grey level {high})")
-    tell(~blank & (darkest > BRIGHT), "bright (99 % of it above grey level {low})")
+    tell(_rare(~blank & (brightest < DARK)), "dark (99 % of it below grey level {high})")
+    tell(_rare(~blank & (darkest > BRIGHT)), "bright (99 % of it above grey level {low})")
     tell(~blank & _blurred(measure["fine_detail"], blank), "blurred")
     tell(~blank & _uncoloured(measure["colourfulness"]), "no colour, in a set with colours")
     tell(_beyond(size, ODD_SIZE), "odd size ({one.width} x {one.height} pixels)")
     tell(_beyond(shape, ODD_SHAPE), "odd shape ({one.width} x {one.height} pixels)")
     return found
+
+
+def _rare(mask: ndarray) -> ndarray:
+    return mask & (mask.mean() <= 1 - NEARLY_ALL)
 
 
 def _blurred(detail: ndarray, blank: ndarray) -> ndarray:

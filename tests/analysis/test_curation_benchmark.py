@@ -1,6 +1,5 @@
 """Planting into a set: what is planted where, and that the figures are those of what was found."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +14,12 @@ from jepa_core.store.results import Store
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[curation_benchmark.Curation]:
+def measured(tmp_path_factory: pytest.TempPathFactory) -> curation_benchmark.Curation:
     """Shapes and galaxies planted into handwritten digits; nothing is scored."""
     store = Store(tmp_path_factory.mktemp("bench") / "store.sqlite")
     output = EncoderOutput.of(load_encoder("digits", "cpu"))
     foreign = [get_dataset("shapes#60"), get_dataset("galaxies#60")]
-    yield curation_benchmark.benchmark(store, output, get_dataset("digits-validation"), foreign, draws=3)
+    return curation_benchmark.benchmark(store, output, get_dataset("digits-validation"), foreign, draws=3)
 
 
 def test_what_is_unlike_digits_is_found_among_as_many_first_ones(measured: curation_benchmark.Curation) -> None:

@@ -13,8 +13,10 @@ from jepa_core.datasets.registry import get_dataset
 
 @pytest.fixture(scope="module")
 def photos() -> list[Image.Image]:
-    """Tiles of a colourful photograph."""
-    return [images.decode(item.read()).image for item in get_dataset("photo-tiles").items()][:60]
+    """Tiles of three colourful photographs."""
+    scenes = get_dataset("scenes-train")
+    found = [item for label in ("cat", "coffee", "tissue") for item in scenes.items(label)]
+    return [images.decode(item.read()).image for item in found[::2]]
 
 
 def told(pictures: list[Image.Image]) -> list[list[str]]:
@@ -47,6 +49,11 @@ def test_blank_and_odd_pictures_are_told(photos: list[Image.Image]) -> None:
     assert found[0][0] == "blank"
     assert f"odd size ({8 * side} x {8 * side} pixels)" in found[1]
     assert f"odd shape ({side} x 8 pixels)" in found[2]
+
+
+def test_where_many_are_dark_none_is_odd_for_it(photos: list[Image.Image]) -> None:
+    dark = [disturb("dark", picture, np.random.default_rng(0)) for picture in photos[:20]]
+    assert not any("dark" in reason for one in told([*photos, *dark]) for reason in one)
 
 
 def test_a_grey_set_has_no_picture_without_colour_and_no_set_is_nothing() -> None:

@@ -105,7 +105,7 @@ def test_a_distance_is_to_the_kth_other_point_however_many_there_are(monkeypatch
     assert found[100] == pytest.approx(10)
     monkeypatch.setattr(review_orders, "MOST_REFERENCES", 100)
     drawn = np.exp(distances(points))
-    assert np.corrcoef(drawn, found)[0, 1] > 0.9
+    assert np.abs(np.log(drawn / found)).max() < 0.7
 
 
 def test_a_column_that_never_varies_says_nothing() -> None:
