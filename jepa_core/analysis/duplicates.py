@@ -6,7 +6,8 @@ Near duplicates are looked for in two steps. **Candidates** are pairs whose perc
 bands of 16 bits one differs in at most two bits where all differ in at most eleven, so only pictures with such a band
 are compared (multi-index hashing: Norouzi, Punjani, Fleet, Fast Exact Search in Hamming Space with Multi-Index Hashing,
 TPAMI 2014, arXiv 1307.2982). A candidate is a **near duplicate** where the small copies agree: the correlation of their
-luma, the best over a few crops of one of them, is at least `ALIKE`, and their colours are close.
+luma, the best over a few crops of one of them, is at least `ALIKE`, that of its slopes there at least `ALIKE_IN_DETAIL`
+(two pictures of sky over ground are alike but for that), and their colours are close.
 
 What hashes cannot tell: pictures of fewer than `LEAST_SIDE` pixels a side, and plain ones, whose hashes are noise. Of
 these only equal pixels are found, and `untold` counts them.
@@ -17,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int, UInt64
+from jaxtyping import Int, UInt8, UInt64
 from numpy import ndarray
 from PIL import Image
 
@@ -25,8 +26,10 @@ from jepa_core.analysis.picture_facts import Facts, stacked
 
 RADIUS = 11
 """Bits of 64 in which the hashes of a candidate differ, at most."""
-ALIKE = 0.92
+ALIKE = 0.9
 """Correlation of the small copies' luma from which on two pictures are nearly the same."""
+ALIKE_IN_DETAIL = 0.6
+"""The same of the differences of neighbouring pixels of the small copies."""
 SAME_COLOURS = 16.0
 """Grey levels by which the colours (Cb, Cr) of near duplicates differ on average, at most."""
 LEAST_SIDE = 16
@@ -40,6 +43,7 @@ KINDS = ("same file", "same pixels", "near", "mirrored")
 _MIRRORED = 1  # place of the mirrored hash among those of `Facts`
 _BANDS, _BITS = 4, 16
 _AT_ONCE = 4_000_000  # pairs held against each other at a time
+_SURE = 0.98  # a correlation for which no crop is tried
 _SCALES, _PLACES = (0.95, 0.9, 0.85), (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -191,21 +195,27 @@ def _confirmed(one: Facts, two: Facts, kind: str) -> float | None:
     turned = slice(None, None, -1 if kind == "mirrored" else 1)
     if _colours_apart(one.colour, two.colour[:, :, turned]) > SAME_COLOURS:
         return None
-    alike = likeness(one.luma, two.luma[:, turned])
-    return alike if alike >= ALIKE else None
+    alike, in_detail = likeness(one.luma, two.luma[:, turned])
+    return alike if alike >= ALIKE and in_detail >= ALIKE_IN_DETAIL else None
 
 
 def _colours_apart(one: ndarray, two: ndarray) -> float:
     return float(np.abs(one.astype(np.float64) - two).mean(axis=(1, 2)).max())
 
 
-def likeness(one: ndarray, two: ndarray) -> float:
-    """Correlation of two small copies: the largest over crops of either to 85 % and more of its sides."""
+def likeness(one: UInt8[ndarray, "h w"], two: UInt8[ndarray, "h w"]) -> tuple[float, float]:
+    """Correlation of two small copies, the largest over crops of either to 85 % and more of its sides, and of slopes."""
     straight = _correlation(one, two)
-    if straight >= 0.98:
-        return straight
-    cropped = [_correlation(crop, two) for crop in _crops(one)] + [_correlation(one, crop) for crop in _crops(two)]
-    return max(straight, *cropped)
+    if straight >= _SURE:
+        return straight, _correlation(_slopes(one), _slopes(two))
+    pairs = [(one, two), *((crop, two) for crop in _crops(one)), *((one, crop) for crop in _crops(two))]
+    alike, best = max((_correlation(*pair), place) for place, pair in enumerate(pairs))
+    return alike, _correlation(*map(_slopes, pairs[best]))
+
+
+def _slopes(luma: ndarray) -> ndarray:
+    values = luma.astype(np.float64)
+    return np.stack([np.diff(values, axis=0)[:, :-1], np.diff(values, axis=1)[:-1]])
 
 
 def _crops(luma: ndarray) -> Iterator[ndarray]:
@@ -218,6 +228,6 @@ def _crops(luma: ndarray) -> Iterator[ndarray]:
                 yield np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC, box=box))
 
 
-def _correlation(one: Float[ndarray, "h w"], two: Float[ndarray, "h w"]) -> float:
+def _correlation(one: ndarray, two: ndarray) -> float:
     first, second = (values - values.mean() for values in (one.astype(np.float64), two.astype(np.float64)))
     return float((first * second).sum() / max(np.sqrt((first**2).sum() * (second**2).sum()), 1e-9))
