@@ -204,7 +204,7 @@ def _colours_apart(one: ndarray, two: ndarray) -> float:
 
 
 def likeness(one: UInt8[ndarray, "h w"], two: UInt8[ndarray, "h w"]) -> tuple[float, float]:
-    """Correlation of two small copies, the largest over crops of either to 85 % and more of its sides, and of slopes."""
+    """Correlation of two small copies, the largest over crops of either to 85 % of its sides, and that of slopes."""
     straight = _correlation(one, two)
     if straight >= _SURE:
         return straight, _correlation(_slopes(one), _slopes(two))
