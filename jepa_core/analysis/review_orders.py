@@ -9,17 +9,24 @@ is standardised by the class's median and its median absolute deviation (a z tha
 makes classes comparable and needs no image that is known to be good. In large classes the k-th of 5,000 images drawn
 from it with a fixed seed is taken, so that the time grows with the number of images and not with its square.
 
+**All together** is the sum of two such z: that of the distance in the plain measures, and that of a robust Mahalanobis
+distance in the measures and the layers' sizes at once. It was chosen among thirty sums, maxima and ranks of distances
+(docs/curation.md says on which pictures).
+
 Sources: Sun, Ming, Zhu, Li, Out-of-Distribution Detection with Deep Nearest Neighbors, ICML 2022, arXiv 2204.06507 (the
-distance); Rousseeuw, Croux, Alternatives to the Median Absolute Deviation, JASA 1993 (the standardisation).
+distance); Rousseeuw, Croux, Alternatives to the Median Absolute Deviation, JASA 1993 (the standardisation);
+Boudt, Rousseeuw, Vanduffel, Verdonck, The Minimum Regularized Covariance Determinant Estimator, Statistics and
+Computing 2020, arXiv 1701.07086 (the robust distance).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
+from sklearn.covariance import LedoitWolf
 
 from jepa_core.analysis.review_evidence import Evidence
 from jepa_core.stats.neighbors import nearest
@@ -35,6 +42,8 @@ MOST_REFERENCES = 5000
 _CLIPPED = 20.0  # median absolute deviations
 _TO_DEVIATION = 1.4826  # a normal distribution's standard deviation in median absolute deviations
 _ROWS = 4096  # images whose distances are taken at a time
+_HELD, _NEAR = 0.95, 8.0  # of the layers' sizes' variance that is looked at, and where they are clipped for it
+_CLEAN, _STEPS = 0.75, 5  # of a class that a robust covariance is taken of, and the steps to find it
 
 
 @dataclass(frozen=True)
@@ -102,9 +111,7 @@ def distances(points: Float[ndarray, "n d"]) -> Float[ndarray, "n"]:
     count = len(points)
     if count < 2:
         return np.zeros(count)
-    drawn = np.arange(count)
-    if count > MOST_REFERENCES:
-        drawn = np.sort(np.random.default_rng(0).choice(count, MOST_REFERENCES, replace=False))
+    drawn = _drawn(count)
     k = min(max(NEIGHBOURS, round(SHARE * len(drawn))), len(drawn) - 1)
     found = np.empty(count)
     itself = np.isin(np.arange(count), drawn)
@@ -113,6 +120,42 @@ def distances(points: Float[ndarray, "n d"]) -> Float[ndarray, "n"]:
         away, _places = nearest(points[part], points[drawn], k + 1)
         found[part] = np.where(itself[part], away[:, k], away[:, k - 1])
     return np.log(np.maximum(found, 1e-9))
+
+
+def _drawn(count: int) -> Int[ndarray, "some"]:
+    """The points that others are held against: all, or `MOST_REFERENCES` by a fixed seed."""
+    if count <= MOST_REFERENCES:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, MOST_REFERENCES, replace=False))
+
+
+def components(points: Float[ndarray, "n d"]) -> Float[ndarray, "n r"]:
+    """The standardised principal components of points that hold `_HELD` of their variance, a quarter of n at most."""
+    points = np.clip(points, -_NEAR, _NEAR)
+    drawn = points[_drawn(len(points))]
+    middle = drawn.mean(axis=0)
+    _left, spread, axes = np.linalg.svd(drawn - middle, full_matrices=False)
+    if not spread.any():
+        return np.zeros((len(points), 1))
+    held = int(np.searchsorted(np.cumsum(spread**2) / np.sum(spread**2), _HELD)) + 1
+    found = (points - middle) @ axes[: max(1, min(held, len(drawn) // 4))].T
+    return standardised(found, found)
+
+
+def robust_distances(points: Float[ndarray, "n d"]) -> Float[ndarray, "n"]:
+    """The logarithm of each point's Mahalanobis distance to the cleanest three quarters of them.
+
+    `sqrt((x - m)^T C^-1 (x - m))`, m and C of those three quarters of the points whose distance is least, found by
+    `_STEPS` steps from the half nearest to the medians; C is shrunk as Ledoit and Wolf do, since there may be fewer
+    points than columns.
+    """
+    drawn = points[_drawn(len(points))]
+    order = np.argsort((drawn**2).mean(axis=1), kind="stable")[: max(2, len(drawn) // 2)]
+    for _step in range(_STEPS):
+        away = LedoitWolf().fit(drawn[order]).mahalanobis(drawn)
+        order = np.argsort(away, kind="stable")[: max(2, round(_CLEAN * len(drawn)))]
+    away = LedoitWolf().fit(drawn[order]).mahalanobis(points)
+    return 0.5 * np.log(np.maximum(away, 1e-9))
 
 
 # --- what images are held against each other by -----------------------------------------------------------------------
@@ -161,9 +204,7 @@ def other_class(evidence: Evidence) -> tuple[Float[ndarray, "n"], list[str]]:
     shares, named = np.zeros(count), [""] * count
     if len(set(labels.tolist())) < 2:
         return shares, named
-    drawn = np.arange(count)
-    if count > MOST_REFERENCES:
-        drawn = np.sort(np.random.default_rng(0).choice(count, MOST_REFERENCES, replace=False))
+    drawn = _drawn(count)
     for first in range(0, count, _ROWS):
         rows = np.arange(first, min(first + _ROWS, count))
         _away, places = nearest(points[rows], points[drawn], NEIGHBOURS + 1)
@@ -184,7 +225,14 @@ by_sizes = _within(lambda evidence: evidence.sizes)
 
 
 def _together(evidence: Evidence) -> ndarray:
-    return by_measures(evidence) + by_sizes(evidence)
+    """The distance in the measures, plus the robust distance in measures and layers' sizes at once."""
+    measures, sizes = (values.astype(np.float64) for values in (evidence.measures, evidence.sizes))
+
+    def jointly(some: ndarray) -> ndarray:
+        points = standardised(sizes[some], sizes[some])
+        return robust_distances(np.hstack([standardised(measures[some], measures[some]), components(points)]))
+
+    return by_measures(evidence) + by_class(evidence.labels, jointly)
 
 
 ORDERS: dict[str, Order] = {
@@ -220,8 +268,3 @@ def small_in_words(evidence: Evidence) -> str:
     which = "A class" if small == 1 else f"{small} classes"
     verb = "is" if small == 1 else "are"
     return f"{which} with fewer than {LEAST_CLASS} images {verb} held against the whole set."
-
-
-def parts(names: Sequence[str], evidence: Evidence) -> dict[str, ndarray]:
-    """The values of several orders."""
-    return {name: ORDERS[name].of(evidence) for name in names}

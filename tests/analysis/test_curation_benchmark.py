@@ -53,7 +53,7 @@ def test_copies_of_pictures_too_small_for_a_hash_are_not_claimed_to_be_found(
 def test_precision_and_recall_are_shares_of_what_was_planted() -> None:
     planted = np.array([True, True, True, True, False, False, False, False])
     values = np.array([9.0, 8.0, 1.0, 2.0, 7.0, 6.0, 5.0, 0.0])  # two, then three others, then one, one
-    assert curation_benchmark._hits(values, planted) == (0.5, 0.5)
+    assert curation_benchmark._hits(values, planted) == (0.5, 0.75)
     assert curation_benchmark._hits(-values, planted) == (0.5, 0.5)
     assert curation_benchmark._hits(planted.astype(float), planted) == (1.0, 1.0)
 

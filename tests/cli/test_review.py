@@ -10,6 +10,9 @@ from PIL import Image
 
 from jepa_core.cli.parser import main
 from jepa_core.datasets.registry import get_dataset
+from jepa_core.encoders.registry import get_spec
+from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.stored import stored_scores
 from jepa_core.store.results import Store
 
 
@@ -59,10 +62,9 @@ def test_an_order_of_scores_scores_first(folder: Path, capsys: pytest.CaptureFix
     assert main(["review", "--data", str(folder), "--encoder", "photo", "--order", "score", "--out", str(out)]) == 0
     table = pd.read_csv(out)
     assert table["unlike"].notna().all()
-    assert (
-        Store().select("SELECT COUNT(*) FROM results JOIN members USING (digest) WHERE dataset LIKE 'folder:%'")[0][0]
-        == 26
-    )
+    scores = stored_scores(Store(), EncoderOutput.of(get_spec("photo")), f"folder:{folder}").set_index("name")
+    assert len(scores) == 26
+    assert table["name"][0] in scores.groupby("label")["jepa_score"].idxmin().tolist()
     capsys.readouterr()
 
 
@@ -79,7 +81,7 @@ def test_copies_of_another_set_are_told(folder: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        (["--data", "digits-test", "--order", "beauty"], "error: Unknown order 'beauty'"),
+        (["--data", "digits-test", "--order", "beauty"], "error: Unknown order: 'beauty'"),
         (["--data", "mnist"], "error: The pictures of MNIST are not here, only their scores"),
         (
             ["--data", "digits-test", "--against", "mnist"],
