@@ -83,7 +83,7 @@ def benchmark(
             f"{host.title} has no class of {LEAST_CLASS} readable images, which curation is measured on; give another."
         )
     with temporary_folder() as folder:
-        pools = _Pools(Store(folder / "planted.sqlite"), output, own.scored.all())
+        pools = _Pools(Store(folder / "planted.sqlite"), output, bool(own.scored.all()))
         disturbed, made = pools.disturbed(host, own, large)
         dressed = pools.resized(foreign, own)
         lines = []
@@ -132,7 +132,7 @@ class _Pools:
     def resized(self, foreign: Sequence[DatasetSpec], own: Evidence) -> Evidence:
         """Some pictures of each foreign set in the size that is usual among the host's."""
         rng = np.random.default_rng(1)
-        size = tuple(int(np.median([getattr(one, side) for one in own.facts])) for side in ("width", "height"))
+        size = int(np.median([one.width for one in own.facts])), int(np.median([one.height for one in own.facts]))
         each = max(20, round(len(own) * SHARE))
         made: list[Made] = []
         for dataset in foreign:

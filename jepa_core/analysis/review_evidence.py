@@ -65,9 +65,9 @@ class Evidence:
     def only(self, places: ndarray) -> "Evidence":
         """The pictures at some places, in that order."""
         chosen = np.arange(len(self))[places]
-        listed = {name: [getattr(self, name)[place] for place in chosen] for name in ("members", "facts")}
         arrays = {name: getattr(self, name)[chosen] for name in _ARRAYS}
-        return Evidence(**listed, **arrays)
+        members, facts = ([listed[place] for place in chosen] for listed in (self.members, self.facts))
+        return replace(self, members=members, facts=facts, **arrays)
 
     def labelled(self, labels: Iterable[str]) -> "Evidence":
         """The same pictures with other classes."""
