@@ -11,9 +11,9 @@ COMMAND = "jepa-score bench curation --out assets/curation.csv"
 """What made the file."""
 
 _PLANTED = {
-    "foreign": "foreign pictures of several kinds",
-    "disturbed": "disturbed pictures (dark, blurred, framed and the like)",
-    "wrong class": "images with a wrong class",
+    "foreign": "the foreign pictures",
+    "disturbed": "the disturbed ones (dark, blurred, framed and the like)",
+    "wrong class": "the images with a wrong class",
 }
 _KINDS = {"foreign": "all mixed"}
 
@@ -64,4 +64,5 @@ def in_words(order: str) -> str:
         for one in found
     ]
     listed = ", ".join(parts[:-1]) + f" and {parts[-1]}" if len(parts) > 1 else parts[0]
-    return f"Planted into {found[0].where} (encoder {found[0].encoder}), it had {listed} among as many first ones."
+    where = f"{found[0].where} (encoder {found[0].encoder})"
+    return f"Where pictures were planted into {where}, its first images, as many as were planted, had {listed}."

@@ -34,8 +34,10 @@ SAME_COLOURS = 16.0
 """Grey levels by which the colours (Cb, Cr) of near duplicates differ on average, at most."""
 LEAST_SIDE = 16
 """Pixels of the shorter side below which there is too little in a picture to tell a copy from another one."""
-LEAST_CONTRAST = 6.0
+LEAST_CONTRAST = 2.0
 """Grey levels (standard deviation) of the small copy below which a picture is too plain for it."""
+EVEN, MOST_EVEN = 3.0, 0.9
+"""Grey levels around the median, and the share of a small copy within them from which on it is too plain for it."""
 MOST_SHARING = 50
 """Pictures that may share a hash: what more have in common says that a picture is of their kind, and not a copy."""
 
@@ -118,11 +120,11 @@ def _common(facts: Sequence[Facts]) -> set[int]:
 
 
 def _is_told(one: Facts, common: set[int]) -> bool:
-    return (
-        min(one.width, one.height) >= LEAST_SIDE
-        and float(one.luma.std()) >= LEAST_CONTRAST
-        and int(one.hashes[0]) not in common
-    )
+    """Whether a hash can tell a picture's copies."""
+    luma = one.luma.astype(np.float64)
+    even = np.mean(np.abs(luma - np.median(luma)) <= EVEN)
+    small = min(one.width, one.height) < LEAST_SIDE
+    return not small and luma.std() >= LEAST_CONTRAST and even < MOST_EVEN and int(one.hashes[0]) not in common
 
 
 # --- candidates -------------------------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ def test_the_page_says_on_what_evidence_an_order_rests(
     curation_figures._rows.cache_clear()
     try:
         app = reviewed(open_page())
-        assert "it had 83 % \\(70 to 90\\) of foreign pictures" in texts(app).replace("(70 to 90)", "\\(70 to 90\\)")
+        assert "as many as were planted, had 83 % (70 to 90) of the foreign pictures." in texts(app)
         assert "10 %" not in texts(app)
     finally:
         curation_figures._rows.cache_clear()

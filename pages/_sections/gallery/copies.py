@@ -22,8 +22,8 @@ def show(choice: Choice, chosen: scoring_job.ScoredDataset, found: Duplicates, m
     )
     if found.untold:
         st.caption(
-            f"{counted(found.untold, 'picture')} too small, too plain or too much of one kind for that: of them only "
-            "equal pixels are found."
+            f"{counted(found.untold, 'picture')} {'is' if found.untold == 1 else 'are'} too small, too plain or too "
+            "much of one kind for that: of them only equal pixels are found."
         )
     words = review.copies_in_words(members, found.pairs)
     pairs = [one for one in found.pairs if chosen.label is None or members[one.second].label == chosen.label]
@@ -42,7 +42,7 @@ def show(choice: Choice, chosen: scoring_job.ScoredDataset, found: Duplicates, m
         told += ["", review.copies_in_words(members, [one])[one.second][0]]
     st.caption(escaped(f"Pairs {place.start + 1} to {place.stop} of {len(pairs)}"))
     cards = reasons.cards(choice, chosen, names, told)
-    image_grid.grid(cards, key="copies", label="Pairs of copies", pairs=True)
+    image_grid.grid(cards, key="copies", label="Pairs of copies", layout="pairs")
 
 
 def _listed(

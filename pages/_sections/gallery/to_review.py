@@ -75,7 +75,7 @@ def _look(choice: Choice, dataset: DatasetSpec) -> _Looked | None:
         ask = f"Look at {counted(missing, 'picture')}" if missing > _AT_ONCE else ""
     job = jobs_ui.finished_job(key, f"Looking at the pictures of {dataset.title}", work, unit="picture", ask=ask)
     if job is None:
-        st.caption("Each picture is looked at once: a forward pass of the encoder, and its pixels.")
+        st.caption("Looking takes a forward pass of the encoder a picture, and is done once.")
         return None
     return job.result if isinstance(job.result, _Looked) else None
 
@@ -165,4 +165,4 @@ def _show_listed(choice: Choice, chosen: scoring_job.ScoredDataset, found: revie
     st.caption(f"Images {place.start + 1} to {place.stop} of {len(rows)}, what is most unlike its class first")
     shown = rows.iloc[place]
     cards = reasons.cards(choice, chosen, shown["name"].tolist(), shown["reasons"].tolist())
-    image_grid.grid(cards, key="review", label="Images to review", large=True)
+    image_grid.grid(cards, key="review", label="Images to review", layout="reasons")
