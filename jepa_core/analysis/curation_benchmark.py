@@ -24,6 +24,7 @@ from scipy.stats import binomtest
 
 from jepa_core import images
 from jepa_core.analysis import duplicates, picture_facts, planting, review_evidence
+from jepa_core.analysis.picture_facts import Facts
 from jepa_core.analysis.planting import Made
 from jepa_core.analysis.review_evidence import Evidence
 from jepa_core.analysis.review_orders import LEAST_CLASS, ORDERS, ranked
@@ -90,7 +91,7 @@ def benchmark(
         scenarios = [("foreign", title, [one]) for title, one in planted.items()]
         scenarios += [("foreign", "all mixed", list(planted.values())), ("foreign", "all mixed, resized", [dressed])]
         for number, (what, kind, pool) in enumerate(scenarios):
-            found = [_draw_foreign(own, large, pool, seed) for seed in range(draws)]
+            found = [draw_foreign(own, large, pool, seed) for seed in range(draws)]
             lines += _lines(what, kind, found)
             progress(number + 1, len(scenarios) + 2)
         found = [_draw_disturbed(own, large, disturbed, made, seed) for seed in range(draws)]
@@ -156,7 +157,8 @@ _Drawn = tuple[Evidence, ndarray]
 """A set, and which of its pictures were planted."""
 
 
-def _draw_foreign(own: Evidence, large: ndarray, pool: Sequence[Evidence], seed: int) -> _Drawn:
+def draw_foreign(own: Evidence, large: ndarray, pool: Sequence[Evidence], seed: int) -> _Drawn:
+    """Three classes (of `large`, names) of a set with foreign pictures in each, and which those are."""
     rng, parts, marks = np.random.default_rng(seed), [], []
     for label in _classes(large, seed):
         places = np.flatnonzero(own.labels == label)
@@ -235,7 +237,7 @@ def _copies(host: DatasetSpec, own: Evidence) -> tuple[list[dict[str, object]], 
     items: list[Item] = [host.item(own.members[place].position) for place in places]
     made = planting.copied(items, rng)
     digests = [member.digest for member in own.members]
-    facts = [picture_facts.read(picture_facts.look_at(images.decode(one.data).image)) for one in made]
+    facts = [facts_of(one) for one in made]
     alone = duplicates.find(digests, own.facts)
     found = duplicates.find([*digests, *(f"copy {place}" for place in range(len(made)))], [*own.facts, *facts])
     told = {(pair.first, pair.second) for pair in found.pairs}
@@ -257,6 +259,11 @@ def _copies(host: DatasetSpec, own: Evidence) -> tuple[list[dict[str, object]], 
         "too small, too plain or too much of one kind for a hash to tell."
     )
     return lines, [note]
+
+
+def facts_of(made: Made) -> Facts:
+    """The facts of a picture that was made."""
+    return picture_facts.read(picture_facts.look_at(images.decode(made.data).image))
 
 
 def _alike(pairs: set[tuple[int, int]]) -> dict[int, set[int]]:

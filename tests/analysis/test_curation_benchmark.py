@@ -75,7 +75,7 @@ def test_a_planted_set_is_the_drawn_classes_and_so_many_more(tmp_path: Path) -> 
     for dataset in (host, other):
         review_evidence.gather(store, output, dataset)
     own, foreign = (review_evidence.load(store, output, store.members(one.name)) for one in (host, other))
-    found, planted = curation_benchmark._draw_foreign(own, np.array(["1", "2", "3", "4"]), [foreign], seed=5)
+    found, planted = curation_benchmark.draw_foreign(own, np.array(["1", "2", "3", "4"]), [foreign], seed=5)
     labels = found.labels[~planted]
     assert len(set(labels)) == 3
     for label in set(labels):
