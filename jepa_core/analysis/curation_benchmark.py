@@ -84,9 +84,9 @@ def benchmark(
             f"{host.title} has no class of {LEAST_CLASS} readable images, which curation is measured on; give another."
         )
     with temporary_folder() as folder:
-        pools = _Pools(Store(folder / "planted.sqlite"), output, bool(own.scored.all()))
+        pools = Pools(Store(folder / "planted.sqlite"), output, bool(own.scored.all()))
         disturbed, made = pools.disturbed(host, own, large)
-        dressed = pools.resized(foreign, own)
+        dressed, _made = pools.resized(foreign, own)
         lines = []
         scenarios = [("foreign", title, [one]) for title, one in planted.items()]
         scenarios += [("foreign", "all mixed", list(planted.values())), ("foreign", "all mixed, resized", [dressed])]
@@ -113,7 +113,7 @@ def benchmark(
 
 
 @dataclass(frozen=True, eq=False)
-class _Pools:
+class Pools:
     """Pictures made for planting, with their evidence in a store that is thrown away."""
 
     store: Store
@@ -130,7 +130,7 @@ class _Pools:
         made = planting.disturbed([items[place] for place in rng.permutation(len(items))], rng)
         return self._evidence(made, "disturbed"), made
 
-    def resized(self, foreign: Sequence[DatasetSpec], own: Evidence) -> Evidence:
+    def resized(self, foreign: Sequence[DatasetSpec], own: Evidence) -> tuple[Evidence, list[Made]]:
         """Some pictures of each foreign set in the size that is usual among the host's."""
         rng = np.random.default_rng(1)
         size = int(np.median([one.width for one in own.facts])), int(np.median([one.height for one in own.facts]))
@@ -139,7 +139,7 @@ class _Pools:
         for dataset in foreign:
             places = rng.choice(len(dataset), min(each, len(dataset)), replace=False)
             made += planting.resized([dataset.item(int(place)) for place in places], size, dataset.title)
-        return self._evidence(made, "resized")
+        return self._evidence(made, "resized"), made
 
     def _evidence(self, made: list[Made], name: str) -> Evidence:
         dataset = planting.dataset_of(made, name)

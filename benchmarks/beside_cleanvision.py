@@ -1,17 +1,19 @@
 """CleanVision beside `jepa-score review`, on the same planted folder.
 
-    python benchmarks/cleanvision.py plant FOLDER --data SET --foreign SET ...   (the pictures, and what is planted)
+    python benchmarks/beside_cleanvision.py plant FOLDER --data SET --foreign SET ...   (pictures, and what is planted)
     pip install cleanvision, in an environment of its own
-    python benchmarks/cleanvision.py judge FOLDER                                (what each of both found)
+    python benchmarks/beside_cleanvision.py judge FOLDER                                (what each of both found)
 
 The pictures are those of a draw of `jepa-score bench curation`: three classes, 5 % foreign ones of all sets mixed, and
-as many copies. CleanVision's answer is what it flags for anything but copies; of `review`, the first images of "all
+as many copies; with `--resized` the foreign ones are of the set's size, so that it does not give them away. What
+CleanVision answers is what it flags for anything but copies; of `review`, the first images of "all
 together", as many as were planted and as many as CleanVision flags.
 """
 
 import argparse
 import csv
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -21,13 +23,15 @@ SEED = 0
 COPIES = 42
 
 
-def plant(folder: Path, data: str, foreign: list[str], encoder_name: str) -> None:
+def plant(folder: Path, data: str, foreign: list[str], encoder_name: str, resized: bool) -> None:
     """Write a draw into a folder, and beside it what is planted and where `review` puts it."""
     import numpy as np
 
+    from jepa_core import images
     from jepa_core.analysis import curation_benchmark, duplicates, planting, review_evidence
     from jepa_core.analysis.review_orders import ORDERS, ranked
     from jepa_core.datasets.registry import get_dataset
+    from jepa_core.datasets.spec import Item
     from jepa_core.encoders.registry import load_encoder
     from jepa_core.scoring.encoder_output import EncoderOutput
     from jepa_core.store.results import Store
@@ -38,9 +42,14 @@ def plant(folder: Path, data: str, foreign: list[str], encoder_name: str) -> Non
     for dataset in sets:
         review_evidence.gather(store, output, dataset)
         for member in store.members(dataset.name):
-            read.setdefault(member.digest, dataset.item(member.position))
+            read.setdefault(member.digest, dataset.item(member.position).read)
     own, *others = (review_evidence.load(store, output, store.members(dataset.name)) for dataset in sets)
     large = np.unique(own.labels.astype(str))
+    if resized:
+        pools = curation_benchmark.Pools(Store(folder / "resized.sqlite"), output, scored=False)
+        dressed, made = pools.resized(sets[1:], own)
+        others = [dressed]
+        read |= {images.digest(one.data): partial(bytes, one.data) for one in made}
     found, planted = curation_benchmark.draw_foreign(own, large, others, SEED)
     places = np.empty(len(found), dtype=int)
     places[ranked(ORDERS["all"].of(found))] = np.arange(len(found))
@@ -48,25 +57,33 @@ def plant(folder: Path, data: str, foreign: list[str], encoder_name: str) -> Non
     pictures = folder / "pictures"
     pictures.mkdir(parents=True)
     for number, member in enumerate(found.members):
-        item = read[member.digest]
-        name = f"{number}{Path(item.name).suffix or '.ppm'}"
-        (pictures / name).write_bytes(item.read())
+        name = _write(pictures / f"{number}", read[member.digest]())
         rows.append([name, int(planted[number]), int(places[number]), "", ""])
     rng = np.random.default_rng(SEED)
     chosen = rng.choice(np.flatnonzero(~planted), COPIES, replace=False)
-    made = planting.copied([read[found.members[place].digest] for place in chosen], rng)
+    items = [Item(int(place), "", "", read[found.members[place].digest]) for place in chosen]
+    made = planting.copied(items, rng)
     facts = [curation_benchmark.facts_of(one) for one in made]
     digests = [*(member.digest for member in found.members), *(f"copy {number}" for number in range(len(made)))]
     told = {pair.second: pair.first for pair in reversed(duplicates.find(digests, [*found.facts, *facts]).pairs)}
     for number, (place, one) in enumerate(zip(chosen, made, strict=True)):
-        name = f"copy-{number}.ppm"
-        (pictures / name).write_bytes(one.data)
+        name = _write(pictures / f"copy-{number}", one.data)
         answer = told.get(len(found) + number)
         rows.append(
             [name, "", "", rows[place][0], rows[answer][0] if answer is not None and answer < len(found) else ""]
         )
     with (folder / TRUTH).open("w", newline="") as file:
         csv.writer(file).writerows([["name", "planted", "place", "copy_of", "review_says"], *rows])
+
+
+def _write(path: Path, data: bytes) -> str:
+    """Write a picture, one that was drawn as a PNG file, since CleanVision knows no PPM; its name."""
+    from jepa_core import images
+
+    plain = images.is_plain(data)
+    path = path.with_suffix(".png" if plain or data.startswith(b"\x89PNG") else ".jpg")
+    path.write_bytes(images.to_png(images.decode(data).image) if plain else data)
+    return path.name
 
 
 def judge(folder: Path) -> None:
@@ -111,8 +128,9 @@ if __name__ == "__main__":
     parser.add_argument("--data", default="scenes-test")
     parser.add_argument("--foreign", nargs="+", default=["digits-test", "galaxies", "shapes", "world-test"])
     parser.add_argument("--encoder", default="photo")
+    parser.add_argument("--resized", action="store_true")
     args = parser.parse_args()
     if args.do == "plant":
-        plant(args.folder, args.data, args.foreign, args.encoder)
+        plant(args.folder, args.data, args.foreign, args.encoder, args.resized)
     else:
         judge(args.folder)
