@@ -1,4 +1,4 @@
-"""Gallery: images by their score. Both ends of a class, all of it in order, a selection, and what could be dropped."""
+"""Gallery: images by their score. Both ends of a class, all of it in order, a selection, and what to review."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from jepa_core.analysis import curation
 from jepa_core.figures.histogram import class_histogram, class_histogram_in_words
 from jepa_core.figures.style import CONFIG
 from jepa_core.scoring import rank_findings
-from pages._sections.gallery import at_sight, classes, score_range, selection, to_drop
+from pages._sections.gallery import at_sight, classes, score_range, selection, to_review
 from pages._shared import image_grid, layout, resources, score_tables, scoring_job, url_state
 from pages._shared.choice import current_choice
 from pages._shared.text import counted, escaped
@@ -142,16 +142,16 @@ def show_pictures() -> None:
     """The view that is chosen of the pictures."""
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     with left:
-        views = {"ends": "Ends", "order": "In order", "selection": "Selection", "curate": "To drop"}
+        views = {"ends": "Ends", "order": "In order", "selection": "Selection", "curate": "To review"}
         view = url_state.choose_one("Show", views, "ends", "show")
     if picked := len(image_grid.picked()):
         right.caption(f"{counted(picked, 'image')} selected", text_alignment="right")
     if limits is not None and view in ("selection", "curate"):
         st.caption("The chosen range of scores is for Ends and In order; here it changes nothing.")
     if view == "selection":
-        selection.show(choice)
+        selection.show(choice, dataset)
     elif view == "curate":
-        to_drop.show(choice, chosen)
+        to_review.show(choice, chosen)
     elif shown.empty:
         st.info("No image has a score in this range: choose a wider one.", icon=":material/filter_alt_off:")
     elif view == "order":

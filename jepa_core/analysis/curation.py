@@ -1,4 +1,4 @@
-"""Lists of images to keep: what leaving out the least likely of each class would remove, and where picked images lie.
+"""Lists of images to review: a share of each class by an order, and where picked images lie.
 
 A score is no verdict. It can be upside down for a domain (the Domains page shows where), and among the least likely
 images of a class are the rare and the difficult beside the broken: what is here proposes, and a person decides.
@@ -25,48 +25,50 @@ _COLUMNS = ["dataset", "name", "label", "digest", "path"]
 _SCORES = {"jepa_score": float, "low": float, "high": float, "estimated": "boolean", "percentile": float}
 
 
-def decide(table: pd.DataFrame, percent: float, dataset: str) -> pd.DataFrame:
-    """Keep or drop each image of a score table (`method.scores`): the least likely `percent` of each class are dropped.
+def decide(table: pd.DataFrame, percent: float, dataset: str, unlike: pd.Series | None = None) -> pd.DataFrame:
+    """Review or keep each image of a score table (`method.scores`): the first `percent` of each class are to review.
 
-    Of n images of a class, floor(n percent / 100) are dropped, so never more than asked for and none of a small class.
-    Equal scores go by their place in the dataset.
+    First are the least likely, or with `unlike` those with the largest of its values (by digest; an image without one
+    comes last). Of n images of a class, floor(n percent / 100) are to review, so never more than asked for and none of
+    a small class. Equal ones go by their place in the dataset.
 
     Returns dataset, name, label, digest, path, jepa_score with its interval low and high, estimated, percentile (within
-    the class, 0 to 100, ties counting half), and decision ("keep" or "drop"), in the order of the dataset. Raises
+    the class, 0 to 100, ties counting half), and decision ("review" or "keep"), in the order of the dataset. Raises
     `JepaError` for a percentage outside 0 to `MOST_PERCENT`.
     """
     if not 0 <= percent <= MOST_PERCENT:
         raise JepaError(
-            f"{percent:g} % of each class was to be dropped; 0 to {MOST_PERCENT:g} is accepted; choose a smaller share."
+            f"{percent:g} % of each class was to be reviewed; 0 to {MOST_PERCENT:g} is accepted; take a smaller share."
         )
     table = table.sort_values("position", kind="stable")
-    classes = table.groupby("label", sort=False)["jepa_score"]
-    places = classes.rank(method="first").to_numpy()
-    sizes = classes.transform("size").to_numpy()
+    scores = table.groupby("label", sort=False)["jepa_score"]
+    order = table["jepa_score"] if unlike is None else -table["digest"].map(unlike).fillna(-np.inf)
+    places = order.groupby(table["label"], sort=False).rank(method="first").to_numpy()
+    sizes = scores.transform("size").to_numpy()
     # A hair more, so that 7 % of 100 images are 7 whatever binary makes of 0.07.
-    dropped = places <= np.floor(sizes * percent / 100 + 1e-9)
+    chosen = places <= np.floor(sizes * percent / 100 + 1e-9)
     return pd.DataFrame(
         {
             "dataset": dataset,
             "name": table["name"],
             "label": table["label"],
             "digest": table["digest"],
-            "path": _paths(dataset, table["name"]),
+            "path": paths_of(dataset, table["name"]),
             "jepa_score": table["jepa_score"],
             "low": table["low"],
             "high": table["high"],
             "estimated": table["estimated"],
-            "percentile": 100 * (classes.rank(method="average").to_numpy() - 0.5) / sizes,
-            "decision": np.where(dropped, "drop", "keep"),
+            "percentile": 100 * (scores.rank(method="average").to_numpy() - 0.5) / sizes,
+            "decision": np.where(chosen, "review", "keep"),
         }
     ).reset_index(drop=True)
 
 
 def by_class(decided: pd.DataFrame) -> pd.DataFrame:
-    """What `decide` removes from each class: label, images, dropped, and the highest score that is dropped (or NaN)."""
-    dropped = decided["decision"] == "drop"
-    groups = decided.assign(dropped=dropped, limit=decided["jepa_score"].where(dropped)).groupby("label", sort=True)
-    return groups.agg(images=("name", "size"), dropped=("dropped", "sum"), limit=("limit", "max")).reset_index()
+    """What `decide` chose of each class: label, images, review, and the highest score of these (or NaN)."""
+    chosen = decided["decision"] == "review"
+    groups = decided.assign(review=chosen, limit=decided["jepa_score"].where(chosen)).groupby("label", sort=True)
+    return groups.agg(images=("name", "size"), review=("review", "sum"), limit=("limit", "max")).reset_index()
 
 
 def picked(
@@ -104,7 +106,8 @@ def picked(
     return pd.DataFrame(rows, columns=[*_COLUMNS, *_SCORES]).astype(_SCORES)
 
 
-def _paths(dataset: str, names: Iterable[str]) -> list[str]:
+def paths_of(dataset: str, names: Iterable[str]) -> list[str]:
+    """`path_of` of many images."""
     root = _root(dataset)  # once, since it looks at the disk
     return [name if name.startswith(f"{dataset}/") else f"{root}/{name}" for name in names]
 
@@ -122,7 +125,7 @@ def path_of(dataset: str, name: str) -> str:
     >>> path_of("digits-test", "digits-test/7"), path_of("folder:/data/cats#500", "black/1.png")
     ('digits-test/7', '/data/cats/black/1.png')
     """
-    return _paths(dataset, [name])[0]
+    return paths_of(dataset, [name])[0]
 
 
 def files_of(dataset: str, names: Iterable[str]) -> list[str | None]:

@@ -1,9 +1,9 @@
-"""`bench`: measure what a score costs here, beside the paper's listing; `bench ood` measures detection."""
+"""`bench`: measure what a score costs here; `bench ood` measures detection, `bench curation` lists for review."""
 
 import argparse
 from typing import Any
 
-from jepa_core.cli import ood
+from jepa_core.cli import curation, ood
 from jepa_core.cli.arguments import Parser, add_command, count
 from jepa_core.cli.output import note, show
 from jepa_core.errors import UnknownName
@@ -17,7 +17,9 @@ def add_parser(subparsers: Any) -> None:
         "--device", choices=["cpu", "cuda", "mps"], help="where to compute; the best there is if left out"
     )
     bench.add_argument("--limit", type=count, default=20, help="about how many seconds one run may take")
-    ood.add_parser(bench.add_subparsers(metavar="ood", parser_class=Parser))
+    others = bench.add_subparsers(metavar="ood | curation", parser_class=Parser)
+    ood.add_parser(others)
+    curation.add_parser(others)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -67,8 +67,13 @@ ALTER TABLE measures ADD COLUMN crc INTEGER;
 ALTER TABLE crops ADD COLUMN crc INTEGER;
 ALTER TABLE members ADD COLUMN crc INTEGER;
 """
+_FIFTH = """
+CREATE TABLE tags (
+    dataset TEXT NOT NULL, digest TEXT NOT NULL, tag TEXT NOT NULL, crc INTEGER, PRIMARY KEY (dataset, digest, tag)
+) WITHOUT ROWID;
+"""
 # What each format added to the one before it. A file's format is the number of steps it has had.
-STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH)
+STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 SCHEMA_VERSION = len(STEPS)
 SUMMED_SINCE = 4  # the format
 LARGEST_VALUE = 16 * 2**20  # bytes of one text or blob; a spectrum of 4,096 numbers has 16 KiB
@@ -122,9 +127,10 @@ COLUMNS = {
     "measures": ("space", "digest", "vector"),
     "crops": ("transform", "digest", "png"),
     "members": ("dataset", "name", "position", "label", "digest"),
+    "tags": ("dataset", "digest", "tag"),
 }
 """The columns of each table without the sum. What others build on comes first."""
-SUMMED = ("embeddings", "results", "estimates", "measures", "crops", "members")
+SUMMED = ("embeddings", "results", "estimates", "measures", "crops", "members", "tags")
 """The tables whose rows have a sum."""
 
 
@@ -214,6 +220,10 @@ def _member(dataset: Any, name: Any, position: Any, label: Any, digest: Any) -> 
     return _text(dataset, name, label) and isinstance(position, int) and position >= 0 and _digest(digest)
 
 
+def _tag(dataset: Any, digest: Any, tag: Any) -> bool:
+    return _text(dataset, tag) and _digest(digest) and bool(tag)
+
+
 def _rank(space: Any, rank: Any, reason: Any) -> bool:
     return _digest(space) and isinstance(rank, int) and 0 < rank <= 2**20 and _text(reason)
 
@@ -243,4 +253,5 @@ _CHECKS: dict[str, Callable[..., bool]] = {
     "measures": _measure,
     "crops": _crop,
     "members": _member,
+    "tags": _tag,
 }

@@ -139,12 +139,14 @@ def grid(
     label: str = "Pictures",
     large: bool = False,
     five: bool = False,
+    layout: str = "",
     new_tab: bool = False,
 ) -> None:
-    """Draw cards side by side, as many in a row as fit, or five; `end` ("likely", "unlikely") colours their edge.
+    """Draw cards side by side: as many in a row as fit, five, or as the `layout` "pairs" or "reasons" says.
 
-    `key` names the grid, and no other of its page; `label` says to a screen reader what is in it. A click opens a
-    card's link inside the app (or in a new tab); arrow keys move between cards, x and space pick one.
+    `end` ("likely", "unlikely") colours their edge, `key` names the grid, and no other of its page, and `label` says to
+    a screen reader what is in it. A click opens a card's link inside the app (or in a new tab); arrow keys move between
+    cards, x and space pick one.
     """
     chosen = picked()
     if absent := Counter(card.absent for card in shown if card.absent):
@@ -157,7 +159,7 @@ def grid(
         key=f"grid:{key}",
         data={
             "cards": [asdict(card) | {"picked": card.id in chosen} for card in shown],
-            "layout": "large" if large else "five" if five else "",
+            "layout": "large" if large else "five" if five else layout,
             "edge": EDGES[end],
             "label": label,
             "new_tab": new_tab,

@@ -1,4 +1,4 @@
-"""Which images are proposed to be dropped, what is removed by that, and how lists of images leave the explorer."""
+"""Which images are proposed for review, how many of each class, and how lists of images leave the explorer."""
 
 import io
 
@@ -30,23 +30,22 @@ def scored(sizes: dict[str, int], seed: int = 0) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(("percent", "expected"), [(0, (0, 0, 0)), (2, (4, 2, 0)), (7, (14, 7, 0)), (50, (100, 50, 5))])
-def test_so_many_of_each_class_are_dropped_and_never_more(percent, expected):
+def test_so_many_of_each_class_are_to_review_and_never_more(percent, expected):
     table = scored({"a": 200, "b": 100, "c": 10})
     counts = curation.by_class(curation.decide(table, percent, "set"))
     assert counts["label"].tolist() == ["a", "b", "c"]
     assert counts["images"].tolist() == [200, 100, 10]
-    assert tuple(counts["dropped"]) == expected
+    assert tuple(counts["review"]) == expected
 
 
-def test_the_dropped_are_the_least_likely_of_their_own_class():
+def test_those_to_review_are_the_least_likely_of_their_own_class():
     decided = curation.decide(scored({"a": 60, "b": 40}), 10, "set")
     for label, share in decided.groupby("label"):
-        dropped, kept = (share[share["decision"] == word]["jepa_score"] for word in ("drop", "keep"))
-        assert dropped.max() < kept.min(), label
+        chosen, kept = (share[share["decision"] == word]["jepa_score"] for word in ("review", "keep"))
+        assert chosen.max() < kept.min(), label
     counts = curation.by_class(decided).set_index("label")
-    assert (
-        counts["limit"]["a"] == decided[(decided["label"] == "a") & (decided["decision"] == "drop")]["jepa_score"].max()
-    )
+    chosen = decided[(decided["label"] == "a") & (decided["decision"] == "review")]
+    assert counts["limit"]["a"] == chosen["jepa_score"].max()
     assert curation.by_class(curation.decide(scored({"a": 3}), 10, "set"))["limit"].isna().all()
 
 
@@ -58,16 +57,27 @@ def test_the_list_has_every_image_in_the_order_of_the_dataset_whatever_order_the
     assert decided.equals(curation.decide(table.sort_values("jepa_score"), 10, "folder:/data"))
 
 
-def test_of_equal_scores_the_first_of_the_dataset_go():
+def test_of_equal_scores_the_first_of_the_dataset_come():
     table = scored({"a": 10}).assign(jepa_score=1.0)
     decided = curation.decide(table, 30, "set")
-    assert decided["decision"].tolist() == ["drop"] * 3 + ["keep"] * 7
+    assert decided["decision"].tolist() == ["review"] * 3 + ["keep"] * 7
     assert decided["percentile"].tolist() == [50.0] * 10
+
+
+def test_by_another_order_its_largest_of_each_class_are_to_review():
+    table = scored({"a": 10, "b": 10})
+    unlike = pd.Series(table["position"].to_numpy(dtype=float), index=table["digest"])
+    last = unlike.drop(table["digest"].iloc[-1])  # without a value it comes last
+    for values, missing in ((unlike, []), (last, [19])):
+        decided = curation.decide(table, 20, "set", values)
+        for _label, share in decided.groupby("label"):
+            places = [place for place in share.index if place not in missing]
+            assert share[share["decision"] == "review"].index.tolist() == places[-2:]
 
 
 @pytest.mark.parametrize("percent", [-1, 51, float("nan")])
 def test_a_share_that_is_none_is_refused_in_one_sentence(percent):
-    with pytest.raises(JepaError, match="of each class was to be dropped; 0 to 50 is accepted; choose a smaller share"):
+    with pytest.raises(JepaError, match="of each class was to be reviewed; 0 to 50 is accepted; take a smaller share"):
         curation.decide(scored({"a": 3}), percent, "set")
 
 

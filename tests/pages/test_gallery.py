@@ -1,4 +1,4 @@
-"""The Gallery through AppTest: a range of scores, all images in order, the selection, and what could be dropped."""
+"""The Gallery through AppTest: a range of scores, all images in order, and the selection."""
 
 import io
 from collections.abc import Callable
@@ -155,29 +155,6 @@ def test_both_lists_download_as_parquet_with_embeddings(open_page: Callable[...,
         assert back["digest"].tolist() == written["digest"].tolist()
         kept = resources.store().embeddings(choice.encoder_output.space, written["digest"].tolist())
         assert (np.stack(back["embedding"]) == kept).all()
-
-
-def test_what_would_be_dropped_is_counted_and_shown_before_it_is_exported(open_page: Callable[..., AppTest]) -> None:
-    app = look(open_page(), "curate")
-    assert_no_error(app)
-    assert "the score is upside down" in texts(app)
-    counts = app.dataframe[0].value.set_index("label")
-    assert (counts["dropped"] == counts["images"] * 5 // 100).all()
-    assert f"This drops **{counts['dropped'].sum()} images** of 360" in texts(app)
-    assert len(grids(app)["dropped"]) == counts["dropped"].sum()
-    app.selectbox(key="class").select("3").run()
-    dropped = grids(app)["dropped"]
-    assert len(dropped) == counts["dropped"]["3"]
-    least = look(app, "ends")
-    assert [card["id"] for card in grids(least)["least"][: len(dropped)]] == [card["id"] for card in dropped]
-
-
-def test_a_share_that_drops_nothing_says_so(open_page: Callable[..., AppTest]) -> None:
-    app = look(open_page(), "curate")
-    app = app.slider(key="drop").set_value(0.5).run()
-    assert_no_error(app)
-    assert "This drops **0 images**" in texts(app)
-    assert "10 classes too small for 0.5 % keep everything" in texts(app)
 
 
 def test_scores_that_another_process_writes_are_seen_at_the_next_run(
