@@ -80,10 +80,10 @@ def _write_known(store: "Store", output: EncoderOutput, pictures: dict[str, Data
             digests += table["digest"].tolist()
     space = measure.VISIBLE.space_of(spec.transform)
     note(f"Wrote {shipped.ship_measures(store, space, digests)} visible measures to {shipped.measures_path(space)}.")
-    training = pictures.get(spec.training) or registry.get_dataset(spec.training)
-    copies = disturbances.make(output, list(training.items()), Bar(f"{spec.name}, disturbed"))
+    training = {**registry.list_datasets(), **pictures}.get(spec.training)
+    copies = disturbances.make(output, list(training.items()), Bar(f"{spec.name}, disturbed")) if training else {}
     if copies:
-        members = {member.digest for member in store.members(training.name)}
+        members = {member.digest for member in store.members(spec.training)}
         note(f"Wrote {disturbances.ship(output, members, copies)}.")
     else:
-        note(f"No disturbed copies of {training.name!r} could be made; give its folder with --pictures.")
+        note(f"No disturbed copies of {spec.training!r} could be made; give its folder with --pictures.")

@@ -202,8 +202,8 @@ def test_check_shows_evidence_for_good_pictures_and_a_sentence_for_bad_ones(open
     assert [error.value.split()[0] for error in app.error] == ["bad.png"]
     [verdict] = [block.proto.body for block in app.get("html") if '<div class="jepa-verdict"' in block.proto.body]
     assert "Out of distribution" in verdict
-    assert "plain measures say that it is unlike the references" in verdict
-    assert "plain measures" in app.dataframe[0].value["method"].tolist()
+    assert "It is none of them: it is brighter than all of them." in verdict
+    assert "10-NN, visible" in app.dataframe[0].value["method"].tolist()
 
 
 def choose_folder(app: AppTest, folder: Path) -> AppTest:
