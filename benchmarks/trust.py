@@ -79,6 +79,8 @@ def main() -> None:
     for spec in list_encoders().values():
         output, known = EncoderOutput.of(spec), spec.reference
         others = [name for name, one in list_datasets().items() if one.held_out and name != known]
+        for name in (spec.training, known, *others):
+            ood_benchmark.measure_visible(store, output, name)
         found = ood_benchmark.benchmark(store, output, known, others, spec.training)
         print(f"{spec.name}: {' '.join(found.notes)}")
         named = {"encoder": spec.name, "output": output.name, "known": known}

@@ -7,20 +7,18 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from jepa_core import images
-from jepa_core.check import evidence
-from jepa_core.check.evidence import KnownSet, load_known
+from jepa_core.check import evidence, known_set
 from jepa_core.check.summary import most_unusual_first, summary, together
-from jepa_core.check.verdict import ASKED, least_references
+from jepa_core.check.track_record import track_record
 from jepa_core.datasets import registry
-from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.datasets.uploads import MOST_PICTURE_BYTES, MOST_PICTURES, MOST_SESSION_BYTES
 from jepa_core.errors import NotEnoughData
 from jepa_core.keys import make_key
 from jepa_core.spreadsheets import csv_text
 from pages._sections.check import check_job, picture_evidence, session_uploads, verdict_list
 from pages._sections.check.picture_evidence import Against
-from pages._shared import dataset_picker, jobs_ui, layout, resources, score_tables, scoring_job
-from pages._shared.choice import Choice, current_choice
+from pages._shared import dataset_picker, jobs_ui, layout, score_tables, scoring_job
+from pages._shared.choice import current_choice
 from pages._shared.text import counted, escaped
 
 # One picture each of what belongs to the encoders `photo` and `digits`, what is near them, and what is not.
@@ -29,15 +27,17 @@ SHOWN_REFUSALS = 3  # sentences about bad files before the rest is folded away
 layout.header(
     "Check",
     "Does this picture belong to what the encoder knows? Drop one, many, or a ZIP.",
-    """**The verdict.** Four methods judge each picture, and each fails on other pictures: the **JEPA-SCORE**, the
-**distance to the 10th nearest training image** in the embedding, the **Mahalanobis distance** to all of them, and
-**plain measures** (complexity, brightness, colours), which no encoder is needed for. Each is compared with the
-*references*, pictures that belong and that the encoder did not learn from. A method raises its hand where fewer than
-about 1 in 80 references is as unusual as the picture; of the first three on either side, since foreign pictures can
-also score too *high*, or lie too *near*. So at most 5 of 100 pictures that belong raise any hand.
+    """**The verdict.** Several methods look at each picture and are weighed together: how large the **layers'
+derivatives** are and where its **embedding** lies, **what can be seen** of it (dark, blurred, without colour ...),
+traces of a known **disturbance**, the **spectrum**, and the **JEPA-SCORE**, too low or too high. All of it is compared
+with the *references*, pictures that belong and that the encoder did not learn from. At most 5 of 100 pictures that
+belong are called anything, on average over all references that could have been drawn.
 
-**p** is the share of pictures like the references that would be as unusual. It holds on average over all references
-that could have been drawn, if the picture is like them; it is not the probability that this picture is foreign.
+**Disturbed** means that it lies where the encoder puts pictures that it knows after they were darkened, blurred and so
+on. **Out of distribution** means that it does not.
+
+**At once, and the score later.** A verdict needs one forward pass a picture. The score needs many times that, and is
+one more witness.
 
 **Complexity.** Scores can follow how simple, dark or grey a picture is. Where a score is unusual, the picture is
 compared with references of its own complexity; if it is ordinary among them, complexity explains the score.
@@ -51,11 +51,6 @@ misses with this encoder.
 )
 choice = current_choice()
 held = session_uploads.of_session()
-
-
-@st.cache_resource(show_spinner=False, max_entries=8)
-def _known(versions: Sequence[str], _dataset: DatasetSpec, of_class: str | None, _choice: Choice) -> KnownSet:  # noqa: ARG001
-    return load_known(resources.store(), _choice.encoder_output, _dataset.name, _choice.method_for(_dataset), of_class)
 
 
 def take_uploads(key: str) -> None:
@@ -114,9 +109,10 @@ def show_verdicts(found: check_job.CheckResult) -> None:
             {place: (checked[place], found.thumbnails[place]) for place in order}, held, key=f"verdicts:{held.token}"
         )
         st.caption(escaped(f"The most unusual first; choose one to see its evidence. {together(found.outcome)}"))
-    picture_evidence.show(checked[held.chosen or 0], checked, Against(choice, dataset, label, known))
-    made = score_tables.provenance_in_words(choice, dataset, known.domain.table)
-    st.caption(escaped(f"The reference: {made} The pictures are scored fully."))
+    picture_evidence.show(checked[held.chosen or 0], checked, Against(choice, dataset, label, found.known))
+    made = score_tables.provenance_in_words(choice, dataset, found.known.domain.table)
+    scored = "The pictures are scored fully." if found.scored else "The pictures have no scores yet."
+    st.caption(escaped(f"The reference: {made} {scored}"))
     st.download_button(
         "Download the table (CSV)",
         csv_text(evidence.outcome_table(found.outcome)),
@@ -139,24 +135,22 @@ with settings:
     with right:
         label = dataset_picker.choose_class(dataset, "against-class")
     scoring_job.ensure_scored(choice, dataset)
-    training = registry.list_datasets().get(choice.spec.training)  # what distances are fitted on, where it has scores
+    training = registry.list_datasets().get(choice.spec.training)  # what methods are fitted on, where it has scores
     versions = [score_tables.version(choice, one) for one in (dataset, training) if one]
+    table = score_tables.scores(choice, dataset)
+    count = len(table) if label is None else int((table["label"] == label).sum())
     try:
-        known = _known(versions, dataset, label, choice)
+        known_set.fail_if_too_few(choice.encoder_output, dataset.name, count)
     except NotEnoughData as error:
         st.warning(escaped(str(error)), icon=":material/warning:")
         st.stop()
-    least = least_references("jepa", len(ASKED))
-    if len(known.scores) < least:
-        st.warning(
-            f"There are {len(known.scores)} references, and a verdict needs {least}: pictures get percentiles, but no "
-            "verdict. Choose all classes, or a larger reference.",
-            icon=":material/warning:",
-        )
     show_upload_area()
 if not held.pictures:
     show_refused(held.refused)
     verdict_list.legend()
+    if record := track_record(choice.spec):
+        st.markdown("**What to expect of this encoder**")
+        st.markdown("\n".join(f"- {escaped(sentence)}" for sentence in record.sentences))
     st.stop()
 key = make_key("check", held.token, *versions, label or "")
 with above:
@@ -165,10 +159,15 @@ with above:
     words = f"**{counted(count, 'picture')}** against **{escaped(dataset.title)}**"
     st.markdown(words + (f", class **{escaped(label)}**" if label else ""), width="content")
     st.button("Forget them", icon=":material/delete:", on_click=held.forget, type="tertiary")
+title = f"Checking {counted(len(held.pictures), 'picture')}"
 if key not in held.found:
-    title = f"Checking {counted(len(held.pictures), 'picture')}"
-    jobs_ui.job_result(key, title, check_job.check_uploads(held, key, choice, dataset, known))
+    first = check_job.check_uploads(held, key, choice, dataset, label, scores=False)
+    jobs_ui.job_result(f"{key} first", title, first)
 found = held.found[key]
+if not found.scored and found.outcome.checked:
+    then = check_job.check_uploads(held, key, choice, dataset, label, scores=True)
+    if jobs_ui.finished_job(key, "By one forward pass each; the scores follow", then):
+        found = held.found[key]
 show_refused([*held.refused, *(sentence for _name, sentence in found.outcome.failed)])
 if found.outcome.checked:
     show_verdicts(found)

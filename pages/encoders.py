@@ -3,6 +3,7 @@
 import pandas as pd
 import streamlit as st
 
+from jepa_core.check.track_record import FEW, MOST, track_record
 from jepa_core.encoders.card import load_card
 from jepa_core.encoders.registry import list_encoders
 from jepa_core.errors import JepaError
@@ -112,6 +113,13 @@ with right:
     st.caption(
         f"Held-out embeddings of the projector: Epps-Pulley {metrics['sigreg']['test']:.2f} (exactly Gaussian: "
         f"{metrics['sigreg']['exact_gaussian']:.2f}), effective rank {rank:.1f} of {card['outputs']['projector']}."
+    )
+if record := track_record(choice.spec):
+    st.header("What it can tell from its own kind")
+    st.markdown("\n".join(f"- {escaped(sentence)}" for sentence in record.sentences))
+    st.caption(
+        f"Of each kind, at least {100 * MOST:.0f} % are called something, or at most {100 * FEW:.0f} %, where 5 % of "
+        "its own kind are; measured on pictures that it has not learned from."
     )
 st.header("Known failures")
 st.markdown("\n".join(f"- {escaped(sentence)}" for sentence in card["known_failures"]) or "None are known.")

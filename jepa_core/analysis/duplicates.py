@@ -124,9 +124,10 @@ def _common(facts: Sequence[Facts]) -> set[int]:
 def _is_told(one: Facts, common: set[int]) -> bool:
     """Whether a hash can tell a picture's copies."""
     luma = one.luma.astype(np.float64)
-    even = np.mean(np.abs(luma - np.median(luma)) <= EVEN)
+    even = float(np.mean(np.abs(luma - np.median(luma)) <= EVEN))
     small = min(one.width, one.height) < LEAST_SIDE
-    return not small and luma.std() >= LEAST_CONTRAST and even < MOST_EVEN and int(one.hashes[0]) not in common
+    plain = float(luma.std()) < LEAST_CONTRAST or even >= MOST_EVEN
+    return not small and not plain and int(one.hashes[0]) not in common
 
 
 # --- candidates -------------------------------------------------------------------------------------------------------

@@ -13,9 +13,13 @@ import pandas as pd
 
 from jepa_core.analysis.methods import LEAST_FIT, METHODS, Domain, FittedMethods, load_domain
 from jepa_core.analysis.separation import column_with_interval
+from jepa_core.confounds import measure
+from jepa_core.datasets import registry
 from jepa_core.detectors import DETECTORS
 from jepa_core.errors import JepaError, NotEnoughData
+from jepa_core.progress import Progress, silent
 from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.stored import stored_scores
 from jepa_core.stats.metrics import METRICS, separation
 from jepa_core.store.results import Store
 
@@ -31,7 +35,8 @@ class Benchmark:
 def benchmark(store: Store, output: EncoderOutput, known: str, others: Sequence[str], fit: str = "") -> Benchmark:
     """Judge the images of `others` against those of `known` by every method of `METHODS`.
 
-    Columns: domain, images (outliers), known (inliers), method, title; auroc, fpr95 and aupr (outliers are the
+    A method has a line for each set of whose images the store has what it reads. Columns: domain, images (outliers),
+    known (inliers), method, title; auroc, fpr95 and aupr (outliers are the
     positives), each with its bootstrap interval in _low and _high; chance_aupr, the outliers' share of all images,
     which is the AUPR of a coin; seconds an image, and seconds_are. These are "stored" for a variant of the score (what
     the Jacobian took where the image was scored, the embedding's pass included) and "measured" for a detector (here
@@ -84,6 +89,14 @@ def benchmark(store: Store, output: EncoderOutput, known: str, others: Sequence[
     return Benchmark(pd.DataFrame(lines), notes)
 
 
+def measure_visible(store: Store, output: EncoderOutput, name: str, progress: Progress = silent) -> None:
+    """Take the visible measures of a set's scored pictures that have none, where these are at hand."""
+    dataset = registry.get_dataset(name)
+    if not dataset.listed:
+        table = stored_scores(store, output, dataset.name)
+        measure.measure_missing(store, output.spec, dataset, table, progress, family=measure.VISIBLE)
+
+
 def _lines(fitted: FittedMethods, inliers: Domain, outliers: Domain) -> list[dict[str, object]]:
     """One for each method that can judge."""
     stored = float(np.median(np.concatenate([one.table["seconds"] for one in (inliers, outliers)])))
@@ -93,12 +106,16 @@ def _lines(fitted: FittedMethods, inliers: Domain, outliers: Domain) -> list[dic
         foreign = fitted.outlying(method, outliers)
         seconds = (time.perf_counter() - start) / len(foreign)
         measured = method in DETECTORS
+        known = fitted.outlying(method, inliers)
+        foreign, known = foreign[~np.isnan(foreign)], known[~np.isnan(known)]
+        if not (len(foreign) and len(known)):  # what it reads was never taken of these images
+            continue
         lines.append(
-            {"domain": outliers.name, "images": len(foreign), "known": len(inliers.table)}
+            {"domain": outliers.name, "images": len(foreign), "known": len(known)}
             | {"method": method, "title": METHODS[method]}
-            | separation(fitted.outlying(method, inliers), foreign)
+            | separation(known, foreign)
             | {
-                "chance_aupr": len(foreign) / (len(foreign) + len(inliers.table)),
+                "chance_aupr": len(foreign) / (len(foreign) + len(known)),
                 "seconds": seconds if measured else stored,
                 "seconds_are": "measured" if measured else "stored",
             }

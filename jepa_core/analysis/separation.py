@@ -25,6 +25,7 @@ CHANCE = 0.1
 _PERFECT = 0.45
 # What another method has to gain before it is said to do better: less would change no decision.
 GAIN = 0.05
+_NAMED = 3  # sets; of more their number is said
 
 
 class Inliers:
@@ -120,7 +121,7 @@ def distances_in_words(spec: EncoderSpec, reference: Domain, training: Domain | 
 def in_words(table: pd.DataFrame, reference: str) -> list[str]:
     """The table in plain sentences, one for each kind of answer: which domains the score tells from the reference.
 
-    A baseline is said to do better where its AUROC's interval lies above the score's and above chance.
+    Another method is said to do better where its AUROC's interval lies above the score's and above chance.
     """
     others = table[table["auroc_jepa"].notna()]
     if others.empty:
@@ -142,12 +143,18 @@ def in_words(table: pd.DataFrame, reference: str) -> list[str]:
                 unit = ""
             sentences.append(sentence.format(listed(named), reference))
     sentences[0] = sentences[0].replace("It", "The score", 1)
-    for method, make in DETECTORS.items():
+    better: dict[tuple[str, ...], list[str]] = {}  # sets -> the methods that do better on just these
+    for method in (name for name in COMPARED if name in DETECTORS):
         low = others[f"auroc_{method}_low"]
         gains = (low > others["auroc_jepa_high"]) & (others[f"auroc_{method}"] > found + GAIN)
-        better = others.loc[gains & (low > 0.5), "domain"].tolist()
-        if better:
-            sentences.append(f"The {make().words} does better on {listed(better)}.")
+        if where := tuple(others.loc[gains & (low > 0.5), "domain"]):
+            better.setdefault(where, []).append(f"the {DETECTORS[method]().words}")
+    parts = [
+        f"{listed(methods)} on {listed(where) if len(where) <= _NAMED else f'{len(where)} of {len(others)} sets'}"
+        for where, methods in sorted(better.items(), key=lambda one: -len(one[0]))
+    ]
+    if parts:
+        sentences.append(f"Better than the score: {'; '.join(parts)}.")
     return sentences
 
 

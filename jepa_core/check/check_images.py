@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from jepa_core import image_inputs
-from jepa_core.check import evidence
+from jepa_core.check import evidence, known_set
 from jepa_core.datasets.registry import get_dataset
 from jepa_core.encoders.registry import load_encoder
 from jepa_core.errors import JepaError
@@ -48,9 +48,8 @@ def check_images(
     dataset = get_dataset(reference or chosen.spec.reference)
     store = Store()
     shipped.load_all_shipped(store)
-    known = evidence.load_known(store, chosen, dataset.name)
-    plain = evidence.measured_reference(store, chosen.spec, dataset, known)
-    outcome = evidence.check_pictures(chosen, [(name, data) for name, _digest, data in named], known, plain)
+    known = known_set.load_complete(store, chosen, dataset)
+    outcome = evidence.check_pictures(chosen, [(name, data) for name, _digest, data in named], known)
     if outcome.failed:
         raise JepaError(outcome.failed[0][1])
     return evidence.outcome_table(outcome)

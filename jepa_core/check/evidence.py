@@ -1,14 +1,11 @@
 """Does this picture belong? The evidence for pictures that are in no dataset, held against images that are known.
 
-Every method's view is given side by side, because they fail on different pictures: where the score falls among the
-scores of held-out images, and how far the embedding lies from embeddings that it was trained on.
+One forward pass says where a picture's layers and its embedding lie, and what can be seen of it: enough for a verdict.
+The score, a thousand times dearer, is one more witness.
 """
 
-import shlex
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,31 +13,25 @@ from numpy import ndarray
 from PIL import Image
 
 from jepa_core import images
-from jepa_core.analysis.methods import COMPARED, LEAST_FIT, METHODS, Domain, FittedMethods, load_domain
-from jepa_core.analysis.percentiles import with_percentiles
-from jepa_core.check.image_stats_detector import PlainMeasures
-from jepa_core.check.verdict import ASKED, PLAIN, Complexity, Verdict, complexity_of, raised_by, verdict
-from jepa_core.confounds import image_stats, measure
-from jepa_core.datasets.registry import FOLDER_PREFIX
-from jepa_core.datasets.spec import DatasetSpec
+from jepa_core.analysis.methods import METHODS, Domain, log_spectrum
+from jepa_core.check.disturbances import Disturbed
+from jepa_core.check.known_set import PLACED, KnownSet, compared
+from jepa_core.check.reasons import reasons
+from jepa_core.check.verdict import Complexity, Findings, Verdict, complexity_of, verdict
+from jepa_core.confounds import image_stats, visible
+from jepa_core.confounds.visible import VISIBLE
 from jepa_core.decoding.sandbox import DecodingCancelled
 from jepa_core.detectors import DETECTORS
-from jepa_core.encoders.spec import EncoderSpec
-from jepa_core.errors import JepaError, NotEnoughData, StoreError, UnknownName
+from jepa_core.detectors.fingerprints import Fingerprint
+from jepa_core.errors import JepaError
 from jepa_core.jacobian.score_variants import VARIANTS
 from jepa_core.progress import Cancelled, Progress, never, silent
-from jepa_core.scoring import precision as scoring_precision
-from jepa_core.scoring.batches import exact_work, score_pictures
+from jepa_core.scoring.batches import exact_work, look_work, score_pictures
 from jepa_core.scoring.encoder_output import EncoderOutput
-from jepa_core.scoring.method import ScoringMethod
 from jepa_core.scoring.score_images import table_of
-from jepa_core.stats.conformal import LEAST_REFERENCES, Place, Reference, adjusted
+from jepa_core.stats.conformal import Place, adjusted, percentile
 from jepa_core.stats.neighbors import nearest
-from jepa_core.store.records import Result
-from jepa_core.store.results import Store
-
-if TYPE_CHECKING:
-    from jepa_core.jacobian.engine import Precision
+from jepa_core.store.records import Look, Result
 
 _SHOWN = 3  # neighbours named of each end
 _NEAREST = 6  # neighbours wherever they score
@@ -48,52 +39,43 @@ _KNOWN = "It is one of the references itself, so the p-values promise nothing fo
 
 
 @dataclass(frozen=True, eq=False)
-class KnownSet:
-    """A scored dataset, or a class of one, that pictures are held against.
-
-    `domain` is its score table with each image's own percentile, and its embeddings; `references` what each method of
-    `fitted` finds of its images, by the method's name. A detector is fitted on `fitted_on` and judges no image of it.
-    `precision` is that of the scores.
-    """
-
-    domain: Domain
-    fitted: FittedMethods
-    references: dict[str, Reference]
-    fitted_on: str
-    precision: "Precision" = "fp32"
-
-    @property
-    def scores(self) -> ndarray:
-        """JEPA-SCOREs of its images."""
-        return self.domain.table["jepa_score"].to_numpy()
-
-
-@dataclass(frozen=True, eq=False)
 class Checked:
     """The evidence for one picture.
 
-    `scores` is its line of a score table. `places` says where it falls in each method's reference, a low percentile
-    being unusual for all of them; a method that may not judge it is left out. `nearest` are rows of the known set's
-    table, the nearest in the embedding; `likely` and `unlikely` those among its most and its least likely quarter.
-    `complexity` is None, and `measures` (`PlainMeasures.table`) empty, where the known set was not measured.
+    `scores` is its line of a score table, its scores NaN before they are there. `findings` has where it falls in each
+    method's reference, a low percentile being unusual for all of them; a method that may not judge it is left out.
+    `nearest` are rows of the known set's table, the nearest in the embedding; `likely` and `unlikely` those among its
+    most and its least likely quarter. `measures` has its visible measures among the references', and is empty where
+    these were not measured. `deviations` are how many spreads each of its layers' sizes lies from the mean of the
+    images that the methods were fitted on, in the order of the network; empty where that is not known.
     """
 
     name: str
     crop: Image.Image
     notes: tuple[str, ...]
     scores: pd.Series
-    places: dict[str, Place]
-    complexity: Complexity | None
+    findings: Findings
     measures: pd.DataFrame
+    deviations: ndarray
     verdict: Verdict
     nearest: pd.DataFrame
     likely: pd.DataFrame
     unlikely: pd.DataFrame
 
+    @property
+    def places(self) -> dict[str, Place]:
+        """Where it falls in each method's reference."""
+        return dict(self.findings.places)
+
+    @property
+    def complexity(self) -> Complexity | None:
+        """What may explain its score."""
+        return self.findings.complexity
+
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of a batch: evidence for the pictures that could be scored, (name, sentence) for the others.
+    """What became of a batch: evidence for the pictures that could be read, (name, sentence) for the others.
 
     `note` is a sentence on how they were scored that a person should know, or "".
     """
@@ -103,155 +85,149 @@ class Outcome:
     note: str = ""
 
 
-def load_known(
-    store: Store,
-    output: EncoderOutput,
-    dataset: str,
-    method: ScoringMethod | None = None,
-    label: str | None = None,
-) -> KnownSet:
-    """The known set out of the store; of one class for a `label`.
-
-    Detectors are fitted on the encoder's training set where that has scores; where it has none, or is the set itself,
-    on one half of it (by the order of the digests), and the other half is their reference.
-
-    Raises `NotEnoughData` for fewer than 19 scored images, which cannot speak at 5 %, and `UnknownName` for a class
-    that has none.
-    """
-    method = scoring_precision.resolved(store, output, dataset, method or ScoringMethod())
-    domain = load_domain(store, output, dataset, method)
-    data = shlex.quote(dataset.removeprefix(FOLDER_PREFIX))
-    if len(domain.table) < LEAST_REFERENCES:
-        raise NotEnoughData(
-            f"The reference {dataset!r} has {len(domain.table)} scored images; at least {LEAST_REFERENCES} are needed; "
-            f"run 'python -m jepa_core score --encoder {output.spec.name} --output {output.name} --data {data}' first."
-        )
-    fitted, fitted_on = _fitted(store, output, domain, method)
-    name = dataset
-    if label is not None:
-        of_class = (domain.table["label"] == label).to_numpy()
-        if not of_class.any():
-            raise UnknownName(f"class of the reference {dataset!r}", label, sorted(set(domain.table["label"])))
-        name, domain = f"{dataset}, class {label}", domain.only(of_class)
-    references = {}
-    for judge in COMPARED:
-        values = fitted.outlying(judge, domain) if judge in fitted.methods else np.empty(0)
-        values = values[~np.isnan(values)]
-        if values.size:
-            references[judge] = Reference(name, -values)
-    if sentence := references["jepa"].too_few():
-        raise NotEnoughData(sentence)
-    table = with_percentiles(domain.table)
-    return KnownSet(Domain(name, table, domain.embeddings), fitted, references, fitted_on, method.decided)
-
-
-def _fitted(store: Store, output: EncoderOutput, domain: Domain, method: ScoringMethod) -> tuple[FittedMethods, str]:
-    """The fitted methods of a known set, and what they were fitted on in words."""
-    if name := output.spec.training:
-        training = load_domain(store, output, name, method)
-        left = ~domain.among(set(training.table["digest"]))
-        if len(training.table) >= LEAST_FIT and left.sum() >= LEAST_REFERENCES:
-            return FittedMethods(training), f"the {len(training.table)} images of {name}"
-    # A digest is as good as a random number, and the same on every machine.
-    order = domain.table["digest"].rank(method="first").to_numpy()
-    half = domain.only(order <= np.ceil(len(order) / 2))
-    return FittedMethods(half), f"{len(half.table)} images of {domain.name} that were set aside for that"
-
-
-def measured_reference(
-    store: Store,
-    spec: EncoderSpec,
-    dataset: DatasetSpec,
-    known: KnownSet,
-    progress: Progress = silent,
-    cancelled: Cancelled = never,
-) -> PlainMeasures | None:
-    """Plain measures of a known set's pictures, taken now where they are missing; None where there are too few."""
-    table = known.domain.table
-    if not dataset.listed:
-        with suppress(StoreError):  # measures that cannot be kept now are not weighed
-            measure.measure_missing(store, spec, dataset, table, progress, cancelled)
-    try:
-        found = measure.load(store, spec, dataset, table)
-    except NotEnoughData:
-        return None
-    return PlainMeasures(found) if len(found) >= PlainMeasures.LEAST else None
-
-
 def check_pictures(
     output: EncoderOutput,
     named: Sequence[tuple[str, bytes]],
     known: KnownSet,
-    plain: PlainMeasures | None = None,
     progress: Progress = silent,
     cancelled: Cancelled = never,
+    *,
+    scores: bool = True,
 ) -> Outcome:
-    """Score pictures given as (name, bytes) and hold them against a known set. A bad one does not stop the others.
+    """Hold pictures given as (name, bytes) against a known set. A bad one does not stop the others.
 
-    With `plain`, the known set's measures, the verdict also says whether a picture is like the others in these, and
-    whether they explain its score. Once `cancelled` it stops with the pictures that were scored by then.
+    Without `scores` by one forward pass each. Once `cancelled` it stops with the pictures that were seen by then.
     """
-    results: dict[str, Result] = {}
+    good, failed, note = _read(output, named, known, progress, cancelled, scores)
+    return Outcome(_weighed(output, good, known) if good else [], failed, note)
+
+
+_Read = tuple[str, Result | Look, images.Cropped]
+
+
+def _read(
+    output: EncoderOutput,
+    named: Sequence[tuple[str, bytes]],
+    known: KnownSet,
+    progress: Progress,
+    cancelled: Cancelled,
+    scores: bool,
+) -> tuple[list[_Read], list[tuple[str, str]], str]:
+    """What was computed of each picture with its crop; (name, sentence) of those that failed; a note on how."""
+    results: dict[str, Result | Look] = {}
     triples = [(name, images.digest(data), data) for name, data in named]
 
-    def put(batch: list[Result]) -> None:
+    def put(batch: list) -> None:
         results.update({result.digest: result for result in batch})
         progress(len(results), len(triples))
 
-    work = exact_work(output, known.precision)
+    work = exact_work(output, known.precision) if scores else look_work(output)
     failed = score_pictures(output.loaded, work, triples, put, cancelled)
-    good = [(name, results[digest], data) for name, digest, data in triples if digest in results]
-    if not good:
-        return Outcome([], failed, work.note)
-    table = table_of(output, [(name, result) for name, result, _data in good], known.precision)
-    given = Domain("the pictures", table, np.stack([result.embedding for _name, result, _data in good]))
-    outlying = {method: known.fitted.outlying(method, given) for method in known.references}
+    good: list[_Read] = []
+    for name, digest, data in triples:
+        if digest in results:
+            try:
+                crop = images.cropped(data, output.loaded.data_config, name, cancelled)
+            except DecodingCancelled:
+                break
+            good.append((name, results[digest], crop))
+    return good, failed, work.note
+
+
+def _weighed(output: EncoderOutput, good: Sequence[_Read], known: KnownSet) -> list[Checked]:
+    """The evidence for pictures that were scored or looked at, and the verdict on each."""
+    given = _domain_of(output, good, known)
+    outlying = known.outlying(given)
+    disturbed = _disturbed(known, given)
     neighbours = _neighbours(given.embeddings, known)
+    deviations = known.deviations(given.fingerprints("sizes"))
+    known_digests = set(known.domain.table["digest"])
+    seen = known.domain.fingerprints("visible")
     checked = []
-    for position, (name, _result, data) in enumerate(good):
-        try:
-            crop = images.cropped(data, output.loaded.data_config, name, cancelled)
-        except DecodingCancelled:
-            break
+    for place, (name, _result, crop) in enumerate(good):
+        mine = {method: float(values[place]) for method, values in outlying.items()}
         places = {
-            method: known.references[method].place(-values[position])
-            for method, values in outlying.items()
-            if not np.isnan(values[position])
+            method: known.references[method].place(-mine[method])
+            for method in known.references
+            if not np.isnan(mine.get(method, np.nan))
         }
-        checked.append(_weighed(table.iloc[position], crop, places, neighbours[position], known, plain))
-    return Outcome(checked, failed, work.note)
+        values = given.fingerprints("visible")[place]
+        findings = Findings(
+            combined=known.test(mine) if known.test else None,
+            places=places,
+            reasons=reasons(values, seen) if seen.shape[1] == len(values) else [],
+            disturbed=disturbed[place],
+            complexity=_complexity(crop, places, known),
+            fitted_on=known.fitted_on,
+        )
+        near, likely, unlikely = neighbours[place]
+        checked.append(
+            Checked(
+                name=name,
+                crop=crop.image,
+                notes=crop.notes + ((_KNOWN,) if given.table["digest"].iloc[place] in known_digests else ()),
+                scores=given.table.iloc[place],
+                findings=findings,
+                measures=_measures_table(values, seen),
+                deviations=deviations[place] if len(deviations) else np.empty(0),
+                verdict=verdict(findings),
+                nearest=near,
+                likely=likely,
+                unlikely=unlikely,
+            )
+        )
+    return checked
 
 
-def _weighed(
-    scores: pd.Series,
-    crop: images.Cropped,
-    places: dict[str, Place],
-    near: tuple[pd.DataFrame, ...],
-    known: KnownSet,
-    plain: PlainMeasures | None,
-) -> Checked:
-    """All evidence for one picture, and the verdict on it."""
-    complexity = strangest = None
-    measures = pd.DataFrame()
-    if plain:
-        values = image_stats.measured_crop(crop.image, crop.scale)
-        complexity = complexity_of(places["jepa"].score, values, plain.measured)
-        places, strangest = places | {PLAIN: plain.place(values)}, plain.strangest(values)
-        measures = plain.table(values)
-    is_reference = (known.domain.table["digest"] == scores["digest"]).any()
-    nearest_ones, likely, unlikely = near
-    return Checked(
-        name=scores["name"],
-        crop=crop.image,
-        notes=crop.notes + ((_KNOWN,) if is_reference else ()),
-        scores=scores,
-        places=places,
-        complexity=complexity,
-        measures=measures,
-        verdict=verdict(places, known.fitted_on, complexity, strangest),
-        nearest=nearest_ones,
-        likely=likely,
-        unlikely=unlikely,
+def _domain_of(output: EncoderOutput, good: Sequence[_Read], known: KnownSet) -> Domain:
+    """The pictures as a domain, with all their fingerprints."""
+    results = [result for _name, result, _crop in good]
+    full = [(name, result) for name, result, _crop in good if isinstance(result, Result)]
+    if full:
+        table = table_of(output, full, known.precision)
+    else:
+        names = [name for name, _result, _crop in good]
+        table = pd.DataFrame({"name": names, "label": "", "digest": [result.digest for result in results]})
+        table = table.assign(**{f"{name}_score": np.nan for name in VARIANTS})
+    others: dict[Fingerprint, ndarray] = {
+        "sizes": np.stack([result.sizes for result in results]),
+        "visible": np.stack([visible.measured(crop.image, crop.scale) for _name, _result, crop in good]),
+    }
+    if full:
+        others["spectrum"] = np.stack([log_spectrum(result.spectrum, output.rank.rank) for _name, result in full])
+    return Domain("the pictures", table, np.stack([result.embedding for result in results]), others)
+
+
+def _disturbed(known: KnownSet, given: Domain) -> list[Disturbed | None]:
+    if known.disturbed is None:
+        return [None] * len(given.table)
+    return list(known.disturbed.place(compared(given)))
+
+
+def _complexity(crop: images.Cropped, places: dict[str, Place], known: KnownSet) -> Complexity | None:
+    if known.measured is None or "jepa" not in places:
+        return None
+    return complexity_of(places["jepa"].score, image_stats.measured_crop(crop.image, crop.scale), known.measured)
+
+
+def _measures_table(values: ndarray, references: ndarray) -> pd.DataFrame:
+    """A picture's visible measures among the references', one line each; empty where these were not measured.
+
+    Columns: measure, unit, value, percentile among the others, and low to high, the middle nine in ten of them.
+    """
+    known = references[~np.isnan(references).any(axis=1)]
+    if not len(known):
+        return pd.DataFrame()
+    low, high = np.quantile(known, [0.05, 0.95], axis=0)
+    return pd.DataFrame(
+        {
+            "measure": [measure.name for measure in VISIBLE],
+            "unit": [measure.unit for measure in VISIBLE],
+            "value": values,
+            "percentile": [percentile(values[[k]], known[:, k])[0] for k in range(len(VISIBLE))],
+            "low": low,
+            "high": high,
+        }
     )
 
 
@@ -274,21 +250,22 @@ def percentiles_table(item: Checked) -> pd.DataFrame:
     the p-values p_lower (for a distance: far) and p_two_sided. A distance's percentile is high where it is far.
     `raised` is None for a method that the verdict does not ask, else whether it finds the picture unusual.
     """
-    raised = raised_by(item.places)
+    combined = item.findings.combined
+    asked = {"jepa": ("unlikely", "likely")} | {name: (name,) for name in (combined.by_method if combined else ())}
     lines = []
     for name, place in item.places.items():
-        far = name not in VARIANTS
+        far = name not in (*VARIANTS, "residual")  # which is a score, too
         low, high = (100 - place.high, 100 - place.low) if far else (place.low, place.high)
         lines.append(
             {
-                "method": METHODS.get(name, "plain measures"),
+                "method": METHODS[name],
                 "value": -place.score if far else place.score,
                 "percentile": 100 - place.percentile if far else place.percentile,
                 "low": low,
                 "high": high,
                 "p_lower": place.p_lower,
                 "p_two_sided": place.p_two_sided,
-                "raised": name in raised if name in ASKED else None,
+                "raised": any(one in combined.raised for one in asked[name]) if combined and name in asked else None,
             }
         )
     return pd.DataFrame(lines)
@@ -297,27 +274,30 @@ def percentiles_table(item: Checked) -> pd.DataFrame:
 def outcome_table(outcome: Outcome) -> pd.DataFrame:
     """The evidence as one line a picture, for the terminal and for download.
 
-    Columns: name; verdict, headline and evidence in words; percentile of the JEPA-SCORE with its interval in
+    Columns: name; verdict, headline and evidence in words; p of all methods together, and p_adjusted for all pictures
+    checked at once (Benjamini and Hochberg); percentile of the JEPA-SCORE with its interval in
     percentile_low and percentile_high; p_unlikely and p_untypical, its p-values, and p_unlikely_adjusted for all
-    pictures checked at once; NAME_score of each variant; for each detector NAME, NAME_percentile (high: far) and NAME_p
-    (far); the nearest likely and unlikely references; notes.
+    pictures checked at once; NAME_score of each variant; for each detector of `PLACED` NAME, NAME_percentile (high:
+    far) and NAME_p (far); the nearest likely and unlikely references; notes.
     """
     lines = []
     for item in outcome.checked:
-        place = item.places["jepa"]
+        place, combined = item.places.get("jepa"), item.findings.combined
         line = {
             "name": item.name,
             "verdict": str(item.verdict.kind),
             "headline": item.verdict.headline,
-            "percentile": place.percentile,
-            "percentile_low": place.low,
-            "percentile_high": place.high,
-            "p_unlikely": place.p_lower,
+            "p": combined.p if combined else None,
+            "p_adjusted": None,
+            "percentile": place.percentile if place else None,
+            "percentile_low": place.low if place else None,
+            "percentile_high": place.high if place else None,
+            "p_unlikely": place.p_lower if place else None,
             "p_unlikely_adjusted": None,
-            "p_untypical": place.p_two_sided,
+            "p_untypical": place.p_two_sided if place else None,
         }
         line |= {f"{name}_score": item.scores[f"{name}_score"] for name in VARIANTS}
-        for name in DETECTORS:
+        for name in (one for one in PLACED if one in DETECTORS):
             found = item.places.get(name)
             line |= {
                 name: -found.score if found else None,
@@ -332,8 +312,9 @@ def outcome_table(outcome: Outcome) -> pd.DataFrame:
         }
         lines.append(line)
     table = pd.DataFrame(lines)
-    if lines:  # a known set is never too small for the score's own p-values
-        table["p_unlikely_adjusted"] = adjusted(table["p_unlikely"].to_numpy(dtype=np.float64))
+    for column in ("p", "p_unlikely") if lines else ():
+        if table[column].notna().all():
+            table[f"{column}_adjusted"] = adjusted(table[column].to_numpy(dtype=np.float64))
     return table
 
 

@@ -1,12 +1,19 @@
 """What is said of several checked pictures at once: a sentence, and which to look at first."""
 
 from jepa_core.check.evidence import Checked, Outcome, outcome_table
-from jepa_core.check.verdict import VerdictKind, smallest_p_value
+from jepa_core.check.verdict import VerdictKind
 from jepa_core.stats.conformal import ALPHA
 
-_ORDER = (VerdictKind.OUT_OF_DISTRIBUTION, VerdictKind.REVIEW, VerdictKind.UNKNOWN, VerdictKind.IN_DISTRIBUTION)
+_ORDER = (
+    VerdictKind.OUT_OF_DISTRIBUTION,
+    VerdictKind.DISTURBED,
+    VerdictKind.REVIEW,
+    VerdictKind.UNKNOWN,
+    VerdictKind.IN_DISTRIBUTION,
+)
 _SAID = {
     VerdictKind.OUT_OF_DISTRIBUTION: ("looks out of distribution", "look out of distribution"),
+    VerdictKind.DISTURBED: ("looks disturbed", "look disturbed"),
     VerdictKind.REVIEW: ("deserves a second look", "deserve a second look"),
     VerdictKind.UNKNOWN: ("cannot be judged", "cannot be judged"),
     VerdictKind.IN_DISTRIBUTION: ("shows nothing unusual", "show nothing unusual"),
@@ -14,13 +21,13 @@ _SAID = {
 
 
 def most_unusual_first(checked: list[Checked]) -> list[Checked]:
-    """By verdict, then by the smallest p-value of the methods that are asked, then by how unlikely the score is."""
+    """By verdict, then by the p-value of all methods together, then by how far out the layers and the embedding lie."""
     return sorted(
         checked,
         key=lambda item: (
             _ORDER.index(item.verdict.kind),
-            smallest_p_value(item.places),
-            item.places["jepa"].percentile,
+            item.findings.combined.p if item.findings.combined else 1.0,
+            -max((-place.score for name, place in item.places.items() if name in ("joint", "knn")), default=0.0),
             item.name,
         ),
     )
@@ -37,10 +44,10 @@ def summary(outcome: Outcome) -> str:
 
 
 def together(outcome: Outcome) -> str:
-    """What is left of the unlikely scores once it is allowed for that so many pictures were looked at."""
-    unlikely = int((outcome_table(outcome)["p_unlikely_adjusted"] <= ALPHA).sum())
+    """What is left of the verdicts once it is allowed for that so many pictures were looked at."""
+    unusual = int((outcome_table(outcome)["p_adjusted"].astype(float) <= ALPHA).sum())
     count = len(outcome.checked)
     return (
-        f"Of {count} pictures that belong, at most {ALPHA * count:.1f} on average would be called unusual by chance. "
-        f"By the score alone, {unlikely} of {count} are unlikely once that is allowed for (Benjamini-Hochberg, 5 %)."
+        f"Of {count} pictures that belong, {ALPHA * count:.1f} on average would be called something by chance; "
+        f"{unusual} of {count} are once that is allowed for (Benjamini-Hochberg, 5 %)."
     )

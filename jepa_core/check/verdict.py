@@ -1,16 +1,13 @@
 """What all evidence says of one picture, in plain words: does it belong to the images that it is held against?
 
-Four methods are asked: the JEPA-SCORE, the distance to the 10th nearest training image, the Mahalanobis distance, and
-plain measures of the picture. They fail on different pictures, the first three on either side: foreign images can score
-too low or too high, and lie too far or too near (an encoder whose training views add noise alone draws simple pictures
-together). So these are asked on both sides, by the two-sided p-value of `reference`, and a method is *raised* at or
-below `ALPHA` divided by the number of methods. By Bonferroni's inequality at most `ALPHA` of the images drawn like the
-reference raise any, whatever the methods have to do with each other; `reference` states what that guarantees.
-
-What a raised score is worth hangs on whether the picture's complexity alone would explain it: `complexity_of`.
+One p-value of all methods together decides (`jepa_core.check.combined`): at most `ALPHA` of the pictures like the
+references are called anything but `IN_DISTRIBUTION`, whatever the methods have to do with each other. A picture that is
+called is *disturbed* where it lies among copies of known images that were darkened, blurred and so on
+(`jepa_core.check.disturbances`); otherwise it is *out of distribution*, unless only its score is unusual: that follows
+how simple a picture is, and is a reason to look twice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -18,23 +15,36 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from jepa_core.check.combined import Combined
+from jepa_core.check.disturbances import Disturbed
+from jepa_core.check.reasons import AS_DISTURBED, Reason
 from jepa_core.confounds.image_stats import MEASURES, Measure
 from jepa_core.confounds.matching import FOLLOWS, Measured, among_equals
-from jepa_core.detectors import DETECTORS
 from jepa_core.stats.conformal import ALPHA, Place
 from jepa_core.stats.rank_correlation import spearman
-from jepa_core.wording import percentile
+from jepa_core.wording import listed, percentile
 
-DISTANCES = ("knn", "mahalanobis")
-PLAIN = "plain"
-ASKED = ("jepa", *DISTANCES, PLAIN)
-"""The methods that are asked. The embedding's norm is a part of the Mahalanobis distance and says little by itself."""
+AMONG = 0.1
+"""The share of disturbed known images that have to lie as far from the others as a picture for it to be one of them. So
+one in ten of these is called foreign; of drawn foreign pictures half as many pass for disturbed as at 5 %."""
+_SCORE = ("unlikely", "likely")
+_FOUND = {
+    "joint": "its layers and its embedding",
+    "knn": "its embedding",
+    "visible": "what can be seen of it",
+    "disturbed": "traces of a disturbance",
+    "spectrum_knn": "the shape of its spectrum",
+    "unlikely": "its low score",
+    "likely": "its high score",
+}
+"""What each method of `combined.WEIGHTS` goes by, in a sentence."""
 
 
 class VerdictKind(StrEnum):
     """The verdict in a word or two."""
 
     OUT_OF_DISTRIBUTION = "Out of distribution"
+    DISTURBED = "Disturbed"
     REVIEW = "Look twice"
     IN_DISTRIBUTION = "Nothing unusual"
     UNKNOWN = "Cannot be said"
@@ -63,11 +73,42 @@ class Complexity:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`kind`, `headline` (what to think of the picture, one sentence), and the evidence in `sentences`."""
+    """`kind`, `headline` (what to think of the picture, one sentence with one reason), the evidence in `sentences`."""
 
     kind: VerdictKind
     headline: str
     sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """All that a verdict on one picture goes by.
+
+    Attributes:
+        combined: what all methods say together; None where the references are too little known.
+        places: where the picture falls in each method's reference; empty of the score before it is there.
+        reasons: by which visible measures it is beyond them.
+        disturbed: the disturbed references that it is most like; None where there are none to compare with.
+        complexity: what may explain the score; None where that is not known.
+        fitted_on: what the methods were fitted on, in words ("the 1077 images of digits-train").
+    """
+
+    combined: Combined | None
+    places: Mapping[str, Place]
+    reasons: Sequence[Reason]
+    disturbed: Disturbed | None
+    complexity: Complexity | None
+    fitted_on: str
+
+    @property
+    def called(self) -> bool:
+        """Whether so unusual a picture is one of at most `ALPHA` of those like the references."""
+        return self.combined is not None and self.combined.p <= ALPHA
+
+    @property
+    def was_disturbed(self) -> bool:
+        """Whether it lies among disturbed references."""
+        return self.disturbed is not None and self.disturbed.p > AMONG
 
 
 def complexity_of(score: float, values: Float[ndarray, "measures"], reference: Measured) -> Complexity:
@@ -97,131 +138,88 @@ def complexity_of(score: float, values: Float[ndarray, "measures"], reference: M
     return Complexity(Explains.NO, measure, share) if found else Complexity(Explains.NO)
 
 
-def least_references(name: str, methods: int) -> int:
-    """How many references a method needs among so many: the smallest p-value is 1 / (n + 1), two-sided twice that.
-
-    >>> least_references("jepa", 4), least_references("plain", 4)
-    (159, 79)
-    """
-    return round((1 if name == PLAIN else 2) * methods / ALPHA) - 1
-
-
-def smallest_p_value(places: Mapping[str, Place]) -> float:
-    """The smallest p-value of the methods that are asked: 1 where none finds a picture unusual at all."""
-    return min(_p_value(name, places[name]) for name in ASKED if name in places)
-
-
-def verdict(
-    places: Mapping[str, Place],
-    fitted_on: str,
-    complexity: Complexity | None = None,
-    strangest: tuple[Measure, float, float, float] | None = None,
-) -> Verdict:
-    """The verdict on a picture.
-
-    Args:
-        places: where it falls in each method's reference; those of `ASKED` are heard. All but the score may be missing.
-        fitted_on: what the distances are to, in words ("the 1077 images of digits-train").
-        complexity: None where the reference's pictures are not there to be measured.
-        strangest: of `PlainMeasures`, to be named where plain measures are unusual.
-    """
-    asked = {name: places[name] for name in ASKED if name in places}
-    score = asked["jepa"]
-    sentences = [_of_score(score, len(asked)), _of_distances(asked, fitted_on)]
-    for name, place in asked.items():
-        least = least_references(name, len(asked))
-        if place.size < least:
-            headline = f"There are {place.size} references; a verdict by {len(asked)} methods needs at least {least}."
-            return Verdict(VerdictKind.UNKNOWN, headline, tuple(sentences))
-    raised = _raised(asked)
-    if _p_value("jepa", score) <= 2 * ALPHA:
-        sentences.append(_of_complexity(score, complexity))
-    if PLAIN in raised and strangest:
-        sentences.append(_of_measure(asked[PLAIN], *strangest))
-    if PLAIN not in asked:
-        sentences.append("Plain measures were not compared: the references' pictures are not here.")
-    kind, headline = _conclusion(raised, score, complexity)
-    sentences.append(
-        f"Of pictures like the references, at most {100 * ALPHA:.0f} in 100 are called unusual by any of the "
-        f"{len(asked)} methods."
-        if raised
-        else "That does not prove that it belongs: a foreign picture can be like the references in all of this."
-    )
+def verdict(found: Findings) -> Verdict:
+    """The verdict on a picture."""
+    kind, headline = _conclusion(found)
+    sentences = [] if found.combined is None else [_of_p(found.combined)]
+    if found.called and found.reasons:
+        sentences.append(f"Seen beside the references, it {listed([one.words for one in found.reasons])}.")
+    if found.called and found.disturbed:
+        sentences.append(_of_disturbance(found.disturbed))
+    sentences.append(_of_distance(found))
+    if score := found.places.get("jepa"):
+        sentences.append(_of_score(score))
+        if score.p_two_sided is not None and score.p_two_sided <= 2 * ALPHA:
+            sentences.append(_of_complexity(score, found.complexity))
+        if given := found.places.get("residual"):
+            sentences.append(_of_residual(given))
+    else:
+        sentences.append("Its score is not there yet.")
+    if kind is VerdictKind.IN_DISTRIBUTION:
+        sentences.append(
+            "That does not prove that it belongs: a foreign picture can be like the references in all of this."
+        )
     return Verdict(kind, headline, tuple(sentences))
 
 
-def raised_by(places: Mapping[str, Place]) -> set[str]:
-    """The methods that find a picture unusual; none where a reference is too small for a verdict."""
-    asked = {name: places[name] for name in ASKED if name in places}
-    enough = all(place.size >= least_references(name, len(asked)) for name, place in asked.items())
-    return set(_raised(asked)) if enough else set()
+def _conclusion(found: Findings) -> tuple[VerdictKind, str]:
+    combined = found.combined
+    if combined is None:
+        return VerdictKind.UNKNOWN, "Too little is known of the references for a verdict: score more of them."
+    if not found.called:
+        return VerdictKind.IN_DISTRIBUTION, "Nothing tells it from the references."
+    if found.was_disturbed and found.disturbed:
+        return VerdictKind.DISTURBED, f"It looks like one of them {AS_DISTURBED[found.disturbed.kind]}."
+    if combined.first in _SCORE and combined.by_method[combined.first] * 2 <= ALPHA and not found.reasons:
+        how = "Less" if combined.first == "unlikely" else "More"
+        share = percentile(100 * (1 - combined.by_method[combined.first]))
+        return VerdictKind.REVIEW, f"{how} likely than {share} % of them, and nothing else is unusual."
+    if found.reasons:
+        return VerdictKind.OUT_OF_DISTRIBUTION, f"It is none of them: it {found.reasons[0].words}."
+    return (
+        VerdictKind.OUT_OF_DISTRIBUTION,
+        f"It is none of them by {_FOUND[combined.first]}, though nothing is odd about how it looks.",
+    )
 
 
-def _raised(asked: Mapping[str, Place]) -> dict[str, bool]:
-    """The methods that find a picture unusual: True for an unlikely score or a large distance."""
-    return {name: _low(place) for name, place in asked.items() if _p_value(name, place) <= ALPHA / len(asked)}
+def _of_p(combined: Combined) -> str:
+    rests = f" This rests on {_FOUND[combined.first]} most." if combined.p <= ALPHA else ""
+    return (
+        f"Of 100 pictures like the references, {percentile(100 * combined.p)} would be as unusual; "
+        f"{100 * ALPHA:.0f} of 100 are called anything.{rests}"
+    )
 
 
-def _conclusion(raised: Mapping[str, bool], score: Place, complexity: Complexity | None) -> tuple[VerdictKind, str]:
-    far = [name for name in DISTANCES if raised.get(name)]
-    unlikely, too_likely = raised.get("jepa") is True, raised.get("jepa") is False
-    reasons = [f"{_say(far)} that it is far from the training images"] if far else []
-    if PLAIN in raised:
-        reasons.append("plain measures say that it is unlike the references")
-    if reasons:
-        against = " and ".join(reasons)
-        if unlikely:
-            return VerdictKind.OUT_OF_DISTRIBUTION, f"The score finds it unlikely, and {against}."
-        finds = "it likely" if score.percentile >= 75 else "nothing unusual"
+def _of_disturbance(disturbed: Disturbed) -> str:
+    if disturbed.p > ALPHA:
         return (
-            VerdictKind.OUT_OF_DISTRIBUTION,
-            f"The score finds {finds}, but {against}: treat it as out of distribution.",
+            f"Of known images {AS_DISTURBED[disturbed.kind]}, {percentile(100 * disturbed.p)} % lie as far out as it."
         )
-    if unlikely and complexity and complexity.measure and complexity.explains is Explains.YES:
-        return (
-            VerdictKind.REVIEW,
-            f"The score finds it unlikely, as it does references of its {complexity.measure.title}.",
-        )
-    if unlikely:
-        return VerdictKind.REVIEW, "The score finds it unlikely, and the distances find nothing unusual."
-    if too_likely:
-        return VerdictKind.REVIEW, "The score is higher than the references', which foreign pictures can have too."
-    if raised:
-        return (
-            VerdictKind.REVIEW,
-            "It lies nearer to the training images than the references do, which foreign pictures can do too: with "
-            "some encoders simple pictures fall together.",
-        )
-    return VerdictKind.IN_DISTRIBUTION, "The score, the distances and plain measures are like those of the references."
+    return "No disturbance that is known of here makes the known images look like it."
 
 
-def _of_score(score: Place, methods: int) -> str:
+def _of_distance(found: Findings) -> str:
+    for name, what in (("joint", "Its layers and its embedding"), ("knn", "Its embedding")):
+        if place := found.places.get(name):
+            share = percentile(100 - place.percentile)
+            return f"{what} are farther from {found.fitted_on} than those of {share} % of {place.size} references."
+    return "How far it lies from known images cannot be said: nothing is known of these but their scores."
+
+
+def _of_score(score: Place) -> str:
     """Where the score falls, with the interval that the size of the reference leaves."""
-    if _low(score):
+    if score.percentile < 50:
         comparison, share, low, high = "Less", 100 - score.percentile, 100 - score.high, 100 - score.low
     else:
         comparison, share, low, high = "More", score.percentile, score.low, score.high
-    interval = f"{percentile(low)} to {percentile(high)} %{_p_words(score, methods)}"
-    return f"{comparison} likely than {percentile(share)} % of the {score.size} references ({interval})."
+    interval = f"{percentile(low)} to {percentile(high)} %"
+    return f"By its score it is {comparison.lower()} likely than {percentile(share)} % of the references ({interval})."
 
 
-def _of_distances(asked: Mapping[str, Place], fitted_on: str) -> str:
-    there = [name for name in DISTANCES if name in asked]
-    if not there:
-        return "There are no distances: the encoder's training images have no embeddings here."
-    parts = []
-    for name in there:
-        share, words = f"{percentile(100 - asked[name].percentile)} %", _p_words(asked[name], len(asked), brackets=True)
-        parts.append(f"{share} by the {DETECTORS[name]().title}{words}")
-    size = asked[there[0]].size
-    return f"Farther from {fitted_on} than this share of {size} references: {' and '.join(parts)}."
-
-
-def _of_measure(place: Place, measure: Measure, value: float, low: float, high: float) -> str:
-    return (
-        f"Plain measures: more unlike the others than {percentile(100 - place.percentile)} % of {place.size} "
-        f"references. Its {measure.title} is {value:.3g} ({measure.unit}), theirs {low:.3g} to {high:.3g}."
-    )
+def _of_residual(given: Place) -> str:
+    low = given.percentile < 50
+    share = percentile(100 - given.percentile if low else given.percentile)
+    return f"Given what can be seen of it, its score is {'lower' if low else 'higher'} than {share} % of theirs."
 
 
 def _of_complexity(score: Place, complexity: Complexity | None) -> str:
@@ -235,38 +233,9 @@ def _of_complexity(score: Place, complexity: Complexity | None) -> str:
             f"Its {title} may explain the score: the score follows that among the references, and too few of them are "
             "like it."
         )
-    if _low(score):
-        among = f"of the references of its {title}, {percentile(100 * complexity.share)} % are more likely"
-    else:
-        among = f"of the references of its {title}, {percentile(100 * (1 - complexity.share))} % are less likely"
+    low = score.percentile < 50
+    share = percentile(100 * (complexity.share if low else 1 - complexity.share))
+    among = f"of the references of its {title}, {share} % are {'more' if low else 'less'} likely"
     if complexity.explains is Explains.YES:
         return f"Its {title} explains the score: {among}."
     return f"Its {title} does not explain the score: {among}."
-
-
-def _p_value(name: str, place: Place) -> float:
-    # Nothing is too ordinary in its plain measures.
-    p = place.p_lower if name == PLAIN else place.p_two_sided
-    return 1.0 if p is None else p
-
-
-def _low(place: Place) -> bool:
-    """Whether it is on the side of unlikely images; a distance's place is turned, so that this is far."""
-    return place.percentile < 50
-
-
-def _p_words(place: Place, methods: int, *, brackets: bool = False) -> str:
-    """The two-sided p-value that the verdict asks, for places near an end, and where it is not small enough."""
-    p = _p_value("jepa", place)
-    if p > 2 * ALPHA:
-        return ""
-    words = f"p = {p:.1g}"
-    if p > ALPHA / methods:
-        words += f", which counts only from {ALPHA / methods:.2g} down"
-    return f" ({words})" if brackets else f"; {words}"
-
-
-def _say(far: list[str]) -> str:
-    if len(far) == len(DISTANCES):
-        return "both distances say"
-    return f"the {DETECTORS[far[0]]().title} says"

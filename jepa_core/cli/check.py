@@ -9,7 +9,7 @@ from typing import Any
 from jepa_core import files
 from jepa_core.cli.arguments import add_command, add_common
 from jepa_core.cli.loading import load, method_of, note_rank, open_store
-from jepa_core.cli.output import note, show
+from jepa_core.cli.output import Bar, note, show
 from jepa_core.datasets import folders, registry
 from jepa_core.encoders.registry import get_spec
 from jepa_core.errors import JepaError
@@ -38,7 +38,7 @@ def _read_pictures(paths: Sequence[Path]) -> tuple[list[tuple[str, bytes]], list
 
 def run(args: argparse.Namespace) -> None:
     """Hold pictures against a reference."""
-    from jepa_core.check import evidence
+    from jepa_core.check import evidence, known_set
     from jepa_core.scoring.encoder_output import EncoderOutput
 
     spec = get_spec(args.encoder)
@@ -54,10 +54,12 @@ def run(args: argparse.Namespace) -> None:
     reference = registry.get_dataset(args.reference or spec.reference)  # a folder is stored by its full path
     store = open_store(whole=True)
     note_rank(store, output)
-    known = evidence.load_known(store, output, reference.name, method_of(args), args.label)
-    plain = evidence.measured_reference(store, spec, reference, known)
+    known_set.load_known(
+        store, output, reference.name, method_of(args), args.label
+    )  # may fail before an encoder is loaded
     loaded = EncoderOutput.of(load(args.encoder, args.device), output.name)
-    outcome = evidence.check_pictures(loaded, named, known, plain)
+    known = known_set.load_complete(store, loaded, reference, method_of(args), args.label, Bar("What is known"))
+    outcome = evidence.check_pictures(loaded, named, known)
     outcome = replace(outcome, failed=unread + outcome.failed)
     for _name, sentence in outcome.failed:
         note(sentence)

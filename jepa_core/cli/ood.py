@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from jepa_core.cli.loading import open_store
-from jepa_core.cli.output import note, show
+from jepa_core.cli.output import Bar, note, show
 from jepa_core.datasets import registry
 from jepa_core.encoders.registry import get_spec
 from jepa_core.errors import JepaError
@@ -57,6 +57,9 @@ def run(args: argparse.Namespace) -> None:
             f"No other held-out set has scores for encoder {spec.name!r}, output {output.name!r}; at least one is "
             "needed; score one, and name it with --others."
         )
+    for name in dict.fromkeys([fit, known, *given]):
+        if name:
+            ood_benchmark.measure_visible(store, output, name, Bar(f"{name}, seen"))
     found = ood_benchmark.benchmark(store, output, known, list(dict.fromkeys(given)), fit)
     for sentence in found.notes:
         note(sentence)

@@ -1,14 +1,19 @@
 """`verify`: recompute a random part of the shipped scores and compare, or make the shipped tables again."""
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jepa_core.cli.arguments import add_command, add_pictures, count, seed
 from jepa_core.cli.loading import open_store
 from jepa_core.cli.output import Bar, note, show
 from jepa_core.datasets import registry
+from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.encoders.registry import get_spec, list_encoders
 from jepa_core.errors import JepaError
+from jepa_core.scoring.encoder_output import EncoderOutput
+
+if TYPE_CHECKING:
+    from jepa_core.store.results import Store
 
 
 def add_parser(subparsers: Any) -> None:
@@ -44,6 +49,8 @@ def run(args: argparse.Namespace) -> None:
                 note(f"Wrote {rows} rows for encoder {name!r}, output {output!r}.")
                 for dataset in incomplete:
                     note(f"The table lacks pictures of {dataset!r}; give their folder with --pictures.")
+                if output == encoder.spec.default_output and encoder.spec.training:
+                    _write_known(store, EncoderOutput.of(encoder, output), pictures)
     checks = verify.verify_all(names, args.count, args.seed, args.device, pictures)
     show(pd.DataFrame([vars(check) | {"passed": check.passed} for check in checks]), args.json)
     if not checks:
@@ -56,3 +63,27 @@ def run(args: argparse.Namespace) -> None:
             f"The shipped scores do not agree with this machine's (tolerance {verify.TOLERANCE} for each log singular "
             "value and the embedding, all pictures the same); the table above says where; make them again with --write."
         )
+
+
+def _write_known(store: "Store", output: EncoderOutput, pictures: dict[str, DatasetSpec]) -> None:
+    """Ship what verdicts are held against: visible measures of listed sets, and disturbed copies of training images."""
+    from jepa_core.check import disturbances
+    from jepa_core.confounds import measure
+    from jepa_core.scoring.stored import stored_scores
+    from jepa_core.store import shipped
+
+    spec, digests = output.spec, list[str]()
+    for dataset in {**registry.list_datasets(), **pictures}.values():
+        if dataset.listed or dataset.name in pictures or dataset.name in measure.SHIPPED:
+            table = stored_scores(store, output, dataset.name)
+            measure.measure_missing(store, spec, dataset, table, Bar(f"{dataset.name}, seen"), family=measure.VISIBLE)
+            digests += table["digest"].tolist()
+    space = measure.VISIBLE.space_of(spec.transform)
+    note(f"Wrote {shipped.ship_measures(store, space, digests)} visible measures to {shipped.measures_path(space)}.")
+    training = pictures.get(spec.training) or registry.get_dataset(spec.training)
+    copies = disturbances.make(output, list(training.items()), Bar(f"{spec.name}, disturbed"))
+    if copies:
+        members = {member.digest for member in store.members(training.name)}
+        note(f"Wrote {disturbances.ship(output, members, copies)}.")
+    else:
+        note(f"No disturbed copies of {training.name!r} could be made; give its folder with --pictures.")

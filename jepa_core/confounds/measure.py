@@ -1,11 +1,15 @@
 """The measures of scored pictures: computed once, kept in the store by the transform and the image's digest."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from numpy import ndarray
+from PIL import Image
 
 from jepa_core import images
-from jepa_core.confounds import image_stats
+from jepa_core.confounds import image_stats, visible
 from jepa_core.confounds.matching import Measured
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.decoding.sandbox import DecodingCancelled
@@ -31,15 +35,32 @@ def space_of(transform: str) -> str:
     return make_key(transform, image_stats.VERSION, *image_stats.MEASURES)
 
 
+@dataclass(frozen=True)
+class Family:
+    """Measures that are taken together: the key that they are kept under by the transform, and what takes them.
+
+    `of` is given a crop and `images.scale` of its picture.
+    """
+
+    space_of: Callable[[str], str]
+    of: Callable[[Image.Image, float], ndarray]
+
+
+CONFOUNDS = Family(space_of, image_stats.measured_crop)
+"""`image_stats.MEASURES`: what may explain a score."""
+VISIBLE = Family(visible.space_of, visible.measured)
+"""`visible.VISIBLE`: what a person can see whatever a picture's history."""
+
+
 def chosen(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of a score table whose pictures are measured: all, or `MOST_MEASURED` of them by a fixed seed."""
     return table if len(table) <= MOST_MEASURED else table.sample(MOST_MEASURED, random_state=0).sort_index()
 
 
-def missing(store: Store, spec: EncoderSpec, table: pd.DataFrame) -> pd.DataFrame:
+def missing(store: Store, spec: EncoderSpec, table: pd.DataFrame, family: Family = CONFOUNDS) -> pd.DataFrame:
     """The chosen rows of a score table that have no measures, each picture once."""
     rows = chosen(table).drop_duplicates("digest")
-    known = store.measures(space_of(spec.transform), rows["digest"].tolist())
+    known = store.measures(family.space_of(spec.transform), rows["digest"].tolist())
     return rows[~rows["digest"].isin(known.keys())]
 
 
@@ -50,10 +71,11 @@ def measure_missing(
     table: pd.DataFrame,
     progress: Progress = silent,
     cancelled: Cancelled = never,
+    family: Family = CONFOUNDS,
 ) -> list[tuple[str, str]]:
     """Measure the pictures of a dataset's score table that have no measures; return (name, sentence) of failures."""
-    rows = missing(store, spec, table)
-    space = space_of(spec.transform)
+    rows = missing(store, spec, table, family)
+    space = family.space_of(spec.transform)
     failed: list[tuple[str, str]] = []
     for first in range(0, len(rows), _BLOCK):
         if cancelled():
@@ -63,7 +85,7 @@ def measure_missing(
             try:
                 data = read_member(dataset, Member(row.name, row.position, row.label, row.digest))
                 crop = images.cropped(data, spec.data_config, row.name, cancelled)
-                found[row.digest] = image_stats.measured_crop(crop.image, crop.scale)
+                found[row.digest] = family.of(crop.image, crop.scale)
             except DecodingCancelled:
                 break
             except JepaError as error:

@@ -9,11 +9,14 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from jepa_core.detectors.fingerprints import Fingerprint
+
 
 class EmbeddingNorm:
     """Outlier score: `|z|`. Nothing is fitted, so it may judge any image."""
 
     title = words = "embedding norm"
+    reads: Fingerprint = "embedding"
     least = 0
 
     def fit(self, embeddings: Float[ndarray, "n dim"]) -> "EmbeddingNorm":  # noqa: ARG002

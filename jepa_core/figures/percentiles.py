@@ -40,7 +40,7 @@ def percentiles_figure(table: pd.DataFrame) -> go.Figure:
             },
             hovertemplate="%{text}: above %{x:.1f} % (%{customdata[0]:.1f} to %{customdata[1]:.1f})<extra></extra>",
         )
-    figure = finish(figure, x="above this share of the references, %", y="", height=280)
+    figure = finish(figure, x="above % of the references", y="", height=280)
     figure.update_xaxes(range=[-4, 104], tickvals=[0, 25, 50, 75, 100])
     figure.update_yaxes(tickvals=table["row"], ticktext=table["method"], range=[-0.6, len(table) - 0.4], showgrid=False)
     return figure

@@ -19,6 +19,7 @@ from jepa_core.scoring.allocator import Prices, Standing
 from jepa_core.scoring.batches import Grams, exact_work, look_work, products_work, squared_norm
 from jepa_core.scoring.calibration import Calibration
 from jepa_core.scoring.exact import put_full, score_fully
+from jepa_core.scoring.forward_pass import look_at_missing
 from jepa_core.scoring.image_run import ImageRun, RunSummary
 from jepa_core.scoring.method import LEAST_IMAGES
 from jepa_core.store import sketches
@@ -108,12 +109,8 @@ class _Laps:
 
     def _look(self) -> None:
         """A forward pass for each image that has had none."""
-        space, began = looks.sizes_space(self.output), time.perf_counter()
-
-        def put(found: list[Look]) -> None:
-            sketches.put_looks(self.store, self.output.space, space, found)
-
-        done = self.job.do(look_work(self.output), lambda some: sketches.measured(self.store, space, some), put)
+        began = time.perf_counter()
+        done = look_at_missing(self.job)
         self._add(done)
         self.summary.reused = done.reused
         seconds = time.perf_counter() - began

@@ -18,6 +18,7 @@ from jepa_core.store import sketches
 from jepa_core.store.records import Estimate, Member, ResultConfig, Rows
 from jepa_core.store.results import Store
 
+_NO_ROWS = Rows([], np.empty((0, 0), dtype=np.float32), np.empty(0), np.empty(0), [])
 _IN_WORDS = {"fp32": "float32", "tf32": "TensorFloat-32", "bf16": "bfloat16"}
 
 
@@ -32,7 +33,8 @@ def stored_scores(
     """
     method = precision.resolved(store, output, dataset, method or ScoringMethod())
     exact = output.config(method.decided)
-    full = score_table(store.rows(exact, dataset), output.rank, method.decided)
+    blocks = [score_table(rows, output.rank, method.decided) for rows in store.row_blocks(exact, dataset)]
+    full = pd.concat(blocks, ignore_index=True) if blocks else score_table(_NO_ROWS, output.rank, method.decided)
     full = full.assign(estimated=False, low=full["jepa_score"], high=full["jepa_score"])
     if method.name == "exact":
         return full

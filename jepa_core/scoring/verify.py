@@ -18,6 +18,8 @@ from jepa_core.encoders.spec import EncoderSpec
 from jepa_core.errors import StoreError
 from jepa_core.scoring.batches import exact_work
 from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.forward_pass import look_at_missing
+from jepa_core.scoring.looks import sizes_space
 from jepa_core.scoring.run import ScoringRun
 from jepa_core.store import shipped as store_shipped
 from jepa_core.store.records import Result
@@ -117,11 +119,13 @@ def write_tables(
     scored, incomplete = EncoderOutput.of(encoder, output), []
     for dataset in sets:
         title = f"{encoder.spec.name}, {output}, {dataset.name}"
-        summary = ScoringRun(store, scored, dataset.name, list(dataset.items()), progress=progress_of(title)).score()
-        if summary.failed:
+        run = ScoringRun(store, scored, dataset.name, list(dataset.items()), progress=progress_of(title))
+        summary = run.score()
+        if summary.failed or look_at_missing(run).failed:
             incomplete.append(dataset.name)
     path = store_shipped.shipped_path(encoder.spec, output)
-    return store_shipped.ship(store, scored.config(), [dataset.name for dataset in sets], path), incomplete
+    names = [dataset.name for dataset in sets]
+    return store_shipped.ship(store, scored.config(), names, path, sizes_space(scored)), incomplete
 
 
 def shipped_sets(spec: EncoderSpec, pictures: Mapping[str, DatasetSpec]) -> list[DatasetSpec]:

@@ -22,6 +22,8 @@ from jepa_core.store.database import BRIEFLY, Database
 from jepa_core.store.records import Member, Result, ResultConfig, Rows
 from jepa_core.store.schema import insert, row_sum, summed
 
+BLOCK = 4096
+"""Images whose spectra are read together."""
 MEMBER = "dataset, members.name, position, label, members.digest, members.crc"
 """The columns by which a member is told to be whole."""
 
@@ -129,6 +131,17 @@ class Store(Database):
             device=[row[5] for row in found],
         )
 
+    def row_blocks(self, config: ResultConfig, dataset: str, size: int = BLOCK) -> Iterator[Rows]:
+        """`rows` in parts of at most so many images: spectra of a large dataset need not be in memory together."""
+        members = self.members(dataset)
+        for first in range(0, len(members), size):
+            part = members[first : first + size]
+            found = self._results(config, [member.digest for member in part])
+            there = [member for member in part if member.digest in found]
+            if there:
+                spectra, norms, seconds, devices = zip(*(found[member.digest] for member in there), strict=True)
+                yield Rows(there, _floats(spectra), np.array(norms), np.array(seconds), list(devices))
+
     def get(self, config: ResultConfig, digest: str) -> Result | None:
         """The result of one image, or None."""
         found = self.whole(
@@ -195,13 +208,17 @@ class Store(Database):
 
     def spectra(self, config: ResultConfig, digests: Sequence[str]) -> dict[str, ndarray]:
         """The spectra of images by digest; an image without a result is left out."""
-        found: dict[str, ndarray] = {}
+        return {digest: _floats([row[0]])[0] for digest, row in self._results(config, digests).items()}
+
+    def _results(self, config: ResultConfig, digests: Sequence[str]) -> dict[str, tuple[bytes, float, float, str]]:
+        """Spectrum, squared norm, seconds and device of images by digest, as they are stored."""
+        found: dict[str, tuple[bytes, float, float, str]] = {}
         columns = "config, digest, spectrum, squared_norm, seconds, device, crc"
         for part in _parts(digests):
             marks = ",".join("?" * len(part))
             sql = f"SELECT {columns} FROM results WHERE config = (SELECT id FROM configs WHERE key = ?)"
             rows = self.select(f"{sql} AND digest IN ({marks})", config.key, *part)
-            found |= {row[1]: _floats([row[2]])[0] for row in self.whole("results", rows)}
+            found |= {digest: tuple(rest) for _config, digest, *rest in self.whole("results", rows)}
         return found
 
     def embeddings(self, space: str, digests: Sequence[str]) -> ndarray:

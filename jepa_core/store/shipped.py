@@ -1,8 +1,9 @@
 """Tables in and out of the store: exports for people (Parquet, CSV), and the tables shipped in `assets/`.
 
 A shipped score table is one Parquet file per encoder and output. Its metadata holds the config that its rows were made
-with; each row an image's place in its dataset, its digest, spectrum and embedding. It holds no pictures. To be small,
-its spectra and embeddings are rounded to so many binary digits as `_ROUNDING` says. Shipped measures
+with; each row an image's place in its dataset, its digest, spectrum and embedding, and the sizes of the layers, where
+`ship` was told of them. It holds no pictures. To be small, its vectors are rounded to so many binary digits as
+`_ROUNDING` says. Shipped measures
 (`jepa_core.confounds.image_stats`) are those of pictures that are not bundled, and of scenes; the others are measured
 when they are needed.
 """
@@ -32,7 +33,7 @@ SUFFIXES = (".parquet", ".csv")
 
 # Binary digits after the point of a float32's mantissa, which has 23: rounds by at most 2^-(digits + 1) of the value.
 # A log singular value moves by at most 1.2e-4, a score of 128 of them by about 1e-3; distances by 5e-4 of themselves.
-_ROUNDING = {"spectrum": 12, "embedding": 10}
+_ROUNDING = {"spectrum": 12, "embedding": 10, "sizes": 13}
 
 
 def check_table_path(path: Path) -> Path:
@@ -64,9 +65,13 @@ def write_at(path: Path, write: Callable[[Path], object]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class ShippedTable:
-    """A shipped table in memory: `members` as (dataset, member), and one result for each of them."""
+    """A shipped table in memory: `members` as (dataset, member), and one result for each of them.
+
+    `sizes_space` is the space of their layers' sizes among the store's measures; "" where the table has none.
+    """
 
     config: ResultConfig
+    sizes_space: str
     members: list[tuple[str, Member]]
     results: list[Result]
 
@@ -86,8 +91,11 @@ def _rounded(values: ndarray, digits: int) -> ndarray:
     return np.ldexp(np.round(np.ldexp(mantissa, digits + 1)), exponent - digits - 1).astype(np.float32)
 
 
-def ship(store: Store, config: ResultConfig, datasets: Sequence[str], path: Path) -> int:
-    """Write all results of a config on the given datasets to a shipped table; return how many."""
+def ship(store: Store, config: ResultConfig, datasets: Sequence[str], path: Path, sizes_space: str = "") -> int:
+    """Write all results of a config on the given datasets to a shipped table; return how many.
+
+    With the sizes of the layers where the store has those of all images in `sizes_space`.
+    """
     columns: dict[str, list] = {
         name: [] for name in ("dataset", "name", "position", "label", "digest", "seconds", "device")
     }
@@ -111,14 +119,16 @@ def ship(store: Store, config: ResultConfig, datasets: Sequence[str], path: Path
         raise NotEnoughData(
             f"There are no scores to write to {path}; at least one is needed; score {' or '.join(datasets)} first."
         )
+    sizes = store.measures(sizes_space, columns["digest"]) if sizes_space else {}
+    whole = all(digest in sizes for digest in columns["digest"])
+    vectors = {"spectrum": np.concatenate(spectra), "embedding": np.concatenate(embeddings)}
+    if whole:
+        vectors["sizes"] = np.stack([sizes[digest] for digest in columns["digest"]])
     table = pa.table(
         columns
-        | {
-            "squared_norm": np.concatenate(norms),
-            "spectrum": _matrix(np.concatenate(spectra), _ROUNDING["spectrum"]),
-            "embedding": _matrix(np.concatenate(embeddings), _ROUNDING["embedding"]),
-        }
-    ).replace_schema_metadata({"config": json.dumps(asdict(config))})
+        | {"squared_norm": np.concatenate(norms)}
+        | {name: _matrix(values, _ROUNDING[name]) for name, values in vectors.items()}
+    ).replace_schema_metadata({"config": json.dumps(asdict(config)), "sizes": sizes_space if whole else ""})
     path.parent.mkdir(parents=True, exist_ok=True)
     plain = [name for name in table.column_names if name not in _ROUNDING]
     replace_file(
@@ -129,7 +139,7 @@ def ship(store: Store, config: ResultConfig, datasets: Sequence[str], path: Path
             compression="zstd",
             use_dictionary=plain,
             # Like bytes of neighbouring values next to each other: exponents and zeros shrink to almost nothing.
-            column_encoding={f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in _ROUNDING},
+            column_encoding={f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in vectors},
         ),
     )
     return table.num_rows
@@ -140,13 +150,15 @@ def read_shipped(path: Path) -> ShippedTable:
     try:
         table = pq.read_table(path)
         config = ResultConfig(**json.loads(table.schema.metadata[b"config"]))
-        spectra, embeddings = (
-            table[name].combine_chunks().flatten().to_numpy().reshape(table.num_rows, -1)
-            for name in ("spectrum", "embedding")
-        )
+        vectors = {
+            name: table[name].combine_chunks().flatten().to_numpy().reshape(table.num_rows, -1)
+            for name in _ROUNDING
+            if name in table.column_names
+        }
         found = ShippedTable(
             config,
-            *_rows_of(table.drop_columns(["spectrum", "embedding"]).to_pylist(), spectra, embeddings),
+            table.schema.metadata.get(b"sizes", b"").decode(),
+            *_rows_of(table.drop_columns(list(vectors)).to_pylist(), vectors),
         )
     except Exception as error:  # whatever a damaged file makes of a reader
         raise TableError(
@@ -156,17 +168,17 @@ def read_shipped(path: Path) -> ShippedTable:
     return found
 
 
-def _rows_of(plain: list[dict], spectra: ndarray, embeddings: ndarray) -> tuple[list[tuple[str, Member]], list[Result]]:
+def _rows_of(plain: list[dict], vectors: dict[str, ndarray]) -> tuple[list[tuple[str, Member]], list[Result]]:
     members, results = [], []
-    for row, sigma, embedding in zip(plain, spectra, embeddings, strict=True):
+    sizes = vectors.get("sizes", np.empty((len(plain), 0), dtype=np.float32))
+    for row, sigma, embedding, size in zip(plain, vectors["spectrum"], vectors["embedding"], sizes, strict=True):
         member = Member(row["name"], row["position"], row["label"], row["digest"])
         texts = (row["dataset"], member.name, member.label, member.digest, row["device"])
         if not (all(isinstance(text, str) for text in texts) and isinstance(member.position, int)):
             raise ValueError("a row is none of a table")
         members.append((row["dataset"], member))
-        results.append(
-            Result(member.digest, sigma, embedding, float(row["squared_norm"]), float(row["seconds"]), row["device"])
-        )
+        norm, seconds = float(row["squared_norm"]), float(row["seconds"])
+        results.append(Result(member.digest, sigma, embedding, norm, seconds, row["device"], size))
     return members, results
 
 
@@ -195,6 +207,8 @@ def load_shipped(
             store.forget_members(dataset, [member.name for member in store.members(dataset)])
             store.put_members(dataset, members)
         store.put(table.config, table.results)
+        if table.sizes_space:
+            store.put_measures(table.sizes_space, {result.digest: result.sizes for result in table.results})
         store.put_shipped(path.name, file_digest)
     known |= by_dataset
     return True

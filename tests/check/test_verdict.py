@@ -1,28 +1,49 @@
-"""From evidence to plain words: what is concluded, and how often pictures that belong are called unusual."""
+"""From evidence to plain words: what is concluded, and the reason that is named."""
 
 import numpy as np
 import pytest
 
-from jepa_core.check.image_stats_detector import PlainMeasures
-from jepa_core.check.verdict import ASKED, Complexity, Explains, Verdict, VerdictKind, complexity_of, verdict
+from jepa_core.check.combined import Combined
+from jepa_core.check.disturbances import Disturbed
+from jepa_core.check.reasons import reasons
+from jepa_core.check.verdict import Complexity, Explains, Findings, Verdict, VerdictKind, complexity_of, verdict
 from jepa_core.confounds.image_stats import MEASURES
 from jepa_core.confounds.matching import Measured
-from jepa_core.stats.conformal import Place, Reference
+from jepa_core.confounds.visible import VISIBLE
+from jepa_core.stats.conformal import Reference
 
 NAMES = list(MEASURES)
-BRIGHTNESS, UPSCALING = NAMES.index("brightness"), NAMES.index("upscaling")
+SEEN = [measure.name for measure in VISIBLE]
+BRIGHTNESS = NAMES.index("brightness")
 NORMAL = Reference("held-out images", np.random.default_rng(0).normal(size=700))
-# In units of the reference's spread: a score, or minus a distance.
-LOW, USUAL, HIGH = -5.0, 0.1, 5.0
+LOW, USUAL, HIGH = -5.0, 0.1, 5.0  # in units of the reference's spread: a score, or minus a distance
+FITTED = "the 100 images of training"
 
 
-def places(**values: float) -> dict[str, Place]:
-    """Where a picture falls whose methods all find it usual, but for those given."""
-    return {name: NORMAL.place(values.get(name, USUAL)) for name in ASKED}
+def seen(**values: float) -> np.ndarray:
+    """Visible measures, usual but for those given."""
+    return np.array([values.get(name.replace(" ", "_"), 0.0) for name in SEEN])
 
 
-def said(found: Verdict) -> str:
-    return " ".join([found.headline, *found.sentences])
+KNOWN = np.random.default_rng(1).normal(size=(1000, len(SEEN))) * 1e-3
+
+
+def found(
+    p: float = 0.001,
+    first: str = "joint",
+    disturbed: Disturbed | None = None,
+    complexity: Complexity | None = None,
+    score: float = USUAL,
+    **values: float,
+) -> Findings:
+    """Findings with this p-value, which rests on the method `first`, and with these visible measures."""
+    combined = Combined(p, {first: p, **{name: 1.0 for name in ("joint", "visible") if name != first}}, (first,))
+    places = {"jepa": NORMAL.place(score), "joint": NORMAL.place(USUAL)}
+    return Findings(combined, places, reasons(seen(**values), KNOWN), disturbed, complexity, FITTED)
+
+
+def said(one: Verdict) -> str:
+    return " ".join([one.headline, *one.sentences])
 
 
 def measured(seed: int, count: int = 300, follows: float = 0.0) -> Measured:
@@ -37,95 +58,100 @@ def measured(seed: int, count: int = 300, follows: float = 0.0) -> Measured:
 
 
 @pytest.mark.parametrize(
-    ("values", "kind", "words"),
+    ("given", "kind", "headline"),
     [
-        ({}, VerdictKind.IN_DISTRIBUTION, "are like those of the references"),
+        (found(0.3), VerdictKind.IN_DISTRIBUTION, "Nothing tells it from the references."),
+        (found(0.3, brightness=-90), VerdictKind.IN_DISTRIBUTION, "Nothing tells it from the references."),
         (
-            {"jepa": LOW, "knn": LOW},
+            found(brightness=-90),
             VerdictKind.OUT_OF_DISTRIBUTION,
-            "finds it unlikely, and the 10-NN distance says that it is far",
+            "It is none of them: it is darker than all of them.",
         ),
         (
-            {"jepa": LOW, "knn": LOW, "mahalanobis": LOW},
+            found(detail=-9, border=0.4),
             VerdictKind.OUT_OF_DISTRIBUTION,
-            "finds it unlikely, and both distances say",
+            "It is none of them: it has an even border.",
         ),
         (
-            {"jepa": HIGH, "knn": LOW},
+            found(),
             VerdictKind.OUT_OF_DISTRIBUTION,
-            "finds it likely, but the 10-NN distance says that it is far",
+            "It is none of them by its layers and its embedding, though nothing is odd about how it looks.",
         ),
         (
-            {"mahalanobis": LOW},
-            VerdictKind.OUT_OF_DISTRIBUTION,
-            "nothing unusual, but the Mahalanobis distance says that it is far",
+            found(disturbed=Disturbed("dark", 0.4), brightness=-90),
+            VerdictKind.DISTURBED,
+            "It looks like one of them made darker.",
         ),
         (
-            {"plain": LOW},
+            found(disturbed=Disturbed("dark", 0.01), brightness=-90),
             VerdictKind.OUT_OF_DISTRIBUTION,
-            "nothing unusual, but plain measures say that it is unlike the references",
+            "It is none of them: it is darker than all of them.",
         ),
         (
-            {"plain": LOW, "knn": LOW},
-            VerdictKind.OUT_OF_DISTRIBUTION,
-            "is far from the training images and plain measures say",
+            found(first="likely", score=HIGH),
+            VerdictKind.REVIEW,
+            "More likely than 99.9 % of them, and nothing else is unusual.",
         ),
-        ({"jepa": LOW}, VerdictKind.REVIEW, "finds it unlikely, and the distances find nothing unusual"),
-        ({"jepa": HIGH}, VerdictKind.REVIEW, "higher than the references', which foreign pictures can have too"),
-        ({"knn": HIGH}, VerdictKind.REVIEW, "nearer to the training images than the references do"),
-        ({"plain": HIGH}, VerdictKind.IN_DISTRIBUTION, "are like those of the references"),  # nothing is too ordinary
+        (
+            found(first="unlikely", score=LOW),
+            VerdictKind.REVIEW,
+            "Less likely than 99.9 % of them, and nothing else is unusual.",
+        ),
     ],
 )
-def test_what_the_methods_find_is_weighed(values, kind, words):
-    found = verdict(places(**values), "the 100 images of training")
-    assert found.kind is kind
-    assert words in found.headline
+def test_one_p_value_decides_and_one_reason_is_named(given, kind, headline):
+    one = verdict(given)
+    assert (one.kind, one.headline) == (kind, headline)
 
 
-def test_the_evidence_gives_shares_intervals_and_p_values():
+def test_without_what_is_known_of_the_references_there_is_no_verdict():
+    one = verdict(Findings(None, {}, (), None, None, FITTED))
+    assert one.kind is VerdictKind.UNKNOWN
+    assert "score more of them" in one.headline
+
+
+def test_the_evidence_is_told_in_shares_of_the_references():
     score = Reference("held-out images", np.arange(720.0)).place(20.5)
-    found = verdict({**places(), "jepa": score}, "the 100 images of training")
-    said = "96 to 98 %; p = 0.06, which counts only from 0.013 down"
-    assert found.sentences[0] == f"Less likely than 97 % of the 720 references ({said})."
-    assert "counts only" not in " ".join(verdict(places(jepa=LOW), "").sentences), "it does count there"
-    assert found.sentences[1].startswith("Farther from the 100 images of training than this share of 700 references: ")
-    assert verdict(places(jepa=LOW), "").sentences[0].startswith("Less likely than 100 % of the 700")
-    assert verdict(places(jepa=HIGH), "").sentences[0].startswith("More likely than 100 % of the 700")
+    given = found(brightness=-90, disturbed=Disturbed("dark", 0.01))
+    given = Findings(given.combined, {**given.places, "jepa": score}, given.reasons, given.disturbed, None, FITTED)
+    sentences = verdict(given).sentences
+    assert sentences[0] == (
+        "Of 100 pictures like the references, 0.1 would be as unusual; 5 of 100 are called anything. "
+        "This rests on its layers and its embedding most."
+    )
+    assert sentences[1] == "Seen beside the references, it is darker than all of them."
+    assert sentences[2] == "No disturbance that is known of here makes the known images look like it."
+    assert sentences[3].startswith(f"Its layers and its embedding are farther from {FITTED} than those of ")
+    assert sentences[4] == "By its score it is less likely than 97 % of the references (96 to 98 %)."
 
 
-def test_two_hands_that_are_half_raised_are_not_raised():
-    near = float(np.quantile(NORMAL.scores, 0.02))  # p of .04 on both sides, and .0125 is needed
-    assert verdict(places(jepa=near, knn=near), "").kind is VerdictKind.IN_DISTRIBUTION
+# --- the reason that is seen ------------------------------------------------------------------------------------------
 
 
-def test_a_method_that_is_missing_is_told_and_the_others_judge():
-    without = {name: place for name, place in places(jepa=LOW).items() if name in {"jepa"}}
-    found = verdict(without, "")
-    assert found.kind is VerdictKind.REVIEW
-    assert "There are no distances" in said(found)
-    assert "Plain measures were not compared" in said(found)
-    assert "by any of the 1 methods" in said(found)
+def test_only_what_lies_beyond_nearly_all_references_is_a_reason_and_no_value_is_named():
+    generator = np.random.default_rng(0)
+    known = generator.normal(size=(500, len(SEEN))) * [measure.least for measure in VISIBLE]
+    for picture in generator.normal(size=(200, len(SEEN))) * [4 * measure.least for measure in VISIBLE]:
+        for reason in reasons(picture, known):
+            column = SEEN.index(reason.measure.name)
+            beyond = (known[:, column] < picture[column]) if reason.high else (known[:, column] > picture[column])
+            assert beyond.mean() == reason.share >= 0.99
+            assert not any(
+                word.replace(".", "").isdigit() for word in reason.words.split() if word not in _shares(reason)
+            )
 
 
-@pytest.mark.parametrize(("size", "kind"), [(158, VerdictKind.UNKNOWN), (159, VerdictKind.OUT_OF_DISTRIBUTION)])
-def test_too_few_references_give_no_verdict(size, kind):
-    small = Reference("held-out images", np.arange(float(size)))
-    found = verdict({**places(jepa=LOW), "knn": small.place(-1.0)}, "")
-    assert found.kind is kind
-    if kind is VerdictKind.UNKNOWN:
-        assert found.headline == "There are 158 references; a verdict by 4 methods needs at least 159."
+def _shares(reason) -> set[str]:
+    return {f"{100 * reason.share:.1f}".rstrip("0").rstrip("."), f"{100 * reason.share:.0f}"}
 
 
-def test_at_most_five_in_a_hundred_pictures_that_belong_are_called_unusual():
-    generator, called = np.random.default_rng(1), []
-    for _ in range(20):
-        together = generator.normal(size=(1, 500))  # the methods agree in part
-        values = dict(zip(ASKED, 0.7 * together + generator.normal(size=(4, 500)), strict=True))
-        references = {name: Reference(name, column[:400]) for name, column in values.items()}
-        for picture in range(400, 500):
-            found = verdict({name: references[name].place(column[picture]) for name, column in values.items()}, "")
-            called.append(found.kind is not VerdictKind.IN_DISTRIBUTION)
-    assert 0.01 < np.mean(called) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 2000)
+def test_a_difference_that_nobody_could_see_is_no_reason():
+    assert reasons(seen(brightness=-9), KNOWN) == []
+    assert [one.measure.name for one in reasons(seen(brightness=-11), KNOWN)] == ["brightness"]
+
+
+def test_of_references_that_were_not_measured_nothing_is_said():
+    assert reasons(seen(brightness=-90), np.full((9, len(SEEN)), np.nan)) == []
 
 
 # --- complexity -------------------------------------------------------------------------------------------------------
@@ -135,66 +161,31 @@ def test_brightness_explains_a_score_that_follows_it():
     reference = measured(0, follows=0.95)
     values = np.zeros(len(NAMES), dtype=np.float32)
     values[BRIGHTNESS] = 1.7
-    found = complexity_of(-0.95 * 1.7, values, reference)
-    assert found.explains is Explains.YES
-    assert found.measure.name == "brightness"
-    low = verdict(places(jepa=LOW), "", found)
+    explained = complexity_of(-0.95 * 1.7, values, reference)
+    assert explained.explains is Explains.YES
+    assert explained.measure.name == "brightness"
+    low = verdict(found(first="unlikely", score=LOW, complexity=explained))
     assert low.kind is VerdictKind.REVIEW
-    assert low.headline == "The score finds it unlikely, as it does references of its brightness."
     assert "Its brightness explains the score: of the references of its brightness," in said(low)
 
 
 def test_brightness_does_not_explain_a_score_that_is_low_among_its_equals_too():
-    found = complexity_of(-6.0, np.zeros(len(NAMES), dtype=np.float32), measured(0, follows=0.6))
-    assert found.explains is Explains.NO
-    assert found.share > 0.99
-    words = said(verdict(places(jepa=LOW), "", found))
+    explained = complexity_of(-6.0, np.zeros(len(NAMES), dtype=np.float32), measured(0, follows=0.6))
+    assert explained.explains is Explains.NO
+    assert explained.share > 0.99
+    words = said(verdict(found(score=LOW, complexity=explained)))
     assert "Its brightness does not explain the score: of the references of its brightness, 99.9 % are" in words
 
 
 def test_a_score_that_follows_no_measure_is_explained_by_none():
-    found = complexity_of(-6.0, np.full(len(NAMES), 9, dtype=np.float32), measured(0))
-    assert found == Complexity(Explains.NO)
-    assert "which follows none of its measures" in said(verdict(places(jepa=LOW), "", found))
+    explained = complexity_of(-6.0, np.full(len(NAMES), 9, dtype=np.float32), measured(0))
+    assert explained == Complexity(Explains.NO)
+    assert "which follows none of its measures" in said(verdict(found(score=LOW, complexity=explained)))
 
 
 def test_a_picture_without_equals_leaves_it_open():
     values = np.zeros(len(NAMES), dtype=np.float32)
     values[BRIGHTNESS] = 50
-    found = complexity_of(-6.0, values, measured(0, follows=0.9))
-    assert found.explains is Explains.UNKNOWN
-    assert "too few of them are like it" in said(verdict(places(jepa=LOW), "", found))
-
-
-# --- plain measures ---------------------------------------------------------------------------------------------------
-
-
-def test_a_picture_like_the_others_is_ordinary_and_one_unlike_them_is_named():
-    plain = PlainMeasures(measured(0))
-    usual = np.zeros(len(NAMES), dtype=np.float32)
-    assert plain.place(usual).percentile > 50
-    odd = usual.copy()
-    odd[BRIGHTNESS] = 30
-    assert plain.place(odd).p_lower == pytest.approx(1 / 151)
-    measure, value, low, high = plain.strangest(odd)
-    assert (measure.name, value) == ("brightness", 30)
-    assert (low, high) == (plain.measured.values[:, BRIGHTNESS].min(), plain.measured.values[:, BRIGHTNESS].max())
-    words = said(verdict({**places(), "plain": plain.place(odd)}, "", None, plain.strangest(odd)))
-    assert "Its brightness is 30 (grey levels), theirs" in words
-
-
-def test_the_size_of_a_file_is_not_held_against_it_but_colours_where_all_are_grey_are():
-    reference = measured(0)
-    reference.values[:, [UPSCALING, NAMES.index("colourfulness")]] = [2.0, 0.0]
-    plain = PlainMeasures(reference)
-    picture = np.zeros(len(NAMES), dtype=np.float32)
-    picture[UPSCALING] = 40
-    assert plain.place(picture).percentile > 50
-    picture[NAMES.index("colourfulness")] = 5
-    assert plain.place(picture).p_lower == pytest.approx(1 / 151)
-
-
-def test_plain_measures_of_pictures_that_belong_are_uniform_among_the_others():
-    drawn = [PlainMeasures(measured(seed)).place(measured(1000 + seed, 1).values[0]).p_lower for seed in range(300)]
-    rate = 15 / 151  # floor(alpha (n + 1)) / (n + 1) for alpha .1, n 150
-    assert np.mean(np.array(drawn) <= 0.1) == pytest.approx(rate, abs=3 * np.sqrt(rate * (1 - rate) / 300))
+    explained = complexity_of(-6.0, values, measured(0, follows=0.9))
+    assert explained.explains is Explains.UNKNOWN
+    assert "too few of them are like it" in said(verdict(found(score=LOW, complexity=explained)))

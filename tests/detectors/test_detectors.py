@@ -1,4 +1,4 @@
-"""Baselines on embeddings, one by one, and the list of methods that all parts of the project judge by."""
+"""Detectors on fingerprints, one by one, and the list of methods that all parts of the project judge by."""
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,8 @@ from jepa_core.detectors import DETECTORS
 from jepa_core.detectors.knn import KNN
 from jepa_core.detectors.mahalanobis import Mahalanobis
 from jepa_core.detectors.norm import EmbeddingNorm
+from jepa_core.detectors.residual import Residual
+from jepa_core.detectors.standardised import RIDGE
 from jepa_core.errors import NotEnoughData
 from jepa_core.jacobian.score_variants import VARIANTS
 from jepa_core.stats.neighbors import nearest
@@ -39,7 +41,7 @@ def test_knn_scores_the_distance_to_the_kth_training_embedding():
 
 
 def test_knn_needs_k_embeddings():
-    with pytest.raises(NotEnoughData, match=r"10-nearest-neighbours was .* 9 embeddings.*; at least 10 are needed"):
+    with pytest.raises(NotEnoughData, match=r"10-nearest-neighbours was .* 9 images.*; at least 10 are needed"):
         KNN().fit(np.zeros((9, 2)))
 
 
@@ -66,7 +68,7 @@ def test_mahalanobis_of_float32_embeddings_is_that_of_float64():
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_mahalanobis_needs_two_embeddings(count):
-    with pytest.raises(NotEnoughData, match=rf"was given {count} embeddings to fit on; at least 2 are needed; score"):
+    with pytest.raises(NotEnoughData, match=rf"was given {count} images to fit on; at least 2 are needed; score"):
         Mahalanobis().fit(np.zeros((count, 3)))
 
 
@@ -77,7 +79,17 @@ def test_the_norm_orders_images_like_the_gaussian_term_alone():
     assert EmbeddingNorm().score(np.array([[3.0, 4.0]])).tolist() == [5.0]
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+def test_the_residual_is_what_visible_measures_leave_of_the_score():
+    brightness, own = RNG.normal(size=(2, 600))
+    scored = np.column_stack([3 * brightness + own, brightness, RNG.normal(size=600)])
+    found = Residual().fit(scored[:400]).score(scored[400:])
+    assert np.corrcoef(found, -own[400:])[0, 1] > 0.85
+    assert abs(np.corrcoef(found, brightness[400:])[0, 1]) < 0.3
+    with pytest.raises(NotEnoughData, match="was given 39 images to fit on; at least 40 are needed"):
+        Residual().fit(scored[:39])
+
+
+@pytest.mark.parametrize("name", [name for name in DETECTORS if name != "residual"])
 def test_every_detector_finds_far_embeddings_outlying_and_says_what_it_is(name):
     detector = DETECTORS[name]()
     training = RNG.normal(size=(max(detector.least, 30), 4))
@@ -93,23 +105,70 @@ def test_every_detector_finds_far_embeddings_outlying_and_says_what_it_is(name):
 def domain(name: str, count: int, centre: float = 0.0) -> Domain:
     scores = {f"{variant}_score": RNG.normal(size=count) for variant in VARIANTS}
     digests = [f"{name}/{position}" for position in range(count)]
-    return Domain(name, pd.DataFrame({"digest": digests} | scores), RNG.normal(centre, 1, (count, 3)))
+    others = {reads: RNG.normal(centre, 1, (count, 4)) for reads in ("spectrum", "sizes", "visible")}
+    return Domain(name, pd.DataFrame({"digest": digests} | scores), RNG.normal(centre, 1, (count, 3)), others)
 
 
 def test_judges_give_every_variants_negative_and_every_detectors_own_score():
-    training, foreign = domain("training", 20), domain("foreign", 4, 3.0)
+    training, foreign = domain("training", 50), domain("foreign", 4, 3.0)
     fitted = FittedMethods(training)
     assert fitted.methods == tuple(methods.METHODS) == (*VARIANTS, *DETECTORS)
     for name in VARIANTS:
         assert fitted.outlying(name, foreign).tolist() == (-foreign.table[f"{name}_score"]).tolist()
     for name, make in DETECTORS.items():
-        expected = make().fit(training.embeddings).score(foreign.embeddings)
+        reads = make().reads
+        expected = make().fit(training.fingerprints(reads)).score(foreign.fingerprints(reads))
         assert fitted.outlying(name, foreign).tolist() == expected.tolist()
+
+
+def test_what_is_not_known_of_an_image_is_not_judged_and_what_is_known_of_too_few_is_not_fitted():
+    training, foreign = domain("training", 20), domain("foreign", 4, 3.0)
+    foreign.others["sizes"][1] = np.nan
+    found = FittedMethods(training)
+    assert np.isnan(found.outlying("sizes_knn", foreign)).tolist() == [False, True, False, False]
+    assert np.isnan(found.outlying("joint", foreign)).tolist() == [False, True, False, False]
+    assert not np.isnan(found.outlying("knn", foreign)).any()
+    training.others["spectrum"][:11] = np.nan
+    assert {"spectrum_knn", "spectrum_mahalanobis"}.isdisjoint(FittedMethods(training).methods)
+
+
+def test_the_joint_fingerprint_is_sizes_and_embedding_side_by_side():
+    one = domain("one", 5)
+    assert one.fingerprints("joint").tolist() == np.hstack([one.others["sizes"], one.embeddings]).tolist()
+    assert one.only(np.arange(5) > 2).fingerprints("joint").tolist() == one.fingerprints("joint")[3:].tolist()
+    assert np.isnan(Domain("bare", one.table, one.embeddings).fingerprints("sizes")).all()
+
+
+def test_sizes_are_far_in_narrow_directions_that_shrinkage_would_drown():
+    common = RNG.normal(size=(300, 1))
+    training = common + 0.01 * RNG.normal(size=(300, 5))  # columns that hang together
+    judged = np.array([[0.3, -0.3, 0.0, 0.0, 0.0]])
+    sizes, embedding = Mahalanobis(reads="sizes").fit(training), Mahalanobis().fit(training)
+    covariance = np.cov(((training - training.mean(0)) / training.std(0)).T, bias=True) + RIDGE * np.eye(5)
+    apart = (judged - training.mean(0)) / training.std(0)
+    assert sizes.score(judged) == pytest.approx(np.sqrt(np.sum(apart * np.linalg.solve(covariance, apart.T).T)))
+    assert sizes.score(judged)[0] > 2 * embedding.score(judged)[0]
+    assert sizes.deviations(judged) == pytest.approx(apart)
+
+
+def test_neighbours_of_sizes_are_those_of_the_whitened_and_of_spectra_those_of_the_standardised():
+    training = RNG.normal(size=(50, 3)) * [1, 10, 100]
+    judged = RNG.normal(size=(4, 3)) * [1, 10, 100]
+    standard = training.std(axis=0)
+    plain = KNN(k=3).fit(training / standard).score(judged / standard)
+    assert KNN(k=3, reads="spectrum").fit(training).score(judged) == pytest.approx(plain)
+    white = np.linalg.cholesky(
+        np.linalg.inv(np.cov(((training - training.mean(0)) / standard).T, bias=True) + RIDGE * np.eye(3))
+    )
+    turned = [(values - training.mean(0)) / standard @ white for values in (training, judged)]
+    assert KNN(k=3, reads="sizes").fit(training).score(judged) == pytest.approx(
+        KNN(k=3).fit(turned[0]).score(turned[1])
+    )
 
 
 def test_a_detector_does_not_judge_what_it_was_fitted_on_but_one_without_a_fit_does():
     training = domain("training", 20)
-    both = Domain("both", *(pd.concat([training.table[:2], domain("new", 1).table]), np.zeros((3, 3))))
+    both = Domain("both", pd.concat([training.table[:2], domain("new", 1).table]), np.zeros((3, 3)))
     fitted = FittedMethods(training)
     assert np.isnan(fitted.outlying("knn", both)).tolist() == [True, True, False]
     assert np.isnan(fitted.outlying("mahalanobis", both)).tolist() == [True, True, False]
@@ -127,6 +186,7 @@ class Constant:
     """A detector made up for a test."""
 
     title = words = "constant"
+    reads = "embedding"
     least = 0
 
     def fit(self, _embeddings):

@@ -336,7 +336,7 @@ def test_float32_is_used_where_bfloat16_gains_nothing_or_cannot_be_tested(store,
 def test_a_store_of_the_first_format_is_brought_up_to_date_and_keeps_its_results(store, tiny, items):
     score(store, tiny, NAME, items[:8], whole=False)
     with store.transaction() as cursor:
-        for name in ("estimates", "calibrations", "precisions", "measures"):
+        for name in ("estimates", "calibrations", "precisions", "measures", "tags"):
             cursor.execute(f"DROP TABLE {name}")
         for name in ("results", "embeddings", "crops", "members"):
             cursor.execute(f"ALTER TABLE {name} DROP COLUMN crc")

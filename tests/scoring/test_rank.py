@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jepa_core.check import evidence
+from jepa_core.check import evidence, known_set
 from jepa_core.cli import parser
 from jepa_core.datasets.registry import get_dataset, sample
 from jepa_core.encoders import registry
@@ -82,7 +82,7 @@ def test_terminal_python_export_and_check_give_one_number(tiny, folder, tmp_path
     [single] = json.loads(capsys.readouterr().out)
     reference = sample(get_dataset("digits-test"), 20, seed=0)
     score(Store(), tiny, "digits-test", reference, "backbone")
-    known = evidence.load_known(Store(), EncoderOutput.of(tiny.spec, "backbone"), "digits-test")
+    known = known_set.load_known(Store(), EncoderOutput.of(tiny.spec, "backbone"), "digits-test")
     [checked] = evidence.check_pictures(EncoderOutput.of(tiny, "backbone"), [(name, first.read_bytes())], known).checked
     found = [two, terminal("score"), terminal("export"), single["jepa_score"], checked.scores["jepa_score"]]
     assert np.allclose(found, score_images([first], tiny, "backbone")["jepa_score"][0], rtol=0, atol=1e-4)

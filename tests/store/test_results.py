@@ -398,3 +398,16 @@ def test_changes_tell_of_every_commit_and_of_nothing_else(store):
         check=True,
     )
     assert store.changes() != other
+
+
+def test_rows_come_in_blocks_as_they_come_at_once(store):
+    many = [f"{place:064x}" for place in range(25)]
+    store.put(CONFIG, [replace(result("a"), digest=one) for one in many[:20]])
+    store.put_members("set", [Member(one, 25 - place, "x", one) for place, one in enumerate(many)])
+    whole, blocks = store.rows(CONFIG, "set"), list(store.row_blocks(CONFIG, "set", 6))
+    assert [member for block in blocks for member in block.members] == whole.members
+    assert np.array_equal(np.concatenate([block.spectra for block in blocks]), whole.spectra)
+    assert np.array_equal(np.concatenate([block.squared_norm for block in blocks]), whole.squared_norm)
+    assert [device for block in blocks for device in block.device] == whole.device
+    assert max(len(block.members) for block in blocks) <= 6
+    assert list(store.row_blocks(CONFIG, "none")) == []

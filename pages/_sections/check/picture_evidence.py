@@ -7,10 +7,12 @@ import streamlit as st
 
 from jepa_core import images
 from jepa_core.check import evidence
-from jepa_core.check.evidence import Checked, KnownSet
+from jepa_core.check.evidence import Checked
+from jepa_core.check.known_set import KnownSet
 from jepa_core.check.verdict import Explains, VerdictKind
 from jepa_core.datasets.spec import DatasetSpec
 from jepa_core.figures.histogram import reference_histogram
+from jepa_core.figures.layers import layer_deviations_figure, layer_deviations_in_words
 from jepa_core.figures.percentiles import percentiles_figure
 from jepa_core.figures.style import CONFIG
 from pages._sections.check import verdict_list
@@ -30,7 +32,7 @@ PERCENTILE_COLUMNS = {
     "raised": None,
 }
 MEASURE_COLUMNS = {
-    "measure": text("Plain measure", pinned=True),
+    "measure": text("Visible measure", pinned=True),
     "unit": text("Unit"),
     "value": number("This picture", format="%.2f"),
     "percentile": number("Percentile", format="%.0f", help="Among the references"),
@@ -53,23 +55,18 @@ def show(item: Checked, others: Sequence[Checked], against: Against) -> None:
     """The verdict on one picture, with what it rests on; `others` were checked with it."""
     verdict_list.banner(item, _crop_address(item))
     explained = item.complexity is not None and item.complexity.explains is Explains.YES
-    if explained and item.verdict.kind is not VerdictKind.IN_DISTRIBUTION:
+    if explained and item.verdict.kind is VerdictKind.REVIEW:
         words = f"Its {item.complexity.measure.title} alone could be the reason."
         st.warning(escaped(words), icon=":material/warning:")
     st.markdown("\n".join(f"- {escaped(sentence)}" for sentence in item.verdict.sentences))
     for note in item.notes:
         st.caption(escaped(note))
-    place, table = item.places["jepa"], evidence.percentiles_table(item)
+    table = evidence.percentiles_table(item)
     left, right = st.columns(2)
     with left:
-        st.markdown("**Its score** among the references")
-        scores = [other.places["jepa"].score for other in others if other is not item]
-        st.plotly_chart(
-            reference_histogram(against.known.scores, "this picture", place.score, scores),
-            config=CONFIG,
-            alt=f"{item.name} at {place.score:.1f} on the histogram of {len(against.known.scores)} reference scores, "
-            f"{percentile_in_words(place.percentile)} ({place.low:.1f} to {place.high:.1f})",
-        )
+        if len(item.deviations):
+            _show_layers(item, against)
+        _show_score(item, others, against)
     with right:
         st.markdown("**Every method's view** of it, with its 90 % interval")
         st.plotly_chart(
@@ -80,12 +77,36 @@ def show(item: Checked, others: Sequence[Checked], against: Against) -> None:
             ),
         )
     _show_neighbours(item, against)
-    with st.expander("All figures: methods, p-values, plain measures", icon=":material/table_chart:"):
+    with st.expander("All figures: methods, p-values, what can be seen", icon=":material/table_chart:"):
         st.dataframe(table, hide_index=True, height="content", placeholder="-", column_config=PERCENTILE_COLUMNS)
         if not item.measures.empty:
             st.dataframe(
                 item.measures, hide_index=True, height="content", placeholder="-", column_config=MEASURE_COLUMNS
             )
+
+
+def _show_layers(item: Checked, against: Against) -> None:
+    st.markdown("**Its layers**, from the first to the last")
+    st.plotly_chart(
+        layer_deviations_figure(item.deviations),
+        config=CONFIG,
+        alt=layer_deviations_in_words(item.deviations),
+    )
+    st.caption(escaped(f"How far the sizes in each layer lie from their mean over {against.known.fitted_on}."))
+
+
+def _show_score(item: Checked, others: Sequence[Checked], against: Against) -> None:
+    place = item.places.get("jepa")
+    if place is None:
+        return
+    st.markdown("**Its score** among the references")
+    scores = [other.places["jepa"].score for other in others if other is not item]
+    st.plotly_chart(
+        reference_histogram(against.known.scores, "this picture", place.score, scores),
+        config=CONFIG,
+        alt=f"{item.name} at {place.score:.1f} on the histogram of {len(against.known.scores)} reference scores, "
+        f"{percentile_in_words(place.percentile)} ({place.low:.1f} to {place.high:.1f})",
+    )
 
 
 def _show_neighbours(item: Checked, against: Against) -> None:

@@ -18,22 +18,25 @@ from pages._shared.text import percentile_in_words
 
 _COLOURS = {
     VerdictKind.OUT_OF_DISTRIBUTION: UNLIKELY,
+    VerdictKind.DISTURBED: "#b5852b",
     VerdictKind.REVIEW: "#8a78d6",
     VerdictKind.IN_DISTRIBUTION: LIKELY,
     VerdictKind.UNKNOWN: NEUTRAL,
 }
 _SHAPES = {
     VerdictKind.OUT_OF_DISTRIBUTION: '<path d="M12 2 23 21H1z"/><path class="in" d="M12 9v5m0 3v.5"/>',
+    VerdictKind.DISTURBED: '<path d="M12 1 22 7v10l-10 6L2 17V7z"/><path class="in" d="M6 12q3-5 6 0t6 0"/>',
     VerdictKind.REVIEW: '<path d="M12 1 23 12 12 23 1 12z"/>'
     '<path class="in" d="M9.5 9.5a2.5 2.5 0 1 1 2.5 3v1.5m0 3v.5"/>',
     VerdictKind.IN_DISTRIBUTION: '<circle cx="12" cy="12" r="11"/><path class="in" d="m7 12.5 3.5 3.5L17 9"/>',
     VerdictKind.UNKNOWN: '<rect x="1" y="1" width="22" height="22" rx="3"/><path class="in" d="M7 12h10"/>',
 }
 _MEANINGS = {
-    VerdictKind.OUT_OF_DISTRIBUTION: "a distance or the picture's plain measures say that it is unlike the references.",
-    VerdictKind.REVIEW: "something is unusual, but it may belong; its evidence says what.",
-    VerdictKind.IN_DISTRIBUTION: "the score and all other methods find it like the references, which is no proof.",
-    VerdictKind.UNKNOWN: "there are too few references for a verdict.",
+    VerdictKind.OUT_OF_DISTRIBUTION: "it is unlike the references, and unlike them disturbed.",
+    VerdictKind.DISTURBED: "it looks like one of them made dark, blurred, put in a border, and so on.",
+    VerdictKind.REVIEW: "only its score is unusual, which simple pictures have as well.",
+    VerdictKind.IN_DISTRIBUTION: "all methods find it like the references, which is no proof.",
+    VerdictKind.UNKNOWN: "too little is known of the references.",
 }
 _LIST = st.components.v2.component(
     "verdicts",
@@ -92,7 +95,7 @@ def choose(items: Mapping[int, tuple[Checked, str]], held: Uploads, key: str) ->
                     "colour": _COLOURS[item.verdict.kind],
                     "icon": _sign(item.verdict.kind),
                     "name": item.name,
-                    "place": percentile_in_words(item.places["jepa"].percentile),
+                    "place": percentile_in_words(item.places["jepa"].percentile) if "jepa" in item.places else "",
                 }
                 for place, (item, source) in items.items()
             ],

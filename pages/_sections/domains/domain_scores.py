@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from jepa_core.analysis import side_by_side
-from jepa_core.analysis.methods import Domain
+from jepa_core.analysis.methods import Domain, domain_of
 from jepa_core.analysis.separation import Inliers, domain_line
 from jepa_core.encoders.spec import EncoderSpec
 from pages._shared import known_sets, resources, score_tables
@@ -20,8 +20,9 @@ def choice_of(choice: Choice, spec: EncoderSpec) -> Choice:
 
 @st.cache_resource(show_spinner=False, max_entries=128)  # shared, so not to be changed
 def _domain(version: str, name: str, _choice: Choice) -> Domain:  # noqa: ARG001
-    table = score_tables.scores(_choice, known_sets.specs()[name])
-    return Domain(name, table, resources.store().embeddings(_choice.config.space, table["digest"].tolist()))
+    spec = known_sets.specs()[name]
+    precision = score_tables.resolved_method(_choice, spec).decided
+    return domain_of(resources.store(), _choice.encoder_output, name, score_tables.scores(_choice, spec), precision)
 
 
 def domain(choice: Choice, name: str) -> Domain:

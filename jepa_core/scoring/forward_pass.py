@@ -1,0 +1,17 @@
+"""One forward pass an image: its embedding and the sizes of the layers, a thousandth of the price of a full score."""
+
+from jepa_core.scoring import looks
+from jepa_core.scoring.batches import look_work
+from jepa_core.scoring.image_run import ImageRun, RunSummary
+from jepa_core.store import sketches
+from jepa_core.store.records import Look
+
+
+def look_at_missing(run: ImageRun) -> RunSummary:
+    """A forward pass for each image of a run that has had none."""
+    space = looks.sizes_space(run.output)
+
+    def put(found: list[Look]) -> None:
+        sketches.put_looks(run.store, run.output.space, space, found)
+
+    return run.do(look_work(run.output), lambda some: sketches.measured(run.store, space, some), put)
