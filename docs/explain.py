@@ -154,7 +154,7 @@ def check() -> tuple[str, list[str]]:
         words(112, 160, "unlikely", size=13),
         words(480, 160, "likely", size=13),
     ]
-    parts += [words(280, 182, "1 in 100 references scores lower; three more methods are asked", size=13)]
+    parts += [words(280, 182, "1 in 100 references is as unusual, by all that is asked", size=13)]
     return "A picture at the lower end of the histogram of the references: its percentile is the share below it", parts
 
 
