@@ -40,6 +40,8 @@ EVEN, MOST_EVEN = 3.0, 0.9
 """Grey levels around the median, and the share of a small copy within them from which on it is too plain for it."""
 MOST_SHARING = 50
 """Pictures that may share a hash: what more have in common says that a picture is of their kind, and not a copy."""
+MANY = 100_000
+"""Hashes from which on some candidates of more than 7 bits are passed over, so that a million take minutes."""
 
 KINDS = ("same file", "same pixels", "near", "mirrored")
 _MIRRORED = 1  # place of the mirrored hash among those of `Facts`
@@ -154,10 +156,12 @@ def within(
 ) -> tuple[Int[ndarray, "pairs"], Int[ndarray, "pairs"]]:
     """All pairs (place in `queries`, place in `index`) of 64-bit hashes that differ in at most `radius` bits.
 
-    Exact up to 15 bits: of four bands of 16 bits one differs in at most `radius // 4`. It takes about
-    m n / 65536 comparisons for each of the ways in which a band may differ (137 for 11 bits).
+    Of four bands of 16 bits one differs in at most `radius // 4`, and about m n / 65536 pairs are compared for each of
+    the ways in which it may (137 for two bits). Of more than `MANY` hashes those pairs are found that have a band which
+    differs in at most one bit (17 ways): all up to 7 bits, and the most of the others.
     """
-    flips = [mask for mask in range(1 << _BITS) if mask.bit_count() <= radius // _BANDS]
+    most = radius // _BANDS if len(index) <= MANY else min(1, radius // _BANDS)
+    flips = [mask for mask in range(1 << _BITS) if mask.bit_count() <= most]
     found = []
     for band in range(_BANDS):
         shift = np.uint64(_BITS * band)

@@ -36,9 +36,9 @@ _COPY = {
     "mirrored": "a mirror image of {}",
 }
 _UNLIKE = {
-    "sizes": "the encoder's layers react to it unlike to {share} % of its class",
-    "embedding": "farther from its class in the embedding than {share} % of it",
-    "spectrum": "its singular values are spread unlike those of {share} % of its class",
+    "sizes": "layers' sizes unlike those of {share} % of its class",
+    "embedding": "in the embedding farther out than {share} % of its class",
+    "spectrum": "singular values spread unlike those of {share} % of its class",
 }
 
 

@@ -22,12 +22,12 @@ from jepa_core.errors import JepaError
 from jepa_core.jacobian import spectrum
 from jepa_core.progress import Cancelled, Progress, never, silent
 from jepa_core.scoring import looks
-from jepa_core.scoring.batches import look_work
 from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.forward_pass import look_at_missing, looked_at
 from jepa_core.scoring.image_run import ImageRun
 from jepa_core.store import sketches
 from jepa_core.store.crops import read_member
-from jepa_core.store.records import Look, Member
+from jepa_core.store.records import Member
 from jepa_core.store.results import Store
 
 _BLOCK = 64  # pictures looked at before what was found is written
@@ -132,16 +132,10 @@ def _rows(found: dict[str, ndarray], digests: Sequence[str]) -> ndarray:
 def missing(store: Store, output: EncoderOutput, dataset: DatasetSpec) -> int:
     """Of how many images of a dataset the store lacks evidence, those that it does not know among them."""
     digests = [member.digest for member in store.members(dataset.name)]
-    known = _looked_at(store, output, digests)
+    known = looked_at(store, output, digests)
     for space in (measure.space_of(output.spec.transform), picture_facts.SPACE):
         known &= sketches.measured(store, space, digests)
     return max(0, len(dataset) - sum(digest in known for digest in digests))
-
-
-def _looked_at(store: Store, output: EncoderOutput, digests: Sequence[str]) -> set[str]:
-    """Which images have had a forward pass."""
-    sized = sketches.measured(store, looks.sizes_space(output), digests)
-    return sized & store.there_in("embeddings", output.space, digests)
 
 
 # --- what is missing --------------------------------------------------------------------------------------------------
@@ -166,13 +160,8 @@ def gather(
 
     `output` is of a loaded encoder.
     """
-    sizes_space = looks.sizes_space(output)
-
-    def put(found: list[Look]) -> None:
-        sketches.put_looks(store, output.space, sizes_space, found)
-
     run = ImageRun(store, output, dataset.name, list(dataset.items()), progress=progress, cancelled=cancelled)
-    done = run.do(look_work(output), lambda digests: _looked_at(store, output, digests), put)
+    done = look_at_missing(run)
     if done.cancelled:
         return Gathered(done.failed, cancelled=True)
     inspected = inspect(store, dataset, store.members(dataset.name), output.spec, progress, cancelled)

@@ -39,6 +39,7 @@ LEAST_CLASS = 20
 """Images below which a class is held against the whole set."""
 MOST_REFERENCES = 5000
 """Images of a class that distances are taken to, at most."""
+_LEAST_SPREAD = 1e-3
 _CLIPPED = 20.0  # median absolute deviations
 _TO_DEVIATION = 1.4826  # a normal distribution's standard deviation in median absolute deviations
 _ROWS = 4096  # images whose distances are taken at a time
@@ -81,11 +82,15 @@ def groups(labels: ndarray) -> Groups:
 
 
 def deviations(values: Float[ndarray, "n d"], by: Float[ndarray, "m d"]) -> Float[ndarray, "n d"]:
-    """Columns less the median of `by`, in its median absolute deviations; a column that never varies is zero."""
+    """Columns less the median of `by`, in its median absolute deviations; a column that hardly varies is zero.
+
+    What varies by less than `_LEAST_SPREAD` of its size is rounding, that of shipped values too.
+    """
     middle = np.median(by, axis=0)
     spread = _TO_DEVIATION * np.median(np.abs(by - middle), axis=0)
     spread = np.where(spread > 0, spread, by.std(axis=0))
-    return np.divide(values - middle, spread, out=np.zeros(values.shape), where=spread > 0)
+    told = spread > _LEAST_SPREAD * np.maximum(np.abs(middle), 1)
+    return np.divide(values - middle, spread, out=np.zeros(values.shape), where=told)
 
 
 def standardised(values: Float[ndarray, "n d"], by: Float[ndarray, "m d"]) -> Float[ndarray, "n d"]:

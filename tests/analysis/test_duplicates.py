@@ -62,6 +62,19 @@ def test_every_pair_within_the_radius_is_found_and_no_other() -> None:
         assert len(expected) > radius
 
 
+def test_of_very_many_every_pair_up_to_seven_bits_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    index = rng.integers(2**63, size=600, dtype=np.uint64)
+    queries = index.copy()
+    for place in range(600):
+        for bit in rng.choice(64, place % 12, replace=False):
+            queries[place] ^= np.uint64(1 << int(bit))
+    monkeypatch.setattr(duplicates, "MANY", 500)
+    found = {one for one, two in zip(*within(index, queries, 11), strict=True) if one == two}
+    assert {place for place in range(600) if place % 12 <= 7} <= found
+    assert 0.5 * 200 < len(found) - 400 < 200
+
+
 def test_candidates_are_found_part_by_part_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     hashes = np.random.default_rng(1).integers(4, size=300, dtype=np.uint64)
     whole = within(hashes, hashes, 1)

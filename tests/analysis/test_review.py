@@ -114,6 +114,16 @@ def test_a_column_that_never_varies_says_nothing() -> None:
     assert deviations(values, values)[3, 1] > 10
 
 
+def test_rounding_of_what_ships_does_not_tell_planted_images() -> None:
+    rng = np.random.default_rng(8)
+    own, planted = evidence(["a"] * 80, rng), evidence(["a"] * 4, rng)
+    even = np.full((84, 3), -2.5)
+    even[80:] += 2e-4  # what rounding leaves of a column that is the same for all
+    both = joined([own, planted])
+    plain = ORDERS["sizes"].of(both)
+    assert np.allclose(ORDERS["sizes"].of(replace(both, sizes=np.hstack([both.sizes, even]))), plain)
+
+
 def test_the_reason_names_a_measure_and_never_a_value_within_its_range() -> None:
     rng = np.random.default_rng(5)
     found = evidence(["a"] * 200, rng)
