@@ -5,8 +5,9 @@ from typing import Any
 
 from jepa_core.cli.arguments import add_command, add_common, count, seed, table_path
 from jepa_core.cli.loading import load, method_of, open_store
-from jepa_core.cli.output import Bar, note, show
+from jepa_core.cli.output import Bar, note, show, show_rows
 from jepa_core.datasets import registry
+from jepa_core.datasets.spec import DatasetSpec, Item
 from jepa_core.encoders.registry import get_spec
 from jepa_core.errors import JepaError
 
@@ -24,7 +25,21 @@ def add_parser(subparsers: Any) -> None:
     )
     score.add_argument("--limit", type=count, metavar="N", help="only a random sample of N images")
     score.add_argument("--seed", type=seed, default=0, help="seed of the sample")
+    score.add_argument(
+        "--part", type=_part, metavar="I/N", help="only the I-th of N parts, written to --parts; 'merge' joins them"
+    )
+    score.add_argument(
+        "--parts", metavar="FOLDER", help="where parts are written: a folder, or an address such as s3://bucket/parts"
+    )
     score.add_argument("--out", type=table_path, metavar="FILE", help="write a .parquet or .csv instead of printing")
+    score.set_defaults(parser=score)
+
+
+def _part(text: str) -> tuple[int, int]:
+    part, slash, of = text.partition("/")
+    if not (slash and part.isascii() and part.isdigit() and of.isascii() and of.isdigit() and 0 < int(part) <= int(of)):
+        raise argparse.ArgumentTypeError(f"{text!r} was given where a part and their number, as in 3/16, is accepted")
+    return int(part), int(of)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -35,6 +50,12 @@ def run(args: argparse.Namespace) -> None:
     from jepa_core.scoring.stored import stored_scores
     from jepa_core.store import shipped
 
+    if bool(args.part) != bool(args.parts):
+        args.parser.error(
+            "--part and --parts were not given together; both are needed, as in --part 3/16 --parts FOLDER"
+        )
+    if args.part and (args.image or args.out):
+        args.parser.error(f"{'--image' if args.image else '--out'} was given with --part, which only writes its part")
     if args.image:
         _score_one(args)
         return
@@ -45,9 +66,12 @@ def run(args: argparse.Namespace) -> None:
     items = list(dataset.items(args.label))
     if args.limit is not None:
         items = registry.sample(dataset, args.limit, args.seed, args.label)
+    whole = len(items) == len(dataset)
+    if args.part:
+        _score_part(args, dataset, items, whole)
+        return
     store = open_store()
     output = EncoderOutput.of(load(args.encoder, args.device), args.output)
-    whole = len(items) == len(dataset)
     run = ScoringRun(store, output, dataset.name, items, method_of(args), whole, Bar(dataset.title)).decided()
     if run.reason:
         note(f"Precision: {run.reason}.")
@@ -69,6 +93,29 @@ def run(args: argparse.Namespace) -> None:
         note(f"Wrote {args.out}.")
     else:
         show(frame, args.json)
+
+
+def _score_part(args: argparse.Namespace, dataset: DatasetSpec, items: list[Item], whole: bool) -> None:
+    """One part of a dataset, into files; the store is left alone."""
+    from jepa_core.scoring import parts
+    from jepa_core.scoring.encoder_output import EncoderOutput
+    from jepa_core.store.parts import PartFolder
+
+    method, folder = method_of(args), PartFolder(args.parts)
+    parts.check_method(method)
+    output = EncoderOutput.of(load(args.encoder, args.device), args.output)
+    scorer = parts.PartScorer(folder, output, method, parts.listing_of(dataset, output, whole))
+    number, of = args.part
+    share = parts.share(len(items), number, of, scorer.batch)
+    summary = scorer.score(items[share.start : share.stop], Bar(f"{dataset.title}, part {number} of {of}"))
+    for sentence in [sentence for _name, sentence in summary.failed] + summary.notes:
+        note(sentence)
+    note(
+        f"Part {number} of {of}: {summary.scored} images scored in {summary.seconds:.1f} s, {summary.reused} known "
+        f"already, {len(summary.failed)} failed. 'merge {args.parts}' puts all parts into the store."
+    )
+    rows = {"part": number, "of": of, "scored": summary.scored, "known": summary.reused, "failed": len(summary.failed)}
+    show_rows([rows], args.json)
 
 
 def _score_one(args: argparse.Namespace) -> None:

@@ -5,9 +5,10 @@ from jepa_core.scoring.batches import look_work
 from jepa_core.scoring.image_run import ImageRun, RunSummary
 from jepa_core.store import sketches
 from jepa_core.store.records import Look
+from jepa_core.store.results import Store
 
 
-def look_at_missing(run: ImageRun) -> RunSummary:
+def look_at_missing(run: ImageRun[Store]) -> RunSummary:
     """A forward pass for each image of a run that has had none."""
     space = looks.sizes_space(run.output)
 

@@ -81,7 +81,8 @@ def from_arrow(table: pa.Table) -> ResultTable:
     there = columns["spectrum"].is_valid().to_pylist() if "spectrum" in columns else [False] * table.num_rows
     count = sum(there)
     vectors = {name: column.flatten().to_numpy().reshape(count, -1) for name, column in columns.items()}
-    members, results = [], []
+    members: list[tuple[str, Member]] = []
+    results: list[Result] = []
     for row, has in zip(table.drop_columns(list(columns)).to_pylist(), there, strict=True):
         if not (all(isinstance(row[name], str) for name in _TEXTS) and isinstance(row["position"], int)):
             raise ValueError("a row is none of a table")
@@ -89,8 +90,9 @@ def from_arrow(table: pa.Table) -> ResultTable:
         members.append((row["dataset"], member))
         if has:
             found = {name: matrix[len(results)] for name, matrix in vectors.items()}
-            numbers = {"squared_norm": float(row["squared_norm"]), "seconds": float(row["seconds"])}
-            results.append(Result(digest=member.digest, device=row["device"], **numbers, **found))
+            spectrum, embedding, norm = found.pop("spectrum"), found.pop("embedding"), float(row["squared_norm"])
+            seconds, device = float(row["seconds"]), row["device"]
+            results.append(Result(member.digest, spectrum, embedding, norm, seconds, device, **found))
     return ResultTable(config, members, results, spaces["sizes"], spaces["pivots"], told)
 
 
