@@ -24,6 +24,7 @@ from jepa_core.cli import (
     figure3,
     figure7,
     merge,
+    plan,
     pretrain,
     score,
     theory,
@@ -36,8 +37,8 @@ from jepa_core.errors import JepaError, UnknownName
 from jepa_core.signals import Stopped
 
 _COMMANDS = (
-    encoders, datasets, score, merge, check, confounds, figure1, figure3, figure7, compare, export, pretrain, theory,
-    bench, verify, app,
+    encoders, datasets, score, merge, plan, check, confounds, figure1, figure3, figure7, compare, export, pretrain,
+    theory, bench, verify, app,
 )  # fmt: skip
 """In the order in which help lists them."""
 

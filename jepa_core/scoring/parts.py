@@ -24,7 +24,8 @@ from jepa_core.store.records import Member, Result, ResultConfig
 from jepa_core.store.result_tables import ResultTable
 from jepa_core.store.results import Store
 
-_WRITTEN_AFTER = 10.0  # seconds of work in one file: many small files cost more than what a kill may lose
+WRITTEN_AFTER = 10.0
+"""Seconds of work in one file: many small files cost more than what a kill may lose."""
 
 
 def check_method(method: ScoringMethod) -> None:
@@ -91,15 +92,7 @@ class _PartWriter:
     def put_members(self, _dataset: str, members: Iterable[Member]) -> None:
         """Record images, to be written with their results."""
         new = {one.name: one for one in members}
-        self._members |= {name: one for name, one in new.items() if not self._is_written(one)}
-
-    def has(self, item: Item) -> bool:
-        """Whether a file has the picture's result, and the same listing says so: then it need not be read."""
-        one = self.known.members.get(item.name)
-        return one is not None and (one.position, one.label) == (item.position, item.label) and self._is_written(one)
-
-    def _is_written(self, one: Member) -> bool:
-        return one.digest in self.known.digests and self.known.members.get(one.name) == one
+        self._members |= {name: one for name, one in new.items() if not self.known.is_written(one)}
 
     def done(self, digests: Sequence[str]) -> set[str]:
         """Which of the images have a result."""
@@ -109,7 +102,7 @@ class _PartWriter:
         """Keep results, and write once there is enough."""
         self._results += results
         self.known.digests |= {result.digest for result in results}
-        if time.monotonic() - self._written > _WRITTEN_AFTER:
+        if time.monotonic() - self._written > WRITTEN_AFTER:
             self._write([one for one in self._members.values() if one.digest in self.known.digests])
 
     def flush(self) -> None:
@@ -159,7 +152,7 @@ class PartScorer:
         return summary
 
     def _score_block(self, items: Sequence[Item], summary: RunSummary, cancelled: Cancelled) -> None:
-        left = [item for item in items if not self._writer.has(item)]
+        left = [item for item in items if not self._writer.known.has(item)]
         run = ImageRun(
             self._writer, self._output, self._listing.dataset, left, self._method, whole=False, cancelled=cancelled
         )

@@ -16,6 +16,7 @@ import fsspec
 import pyarrow.parquet as pq
 
 from jepa_core import files
+from jepa_core.datasets.spec import Item
 from jepa_core.errors import StoreError, TableError
 from jepa_core.images import digest
 from jepa_core.store import result_tables
@@ -49,6 +50,15 @@ class Known:
 
     digests: set[str] = field(default_factory=set)
     members: dict[str, Member] = field(default_factory=dict)
+
+    def has(self, item: Item) -> bool:
+        """Whether a file has the picture's result, and the same listing says so: then it need not be read."""
+        one = self.members.get(item.name)
+        return one is not None and (one.position, one.label) == (item.position, item.label) and self.is_written(one)
+
+    def is_written(self, one: Member) -> bool:
+        """Whether a file has this very member, and one its result."""
+        return one.digest in self.digests and self.members.get(one.name) == one
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """`score --part` and `merge`."""
 
 import json
+import sys
 
 import pytest
 
@@ -32,10 +33,19 @@ def test_parts_scored_apart_and_merged_are_what_score_prints(command, folder, ca
         (("--part", "3"), 2, "'3' was given where a part and their number, as in 3/16, is accepted"),
         (("--part", "0/4"), 2, "as in 3/16"),
         (("--part", "5/4"), 2, "as in 3/16"),
-        (("--part", "1/4"), 2, "--part and --parts were not given together"),
-        (("--parts", "x"), 2, "--part and --parts were not given together"),
-        (("--part", "1/4", "--parts", "x", "--image", "1.png"), 2, "--image was given with --part"),
-        (("--part", "1/4", "--parts", "x", "--out", "x.csv"), 2, "--out was given with --part"),
+        (("--part", "1/4"), 2, "--parts FOLDER was not given together with --part or --on"),
+        (("--parts", "x"), 2, "--parts FOLDER was not given together with --part or --on"),
+        (("--part", "1/4", "--parts", "x", "--image", "1.png"), 2, "--image was given with --parts"),
+        (
+            ("--part", "1/4", "--parts", "x", "--out", "x.csv"),
+            2,
+            "--out was given with --part, which only writes its part",
+        ),
+        (("--on", "ray"), 2, "--parts FOLDER was not given together with --part or --on"),
+        (("--on", "spark"), 2, "'spark' was given where ray, or ray://HOST:PORT, is accepted"),
+        (("--on", "ray://", "--parts", "x"), 2, "is accepted"),
+        (("--on", "ray", "--part", "1/4", "--parts", "x"), 2, "--part and --on were given together"),
+        (("--on", "ray", "--parts", "x", "--method", "quick"), 1, "Estimates were asked for in parts"),
         (("--part", "1/4", "--parts", "x", "--method", "quick"), 1, "Estimates were asked for in parts"),
         (("--part", "1/4", "--parts", "x", "--precision", "auto"), 1, "Precision auto was asked for in parts"),
         (("--part", "1/4", "--parts", "nosuch://x"), 1, "Parts cannot be kept at 'nosuch://x'"),
@@ -54,3 +64,13 @@ def test_a_folder_without_parts_is_told(command, tmp_path):
         1,
         f"error: There are no parts at {tmp_path}; what 'score --part' wrote to is accepted; check the spelling.\n",
     )
+
+
+def test_without_ray_one_sentence_says_what_to_install(command, folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    status, _out, err = command(
+        "score", "--encoder", "tiny", "--data", folder, "--on", "ray", "--parts", tmp_path / "parts"
+    )
+    assert status == 1
+    assert "error: Scoring on Ray was asked for, but Ray is not here" in err
+    assert "pip install 'ray[data]'" in err

@@ -207,7 +207,7 @@ def _spy(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_a_part_that_is_stopped_anywhere_goes_on_to_the_same_rows(
     store, output, pictures, parts_at, expected, monkeypatch, seconds
 ):
-    monkeypatch.setattr(parts, "_WRITTEN_AFTER", seconds)
+    monkeypatch.setattr(parts, "WRITTEN_AFTER", seconds)
     gram = engine.Engine.gram
     turns = iter([True, True, False] * 20)
 
@@ -230,7 +230,7 @@ def test_a_part_that_is_stopped_anywhere_goes_on_to_the_same_rows(
 
 
 def test_each_batch_is_in_a_file_before_the_next_where_it_takes_long(output, pictures, parts_at, monkeypatch):
-    monkeypatch.setattr(parts, "_WRITTEN_AFTER", 0.0)
+    monkeypatch.setattr(parts, "WRITTEN_AFTER", 0.0)
     there = []
     gram = engine.Engine.gram
 
@@ -272,7 +272,7 @@ def _flipped(data: bytes) -> bytes:
 def test_a_damaged_file_is_one_sentence_and_the_others_are_merged(
     store, output, pictures, parts_at, expected, damage, monkeypatch
 ):
-    monkeypatch.setattr(parts, "_WRITTEN_AFTER", 0.0)
+    monkeypatch.setattr(parts, "WRITTEN_AFTER", 0.0)
     score_part(parts_at, output, pictures, 1, 1)
     victim = Path(parts_at.paths()[2])
     victim.write_bytes(damage(victim.read_bytes()))
