@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -25,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from jepa_core.datasets.registry import get_dataset
 
+_UNKNOWN = 100_000  # from here on no shipped table has the score of a drawn picture
 ROOT = Path(__file__).resolve().parent.parent
 TABLES = {
     "members": "dataset, name, position, label, digest",
@@ -38,7 +40,7 @@ TABLES = {
 def draw(folder: Path, count: int) -> None:
     """Write drawn pictures as files, a folder a class."""
     shapes = get_dataset("shapes")
-    for position in range(count):
+    for position in range(_UNKNOWN, _UNKNOWN + count):
         path = folder / shapes.label_of(position) / f"{position}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(shapes.reader_of(position)())
@@ -114,12 +116,13 @@ class Bench:
             deadline = time.monotonic() + self.dice.uniform(0, seconds)
             while process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.02)
-            if process.poll() is None:
-                met += kill(process.pid)
-            process.wait()
-            done += 1
+            if process.poll() is None and (found := kill(process.pid)):
+                done, met = done + 1, met + found
+                process.wait()
+            elif not process.wait() and Path(words[-1]).exists():  # it came to its end: from the beginning
+                shutil.rmtree(words[-1])
         again = self.run(way, *words)
-        print(f"  {way}: {kills} runs, {met} processes killed, then {again:.1f} s to the end", flush=True)
+        print(f"  {way}: {kills} kills of {met} processes, then {again:.1f} s to the end", flush=True)
 
 
 def kill_program(pid: int) -> int:

@@ -1,4 +1,4 @@
-"""`score --part` and `merge`."""
+"""`score --part`, `merge` and `plan`."""
 
 import json
 import sys
@@ -74,3 +74,33 @@ def test_without_ray_one_sentence_says_what_to_install(command, folder, tmp_path
     assert status == 1
     assert "error: Scoring on Ray was asked for, but Ray is not here" in err
     assert "pip install 'ray[data]'" in err
+
+
+# --- plan -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_says_hours_gigabytes_and_files_of_each_method(command, folder):
+    status, out, err = command("plan", "--encoder", "tiny", "--data", folder, "--on", "8 x H200", "--json")
+    assert status == 0, err
+    rows = {row["method"]: row for row in json.loads(out)}
+    assert rows.keys() == {"exact", "balanced", "quick"}
+    assert (rows["exact"]["machines"], rows["quick"]["machines"], rows["exact"]["images"]) == (8, 1, 12)
+    assert "this is a guess" in err
+    status, out, _err = command("plan", "--encoder", "tiny", "--images", "1000000", "--on", "H100")
+    assert status == 0
+    assert out.count("?") == 2  # no look was measured on it
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        (("--images", "9", "--on", "8 x TPU"), 1, "of which no speed was measured"),
+        (("--on", "H100"), 2, "--data"),
+        (("--images", "9"), 2, "--on"),
+        (("--images", "9", "--data", "digits-test", "--on", "H100"), 2, "not allowed with"),
+    ],
+)
+def test_plans_asked_for_wrongly_are_told(command, words, status, sentence):
+    found, out, err = command("plan", "--encoder", "tiny", *words)
+    assert (found, out) == (status, "")
+    assert sentence in err
