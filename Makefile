@@ -13,7 +13,7 @@ app: $(INSTALLED)
 
 # By files: what the tests of one share is made once, not once in each process.
 test: $(INSTALLED)
-	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not browser"
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not browser and not ray"
 
 # Not compiled beforehand: that takes as long as installing, and most of it is never imported.
 $(INSTALLED): requirements.txt

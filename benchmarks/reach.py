@@ -81,7 +81,18 @@ def record(root: Path, tests: Path, packages: Sequence[str], to: Path, workers: 
     (to / "plugin").mkdir()
     shutil.copy(__file__, to / "plugin")  # alone: other files here have names that libraries import
     environment = os.environ | {"JEPA_REACH": str(to), "PYTHONPATH": str(to / "plugin")}
-    command = [sys.executable, "-m", "pytest", "-p", "reach", "-n", str(workers), "-m", "not browser", *more]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "reach",
+        "-n",
+        str(workers),
+        "-m",
+        "not browser and not ray",
+        *more,
+    ]
     return subprocess.run(command, cwd=tree, env=environment, check=False).returncode
 
 

@@ -23,6 +23,8 @@ from jepa_core.cli import (
     figure1,
     figure3,
     figure7,
+    merge,
+    plan,
     pretrain,
     review,
     score,
@@ -36,8 +38,8 @@ from jepa_core.errors import JepaError, UnknownName
 from jepa_core.signals import Stopped
 
 _COMMANDS = (
-    encoders, datasets, score, review, check, confounds, figure1, figure3, figure7, compare, export, pretrain, theory,
-    bench, verify, app,
+    encoders, datasets, score, merge, plan, review, check, confounds, figure1, figure3, figure7, compare, export,
+    pretrain, theory, bench, verify, app,
 )  # fmt: skip
 """In the order in which help lists them."""
 

@@ -24,21 +24,22 @@ from jepa_core.scoring.image_run import ImageRun, RunSummary
 from jepa_core.scoring.method import LEAST_IMAGES
 from jepa_core.store import sketches
 from jepa_core.store.records import Estimate, Look
+from jepa_core.store.results import Store
 
 _TIMED = 8  # images whose forward passes are timed where none is to be made
 
 
-def estimate(run: ImageRun) -> RunSummary:
+def estimate(run: ImageRun[Store]) -> RunSummary:
     """Estimate the scores of a run's images towards the goal of its method; what is scored fully keeps its score."""
     return _Laps(run).run()
 
 
-def refresh(run: ImageRun) -> None:
+def refresh(run: ImageRun[Store]) -> None:
     """Estimate anew by what is known now: full scores that came for another reason teach something, too."""
     _Laps(run).lap()
 
 
-def check(run: ImageRun) -> None:
+def check(run: ImageRun[Store]) -> None:
     """Score fully as many images, drawn at random, as intervals need that are worth something."""
     laps = _Laps(run)
     wanted = min(LEAST_IMAGES, len(laps.order))
@@ -50,7 +51,7 @@ def check(run: ImageRun) -> None:
 class _Laps:
     """One run: what it has found out so far, and its laps."""
 
-    def __init__(self, run: ImageRun) -> None:
+    def __init__(self, run: ImageRun[Store]) -> None:
         self.job, self.precision, self.goal = run, run.method.decided, run.method.goal
         self.store, self.output = run.store, run.output
         self.exact = run.output.config(self.precision)

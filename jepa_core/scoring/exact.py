@@ -14,7 +14,7 @@ from jepa_core.store.records import Result
 from jepa_core.store.results import Store
 
 
-def score_fully(run: ImageRun, items: Sequence[Item] | None = None) -> RunSummary:
+def score_fully(run: ImageRun[Store], items: Sequence[Item] | None = None) -> RunSummary:
     """Full scores of the images of a run, or of some of them, that have none."""
     config, precision = run.output.config(run.method.decided), run.method.decided
     directions = looks.kept_directions(run.store, run.output)

@@ -17,7 +17,7 @@ def looked_at(store: Store, output: EncoderOutput, digests: Sequence[str]) -> se
     return sized & store.there_in("embeddings", output.space, digests)
 
 
-def look_at_missing(run: ImageRun) -> RunSummary:
+def look_at_missing(run: ImageRun[Store]) -> RunSummary:
     """A forward pass for each image of a run that has had none."""
     space = looks.sizes_space(run.output)
 

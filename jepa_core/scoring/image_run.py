@@ -5,8 +5,9 @@ stored is not done again, and what is in flight when it is stopped is lost, no m
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 from jepa_core import images
 from jepa_core.datasets.spec import Item
@@ -16,7 +17,6 @@ from jepa_core.scoring.batches import Named, Work, score_pictures
 from jepa_core.scoring.encoder_output import EncoderOutput
 from jepa_core.scoring.method import ScoringMethod
 from jepa_core.store.records import Member
-from jepa_core.store.results import Store
 
 # About how many images are read and looked up together. Their scoring goes batch by batch.
 _BLOCK = 64
@@ -46,8 +46,29 @@ class RunSummary:
         self.notes += [sentence] if sentence else []
 
 
+class MemberBook(Protocol):
+    """Where a run records which images its dataset has: the store, or parts that are put into it later."""
+
+    def members(self, dataset: str) -> list[Member]:
+        """The recorded images of a dataset, in order."""
+
+    def put_members(self, dataset: str, members: Iterable[Member]) -> None:
+        """Record images; a name that is there already gets its new digest."""
+
+    def forget_members(self, dataset: str, names: Iterable[str]) -> None:
+        """Forget images that a dataset no longer has."""
+
+
+Book = TypeVar("Book", bound=MemberBook)
+
+
+def block_size(work: Work) -> int:
+    """How many images of a work are read and looked up together: whole batches."""
+    return work.size * max(1, _BLOCK // work.size)
+
+
 @dataclass(frozen=True, eq=False)
-class ImageRun:
+class ImageRun(Generic[Book]):
     """Images of a dataset, an encoder output, and who is told of what is done with them.
 
     Attributes:
@@ -61,7 +82,7 @@ class ImageRun:
         cancelled: asked before each batch.
     """
 
-    store: Store
+    store: Book
     output: EncoderOutput
     dataset: str
     items: Sequence[Item]
@@ -88,7 +109,7 @@ class ImageRun:
             self.store.forget_members(self.dataset, gone)
         start = time.perf_counter()
         self.progress(0, len(self.items))
-        block = work.size * max(1, _BLOCK // work.size)  # whole batches
+        block = block_size(work)
         for first in range(0, len(self.items), block):
             if self.cancelled():
                 break
@@ -107,7 +128,7 @@ class ImageRun:
 
 
 def _unknown(
-    store: Store,
+    store: MemberBook,
     known_of: Callable[[Sequence[str]], set[str]],
     dataset: str,
     block: Sequence[Item],

@@ -19,7 +19,7 @@ from jepa_core.store.results import Store
 
 
 @dataclass(frozen=True, eq=False)
-class ScoringRun(ImageRun):
+class ScoringRun(ImageRun[Store]):
     """What is to be scored, how, and who is told of it. `score` does it.
 
     Attributes: those of `ImageRun`, and

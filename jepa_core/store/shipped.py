@@ -1,16 +1,13 @@
 """Tables in and out of the store: exports for people (Parquet, CSV), and the tables shipped in `assets/`.
 
-A shipped score table is one Parquet file per encoder and output. Its metadata holds the config that its rows were made
-with; each row an image's place in its dataset, its digest, spectrum and embedding, and the sizes of the layers, where
-`ship` was told of them. It holds no pictures. To be small, its vectors are rounded to so many binary digits as
-`_ROUNDING` says. Shipped measures
-(`jepa_core.confounds.image_stats`) are those of pictures that are not bundled, and of scenes; the others are measured
-when they are needed.
+A shipped score table is one Parquet file per encoder and output (`jepa_core.store.result_tables`), with the sizes of
+the layers where `ship` was told of them. It holds no pictures. To be small, its vectors are rounded to so many binary
+digits as `_ROUNDING` says. Shipped measures (`jepa_core.confounds.image_stats`) are those of pictures that are not
+bundled, and of scenes; the others are measured when they are needed.
 """
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +23,9 @@ from jepa_core.errors import JepaError, NotEnoughData, TableError
 from jepa_core.files import replace_file
 from jepa_core.images import digest
 from jepa_core.spreadsheets import csv_text
+from jepa_core.store import result_tables
 from jepa_core.store.records import Member, Result, ResultConfig
+from jepa_core.store.result_tables import ResultTable
 from jepa_core.store.results import Store
 
 SUFFIXES = (".parquet", ".csv")
@@ -63,32 +62,9 @@ def write_at(path: Path, write: Callable[[Path], object]) -> None:
         raise JepaError(f"The table {path} cannot be written ({error.strerror}); choose a folder with room.") from error
 
 
-@dataclass(frozen=True, eq=False)
-class ShippedTable:
-    """A shipped table in memory: `members` as (dataset, member), and one result for each of them.
-
-    `sizes_space` is the space of their layers' sizes among the store's measures; "" where the table has none.
-    """
-
-    config: ResultConfig
-    sizes_space: str
-    members: list[tuple[str, Member]]
-    results: list[Result]
-
-
 def shipped_path(spec: EncoderSpec, output: str) -> Path:
     """Where the shipped table of an encoder's output lies, whether it exists or not."""
     return ASSETS / "scores" / f"{spec.name}-{output}.parquet"
-
-
-def _matrix(column: ndarray, digits: int) -> pa.Array:
-    return pa.FixedSizeListArray.from_arrays(pa.array(_rounded(column, digits).ravel()), column.shape[1])
-
-
-def _rounded(values: ndarray, digits: int) -> ndarray:
-    """float32 values rounded to `digits` binary digits of their mantissa; the others are 0 and compress well."""
-    mantissa, exponent = np.frexp(values.astype(np.float32))
-    return np.ldexp(np.round(np.ldexp(mantissa, digits + 1)), exponent - digits - 1).astype(np.float32)
 
 
 def ship(store: Store, config: ResultConfig, datasets: Sequence[str], path: Path, sizes_space: str = "") -> int:
@@ -96,90 +72,42 @@ def ship(store: Store, config: ResultConfig, datasets: Sequence[str], path: Path
 
     With the sizes of the layers where the store has those of all images in `sizes_space`.
     """
-    columns: dict[str, list] = {
-        name: [] for name in ("dataset", "name", "position", "label", "digest", "seconds", "device")
-    }
-    spectra, norms, embeddings = [], [], []
+    members: list[tuple[str, Member]] = []
+    results: list[Result] = []
     for dataset in datasets:
         rows = store.rows(config, dataset)
         if not rows.members:
             continue
         digests = [member.digest for member in rows.members]
-        columns["dataset"] += [dataset] * len(digests)
-        columns["name"] += [member.name for member in rows.members]
-        columns["position"] += [member.position for member in rows.members]
-        columns["label"] += [member.label for member in rows.members]
-        columns["digest"] += digests
-        columns["seconds"] += rows.seconds.tolist()
-        columns["device"] += rows.device
-        spectra.append(rows.spectra)
-        norms.append(rows.squared_norm)
-        embeddings.append(store.embeddings(config.space, digests))
-    if not spectra:
+        members += [(dataset, member) for member in rows.members]
+        columns = (rows.spectra, store.embeddings(config.space, digests), rows.squared_norm, rows.seconds, rows.device)
+        results += [Result(*row) for row in zip(digests, *columns, strict=True)]
+    if not members:
         raise NotEnoughData(
             f"There are no scores to write to {path}; at least one is needed; score {' or '.join(datasets)} first."
         )
-    sizes = store.measures(sizes_space, columns["digest"]) if sizes_space else {}
-    whole = all(digest in sizes for digest in columns["digest"])
-    vectors = {"spectrum": np.concatenate(spectra), "embedding": np.concatenate(embeddings)}
-    if whole:
-        vectors["sizes"] = np.stack([sizes[digest] for digest in columns["digest"]])
-    table = pa.table(
-        columns
-        | {"squared_norm": np.concatenate(norms)}
-        | {name: _matrix(values, _ROUNDING[name]) for name, values in vectors.items()}
-    ).replace_schema_metadata({"config": json.dumps(asdict(config)), "sizes": sizes_space if whole else ""})
+    sizes = store.measures(sizes_space, [result.digest for result in results]) if sizes_space else {}
+    whole = all(result.digest in sizes for result in results)
+    if whole and sizes_space:
+        results = [replace(result, sizes=sizes[result.digest]) for result in results]
     path.parent.mkdir(parents=True, exist_ok=True)
-    plain = [name for name in table.column_names if name not in _ROUNDING]
-    replace_file(
-        path,
-        lambda to: pq.write_table(
-            table,
-            to,
-            compression="zstd",
-            use_dictionary=plain,
-            # Like bytes of neighbouring values next to each other: exponents and zeros shrink to almost nothing.
-            column_encoding={f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in vectors},
-        ),
-    )
+    table = result_tables.to_arrow(ResultTable(config, members, results, sizes_space if whole else ""), _ROUNDING)
+    replace_file(path, lambda to: result_tables.write(table, to))
     return table.num_rows
 
 
-def read_shipped(path: Path) -> ShippedTable:
+def read_shipped(path: Path) -> ResultTable:
     """Read a shipped table. Raises `TableError` for a file that is none."""
     try:
-        table = pq.read_table(path)
-        config = ResultConfig(**json.loads(table.schema.metadata[b"config"]))
-        vectors = {
-            name: table[name].combine_chunks().flatten().to_numpy().reshape(table.num_rows, -1)
-            for name in _ROUNDING
-            if name in table.column_names
-        }
-        found = ShippedTable(
-            config,
-            table.schema.metadata.get(b"sizes", b"").decode(),
-            *_rows_of(table.drop_columns(list(vectors)).to_pylist(), vectors),
-        )
+        found = result_tables.from_arrow(pq.read_table(path))
+        if len(found.results) != len(found.members):
+            raise ValueError("a row has no result")
     except Exception as error:  # whatever a damaged file makes of a reader
         raise TableError(
             f"The score table {path.name} cannot be read ({type(error).__name__}); a table written by "
             "'python -m jepa_core verify --write' is accepted; restore the file or make it again."
         ) from error
     return found
-
-
-def _rows_of(plain: list[dict], vectors: dict[str, ndarray]) -> tuple[list[tuple[str, Member]], list[Result]]:
-    members, results = [], []
-    sizes = vectors.get("sizes", np.empty((len(plain), 0), dtype=np.float32))
-    for row, sigma, embedding, size in zip(plain, vectors["spectrum"], vectors["embedding"], sizes, strict=True):
-        member = Member(row["name"], row["position"], row["label"], row["digest"])
-        texts = (row["dataset"], member.name, member.label, member.digest, row["device"])
-        if not (all(isinstance(text, str) for text in texts) and isinstance(member.position, int)):
-            raise ValueError("a row is none of a table")
-        members.append((row["dataset"], member))
-        norm, seconds = float(row["squared_norm"]), float(row["seconds"])
-        results.append(Result(member.digest, sigma, embedding, norm, seconds, row["device"], size))
-    return members, results
 
 
 def load_shipped(
@@ -235,7 +163,10 @@ def ship_measures(store: Store, space: str, digests: Sequence[str]) -> int:
     if not found:
         raise NotEnoughData(f"None of the {len(digests)} pictures has measures to be shipped; give --pictures as well.")
     values = np.stack(list(found.values()))
-    columns = {"digest": list(found), "measures": _matrix(values, _ROUNDING["spectrum"])}
+    columns = {
+        "digest": list(found),
+        "measures": result_tables.matrix_column(result_tables.rounded(values, _ROUNDING["spectrum"])),
+    }
     path = measures_path(space)
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.table(columns).replace_schema_metadata({"space": space})

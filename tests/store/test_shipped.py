@@ -13,6 +13,7 @@ from jepa_core.datasets.registry import get_dataset, sample
 from jepa_core.errors import JepaError, NotEnoughData, StoreError, TableError
 from jepa_core.scoring import verify
 from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.store import result_tables
 from jepa_core.store import shipped as store_shipped
 from jepa_core.store.results import Store
 from tests.helpers import run, score, scores
@@ -98,11 +99,11 @@ def test_a_shipped_table_brings_every_row(store, tiny, shipped, tmp_path):
 
 def test_shipped_numbers_are_rounded_to_the_nearest_of_so_many_digits():
     values = np.array([[0.0, 1.0, -1.0, 1e-30, 3e38]], dtype=np.float32)
-    assert np.array_equal(store_shipped._rounded(values[:, :3], 2), values[:, :3])
-    assert np.allclose(store_shipped._rounded(values, 12), values, rtol=2**-13, atol=0)
+    assert np.array_equal(result_tables.rounded(values[:, :3], 2), values[:, :3])
+    assert np.allclose(result_tables.rounded(values, 12), values, rtol=2**-13, atol=0)
     between = np.array([[1 + 1 / 8 + 1 / 64, 1 + 1 / 8 - 1 / 64, -(1 + 1 / 8 + 1 / 64)]], dtype=np.float32)
-    assert store_shipped._rounded(between, 2).tolist() == [[1.25, 1.0, -1.25]]
-    assert np.isnan(store_shipped._rounded(np.array([[np.nan]], dtype=np.float32), 12)).all()
+    assert result_tables.rounded(between, 2).tolist() == [[1.25, 1.0, -1.25]]
+    assert np.isnan(result_tables.rounded(np.array([[np.nan]], dtype=np.float32), 12)).all()
 
 
 def test_a_shipped_table_is_read_in_once_and_again_when_it_has_changed(store, tiny, shipped, tmp_path):
