@@ -61,7 +61,7 @@ class Known:
         return one.digest in self.digests and self.members.get(one.name) == one
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """One file in memory, with when it was written, in seconds since 1970."""
 
