@@ -49,6 +49,7 @@ class KnownSet:
         fitted: the methods, fitted on `fitted_on` (in words), of which no image is judged.
         references: what each method of `PLACED` finds of its images, by the method's name.
         test: of all methods together; None where no method knows enough of the references.
+        fitted_set: the dataset that those images are of, by its name.
         disturbed: of the references as they look after a disturbance; None where nobody has made such copies.
         measured: what may explain a score, of its pictures; None where they were not measured.
         precision: that of the scores.
@@ -58,6 +59,7 @@ class KnownSet:
     fitted: FittedMethods
     references: dict[str, Reference]
     fitted_on: str
+    fitted_set: str
     test: CombinedTest | None = None
     disturbed: Disturbances | None = None
     measured: Measured | None = None
@@ -113,7 +115,8 @@ def load_known(
             raise UnknownName(f"class of the reference {dataset!r}", label, sorted(set(domain.table["label"])))
         name, domain = f"{dataset}, class {label}", domain.only(of_class)
     domain = replace(domain, name=name, table=with_percentiles(domain.table))
-    known = KnownSet(domain, FittedMethods(training), {}, fitted_on, disturbed=disturbed, precision=method.decided)
+    fitted = FittedMethods(training)
+    known = KnownSet(domain, fitted, {}, fitted_on, training.name, disturbed=disturbed, precision=method.decided)
     outlying = known.outlying(domain)
     references = {
         name: Reference(domain.name, -values[there])
@@ -144,7 +147,7 @@ def _fitted_on(store: Store, output: EncoderOutput, domain: Domain, method: Scor
         training = load_domain(store, output, name, method)
         left = ~domain.among(set(training.table["digest"]))
         if len(training.table) >= LEAST_FIT and left.sum() >= LEAST_REFERENCES:
-            return training, _words(training.table["digest"].nunique(), name)
+            return training, f"the {training.table['digest'].nunique()} images of {name}"
     # A digest is as good as a random number, and the same on every machine.
     order = domain.table["digest"].rank(method="first").to_numpy()
     half = domain.only(order <= np.ceil(len(order) / 2))
@@ -210,7 +213,7 @@ def load_complete(
     something is lacking. Errors: as of `load_known`.
     """
     known = load_known(store, output, dataset.name, method, label)
-    complete(store, output, dataset, known, progress, cancelled, copies=copies)
+    complete(store, output, dataset, known, method or ScoringMethod(), progress, cancelled, copies=copies)
     return load_known(store, output, dataset.name, method, label)
 
 
@@ -219,6 +222,7 @@ def complete(
     output: EncoderOutput,
     dataset: DatasetSpec,
     known: KnownSet,
+    method: ScoringMethod,
     progress: Progress = silent,
     cancelled: Cancelled = never,
     *,
@@ -229,14 +233,14 @@ def complete(
     Forward passes and measures of its images and of those that methods are fitted on, and disturbed copies of these.
     What cannot be kept now, for want of room, say, is not weighed.
     """
-    training = registry.list_datasets().get(output.spec.training)
-    fitted_on = training if training and known.fitted_on == _words(len(known.fitted.seen), training.name) else dataset
+    # None for a training set whose pictures nobody here can open: a folder of somebody else's, say.
+    fitted_on = {**registry.list_datasets(), dataset.name: dataset}.get(known.fitted_set)
     with suppress(StoreError):
-        for one in {dataset.name: dataset, fitted_on.name: fitted_on}.values():
-            if not one.listed:
-                _look_and_measure(store, output, one, known, progress, cancelled)
+        for one in (dataset,) if fitted_on is dataset else (dataset, fitted_on):
+            if one and not one.listed:
+                _look_and_measure(store, output, one, method, progress, cancelled)
         seen = known.fitted.seen
-        if not copies or fitted_on.listed or len(seen) < disturbances.LEAST or cancelled():
+        if not copies or not fitted_on or fitted_on.listed or len(seen) < disturbances.LEAST or cancelled():
             return
         if disturbances.load(store, output, seen):
             return
@@ -250,11 +254,11 @@ def _look_and_measure(
     store: Store,
     output: EncoderOutput,
     dataset: DatasetSpec,
-    known: KnownSet,
+    method: ScoringMethod,
     progress: Progress,
     cancelled: Cancelled,
 ) -> None:
-    table = stored_scores(store, output, dataset.name, ScoringMethod(precision=known.precision))
+    table = stored_scores(store, output, dataset.name, method)  # all classes, which methods are fitted on
     digests = table["digest"].tolist()
     lacking = set(digests) - sketches.measured(store, sizes_space(output), digests)
     if lacking:
@@ -264,7 +268,3 @@ def _look_and_measure(
         look_at_missing(run)
     for family in (measure.VISIBLE, measure.CONFOUNDS):
         measure.measure_missing(store, output.spec, dataset, table, progress, cancelled, family)
-
-
-def _words(count: int, name: str) -> str:
-    return f"the {count} images of {name}"

@@ -54,9 +54,7 @@ class Reason:
     def words(self) -> str:
         """What a person sees: "is darker than 99.7 % of them"."""
         said = self.measure.high if self.high else self.measure.low
-        if said.startswith(("has an", "shows", "is noisy", "is blurred")):
-            return said
-        return f"{said} than {'all' if self.share == 1 else f'{percentile(100 * self.share)} %'} of them"
+        return said.format("all of them" if self.share == 1 else f"{percentile(100 * self.share)} % of them")
 
 
 def reasons(values: Float[ndarray, "visible"], references: Float[ndarray, "n visible"]) -> list[Reason]:

@@ -29,7 +29,8 @@ _EVEN = 4.0  # grey levels that the lines of a border differ by at most, what a 
 
 @dataclass(frozen=True)
 class Visible:
-    """A measure: its name and unit, what a picture is that has less of it than others, and more ("" for nothing seen).
+    """A measure: its name and unit, what a picture is that has less of it than others, and more ("" for nothing
+    seen); {} stands for those others.
 
     `least` is the least difference from the references that a person can see, in its unit.
     """
@@ -46,12 +47,14 @@ VISIBLE = (
     Visible("noise", "grey levels, as log10(1 + s)", "", "is noisy", 0.2),
     Visible("colour noise", "levels, as log10(1 + s)", "", "is noisy", 0.2),
     Visible("blocks", "share of its edges", "", "shows the blocks of a JPEG", 0.03),
-    Visible("detail", "log10 of a share", "is blurred", "is sharper", 0.1),
-    Visible("colourfulness", "Hasler and Suesstrunk's scale", "has less colour", "has more colour", 5.0),
-    Visible("contrast", "grey levels", "has less contrast", "has more contrast", 5.0),
-    Visible("brightness", "grey levels", "is darker", "is brighter", 10.0),
-    Visible("even area", "share of its area", "has fewer even areas", "has more even areas", 0.05),
-    Visible("complexity", "bits a pixel", "is simpler", "is more complex", 0.1),
+    Visible("detail", "log10 of a share", "is blurred", "is sharper than {}", 0.1),
+    Visible(
+        "colourfulness", "Hasler and Suesstrunk's scale", "has less colour than {}", "has more colour than {}", 5.0
+    ),
+    Visible("contrast", "grey levels", "has less contrast than {}", "has more contrast than {}", 5.0),
+    Visible("brightness", "grey levels", "is darker than {}", "is brighter than {}", 10.0),
+    Visible("even area", "share of its area", "has fewer even areas than {}", "has more even areas than {}", 0.05),
+    Visible("complexity", "bits a pixel", "is simpler than {}", "is more complex than {}", 0.1),
 )
 """All of them, those with one cause before those that several things change."""
 

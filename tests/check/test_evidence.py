@@ -20,6 +20,8 @@ from jepa_core.errors import JepaError, NotEnoughData, UnknownName
 from jepa_core.jacobian import engine
 from jepa_core.jacobian.spectrum import Rank, jepa_score, singular_values
 from jepa_core.scoring.encoder_output import EncoderOutput
+from jepa_core.scoring.method import ScoringMethod
+from jepa_core.scoring.run import ScoringRun
 from jepa_core.scoring.score_images import score_images
 from jepa_core.stats.conformal import adjusted, percentile
 from jepa_core.store.results import Store
@@ -291,3 +293,13 @@ def test_percentiles_of_distances_are_turned_so_that_far_is_high(tiny, known):
         if name in evidence.DETECTORS and name != "residual":
             assert line[f"{name}_percentile"] == pytest.approx(expected[0])
             assert line[f"{name}_p"] == place.p_lower
+
+
+def test_pictures_of_estimated_references_are_measured_too(store, tiny):
+    items = sample(get_dataset("digits-test"), 120, seed=0)
+    method, output = ScoringMethod.named("quick"), EncoderOutput.of(tiny, "projector")
+    ScoringRun(store, output, "digits-test", items, method, whole=False).score()
+    known = load_complete(store, output, get_dataset("digits-test"), method)
+    assert known.domain.table["estimated"].any()
+    assert not np.isnan(known.domain.fingerprints("visible")).any()
+    assert {"joint", "visible"} <= set(known.test.methods)
